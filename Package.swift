@@ -1,0 +1,137 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Everything beyond the core is a trait, so that an adopter fetches and builds only what is used.
+let traits: Set<Trait> = [
+    .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
+    .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
+    .trait(name: "JWTSupport", description: "Signed JSON Web Tokens; the sandbox issues them."),
+    .trait(name: "ServiceLifecycleSupport", description: "Conformances to ServiceLifecycle's Service."),
+    .trait(
+        name: "CommandLineSupport",
+        description: "The token-broker program, with everything it needs.",
+        enabledTraits: ["ConfigurationSupport", "HummingbirdSupport", "JWTSupport", "ServiceLifecycleSupport"]
+    ),
+    .default(enabledTraits: []),
+]
+
+extension Target.Dependency {
+    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
+    static let logging = product(name: "Logging", package: "swift-log")
+    static let inMemoryLogging = product(name: "InMemoryLogging", package: "swift-log")
+    static func gated(_ name: String, _ package: String, by trait: String) -> Self {
+        .product(name: name, package: package, condition: .when(traits: [trait]))
+    }
+}
+
+let package = Package(
+    name: "token-broker",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "TokenBroker", targets: ["TokenBroker"]),
+        .library(name: "CurlTransport", targets: ["CurlTransport"]),
+        .library(name: "TokenBrokerComposer", targets: ["TokenBrokerComposer"]),
+        .library(name: "TokenBrokerHummingbird", targets: ["TokenBrokerHummingbird"]),
+        .library(name: "TokenBrokerSandbox", targets: ["TokenBrokerSandbox"]),
+        .library(name: "TokenBrokerTesting", targets: ["TokenBrokerTesting"]),
+        .executable(name: "token-broker", targets: ["token-broker"]),
+    ],
+    traits: traits,
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
+    ],
+    targets: [
+        .target(name: "TokenBroker", dependencies: [.httpTypes, .logging]),
+        .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CurlTransport", dependencies: ["TokenBroker", "CLibcurl", .httpTypes, .logging]),
+        .target(
+            name: "TokenBrokerComposer",
+            dependencies: [
+                "TokenBroker", "CurlTransport", .httpTypes, .logging,
+                .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
+                .gated("Yams", "Yams", by: "ConfigurationSupport"),
+                .gated("ServiceLifecycle", "swift-service-lifecycle", by: "ServiceLifecycleSupport"),
+            ]
+        ),
+        .target(
+            name: "TokenBrokerSandbox",
+            dependencies: ["TokenBroker", .httpTypes, .gated("JWTKit", "jwt-kit", by: "JWTSupport")]
+        ),
+        .target(name: "TokenBrokerTesting", dependencies: ["TokenBroker", .httpTypes]),
+        .target(
+            name: "TokenBrokerHummingbird",
+            dependencies: [
+                "TokenBroker", .httpTypes, .logging,
+                .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
+            ],
+            path: "Adapters/Hummingbird/Sources"
+        ),
+        .executableTarget(
+            name: "token-broker",
+            dependencies: [
+                "TokenBroker", "CurlTransport", "TokenBrokerComposer", "TokenBrokerHummingbird", "TokenBrokerSandbox",
+                .httpTypes, .logging,
+                .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
+                .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
+                .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
+            ]
+        ),
+        // Raw sockets and certificates for the test targets; not a product.
+        .target(name: "TestSupport", dependencies: ["TokenBroker", .httpTypes, .logging], path: "Tests/TestSupport"),
+        .testTarget(
+            name: "TokenBrokerTests",
+            dependencies: ["TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging, .inMemoryLogging]
+        ),
+        .testTarget(
+            name: "CurlTransportTests",
+            dependencies: ["CurlTransport", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging]
+        ),
+        .testTarget(
+            name: "TokenBrokerComposerTests",
+            dependencies: [
+                "TokenBrokerComposer", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+                .inMemoryLogging,
+            ]
+        ),
+        .testTarget(
+            name: "TokenBrokerSandboxTests",
+            dependencies: ["TokenBrokerSandbox", "TokenBroker", "TokenBrokerTesting", .httpTypes, .logging]
+        ),
+        .testTarget(
+            name: "TokenBrokerTestingTests",
+            dependencies: ["TokenBrokerTesting", "TokenBroker", .httpTypes]
+        ),
+        .testTarget(
+            name: "TokenBrokerHummingbirdTests",
+            dependencies: [
+                "TokenBrokerHummingbird", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+                .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
+            ],
+            path: "Adapters/Hummingbird/Tests"
+        ),
+        .testTarget(
+            name: "TokenBrokerProgramTests",
+            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging]
+        ),
+        .testTarget(
+            name: "StorefrontTests",
+            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system {
+    target.swiftSettings = [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+}

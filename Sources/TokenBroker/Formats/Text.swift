@@ -1,0 +1,99 @@
+/// `words` times 64 bits from the system's secure generator, in lower-case hexadecimal.
+package func randomHex(words: Int) -> String {
+    var generator = SystemRandomNumberGenerator()
+    var text = ""
+    for _ in 0..<words {
+        let word = String(generator.next() as UInt64, radix: 16)
+        text += String(repeating: "0", count: 16 - word.count) + word
+    }
+    return text
+}
+
+/// Removes percent-encoding (RFC 3986, section 2.1); `nil` if it is malformed or not UTF-8.
+package func percentDecoded(_ text: some StringProtocol) -> String? {
+    var bytes: [UInt8] = []
+    var rest = text.utf8.makeIterator()
+    while let byte = rest.next() {
+        guard byte == UInt8(ascii: "%") else {
+            bytes.append(byte)
+            continue
+        }
+        guard let high = rest.next().flatMap(hexDigitValue), let low = rest.next().flatMap(hexDigitValue) else {
+            return nil
+        }
+        bytes.append(high << 4 | low)
+    }
+    return String(validating: bytes, as: UTF8.self)
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+package func percentEncoded(_ text: String) -> String {
+    encoded(text, space: "%20") { $0 == UInt8(ascii: "~") }
+}
+
+/// `application/x-www-form-urlencoded` as the URL standard serializes it, which RFC 6749 (appendix B) refers to: a space
+/// becomes `+`, and everything but letters, digits and `*-._` is percent-encoded.
+package func formEncoded(_ text: String) -> String {
+    encoded(text, space: "+") { $0 == UInt8(ascii: "*") }
+}
+
+private func encoded(_ text: String, space: String, alsoPlain: (UInt8) -> Bool) -> String {
+    let digits = Array("0123456789ABCDEF")
+    var result = ""
+    for byte in text.utf8 {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+            result.unicodeScalars.append(Unicode.Scalar(byte))
+        case _ where alsoPlain(byte):
+            result.unicodeScalars.append(Unicode.Scalar(byte))
+        case UInt8(ascii: " "):
+            result += space
+        default:
+            result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+        }
+    }
+    return result
+}
+
+package func hexDigitValue(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+}
+
+/// Whether a host (a name or an address, without port) is this machine by definition: `localhost` and its subdomains
+/// (RFC 6761), `127.0.0.0/8`, `::1`, with or without brackets, and IPv4-mapped `127.0.0.0/8`.
+package func isLoopbackHost(_ host: some StringProtocol) -> Bool {
+    var host = host.lowercased()
+    if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+    if host == "localhost" || host.hasSuffix(".localhost") || host == "::1" { return true }
+    if host.hasPrefix("::ffff:") { host = String(host.dropFirst(7)) }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 4, parts[0] == "127" else { return false }
+    return parts.allSatisfy { part in
+        (1...3).contains(part.utf8.count) && part.utf8.allSatisfy { 48...57 ~= $0 } && UInt8(part) != nil
+    }
+}
+
+/// The host of an authority (`host:port`, `[::1]:port`), without port; `nil` if it is malformed or has user info.
+package func host(ofAuthority authority: String) -> Substring? {
+    guard !authority.isEmpty, !authority.contains("@") else { return nil }
+    if authority.hasPrefix("[") {
+        guard let end = authority.firstIndex(of: "]") else { return nil }
+        let rest = authority[authority.index(after: end)...]
+        guard rest.isEmpty || isPort(rest) else { return nil }
+        return authority[...end]
+    }
+    guard let colon = authority.firstIndex(of: ":") else { return authority[...] }
+    guard colon != authority.startIndex, isPort(authority[colon...]) else { return nil }
+    return authority[..<colon]
+}
+
+private func isPort(_ text: Substring) -> Bool {
+    text.hasPrefix(":") && text.count > 1 && text.dropFirst().utf8.allSatisfy { 48...57 ~= $0 }
+        && UInt16(text.dropFirst()) != nil
+}

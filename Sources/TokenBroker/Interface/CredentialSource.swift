@@ -1,0 +1,69 @@
+/// Finds the client id and secret that the broker authenticates with.
+///
+/// **Use one.** Ask for the credentials of an account whenever you are about to authenticate; do not keep them, so that
+/// a rotation takes effect. Several sources are tried in order by ``CredentialChain``.
+///
+/// **Write one.** Return what you have, in order of preference: two pairs while a rotation is under way, otherwise one.
+/// Return an empty array when this source has nothing to say about `id`, so that a chain goes on. Throw when it is
+/// meant to have something and that is unusable (unreadable, malformed, half of a pair), so that a chain stops: a
+/// broken source must never be papered over by the next. Read id and secret together, so that a pair is never torn.
+///
+/// **Test one.** Check the three outcomes (there, absent, broken), and that the description of what is thrown names the
+/// source and not the value.
+public protocol CredentialSource: Sendable {
+    /// - Returns: The live credentials in order of preference; empty if this source has none for `id`.
+    /// - Throws: ``CredentialError`` if they should be here and cannot be used.
+    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential]
+}
+
+/// The name of an account whose credentials are asked for, such as `alternative-payments`.
+public struct CredentialID: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
+    public var rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+    public init(stringLiteral value: String) { self.init(rawValue: value) }
+    public var description: String { rawValue }
+}
+
+/// A client id and the secret that belongs to it (RFC 6749, section 2.3.1). They are one value because one without the other,
+/// or with another's, is worth nothing.
+public struct Credential: Sendable, Equatable {
+    public var clientID: Secret
+    public var clientSecret: Secret
+
+    public init(clientID: Secret, clientSecret: Secret) {
+        self.clientID = clientID
+        self.clientSecret = clientSecret
+    }
+}
+
+/// Credentials that should be there and cannot be used. Safe to log: it names the source, never a value.
+public struct CredentialError: Error, Sendable, Hashable, CustomStringConvertible {
+    public var code: Code
+    /// Which source, in words a deployer recognizes: `file /run/secrets/vendor.json`.
+    public var source: String
+    /// What was expected and what was found instead, without values.
+    public var message: String
+
+    public init(_ code: Code, source: String, message: String) {
+        self.code = code
+        self.source = source
+        self.message = message
+    }
+
+    public var description: String { "\(code) credentials in \(source): \(message)" }
+
+    /// In which way they cannot be used.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String { case unreadable, malformed, incomplete }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+        public var description: String { value.rawValue }
+
+        /// The source exists and cannot be read.
+        public static let unreadable = Self(.unreadable)
+        /// The source can be read and is not in its format.
+        public static let malformed = Self(.malformed)
+        /// Half of a pair is missing or empty.
+        public static let incomplete = Self(.incomplete)
+    }
+}

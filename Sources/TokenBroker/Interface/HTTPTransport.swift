@@ -1,0 +1,141 @@
+public import HTTPTypes
+
+/// Sends one HTTP request and returns the whole response.
+///
+/// **Use one.** Every part of the broker that talks to a server takes an `any HTTPTransport`, so that the backend
+/// (libcurl, in memory, another client) is one argument.
+///
+/// ```swift
+/// let response = try await transport.send(
+///     HTTPRequest(method: .get, scheme: "https", authority: "api.example", path: "/invoices/1"),
+///     body: [],
+///     options: TransportOptions(deadline: .seconds(5))
+/// )
+/// ```
+///
+/// **Write one.** Conform a `Sendable` type and keep these promises:
+/// - every status is a response, not an error; redirects are returned, never followed;
+/// - `https` only; plain `http` only to a loopback host (``TransportError/Kind/refusedScheme`` otherwise), decided
+///   before a connection is opened;
+/// - the body is complete, or the call throws; a body over ``TransportOptions/maximumResponseBytes`` ends the transfer
+///   with ``TransportError/Kind/tooLarge`` while it is being received;
+/// - header fields keep their order and repetitions;
+/// - the deadline and the cancellation of the calling task end the transfer promptly, at any stage;
+/// - nothing is retried.
+///
+/// **Test one.** `HTTPTransportContract` in `TokenBrokerTesting` holds these promises as a suite that runs over a
+/// fixture of yours. To test code that *uses* a transport, pass an `InMemoryTransport` or a `ScriptedTransport` from there.
+public protocol HTTPTransport: Sendable {
+    /// - Parameters:
+    ///   - request: With `scheme`, `authority` and `path`; header fields are sent as they stand.
+    ///   - body: The request's content, sent with a `Content-Length` when not empty.
+    ///   - options: Limits for this call.
+    /// - Throws: ``TransportError`` when there is no complete response. It never contains what the server said.
+    func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse
+}
+
+/// What a caller asks of one ``HTTPTransport/send(_:body:options:)``.
+public struct TransportOptions: Sendable, Hashable {
+    /// How long the call may take altogether, from the call to the last byte of the response, queueing included.
+    public var deadline: Duration
+    /// The largest response body that is accepted, in bytes, after any transfer decoding.
+    public var maximumResponseBytes: Int
+    /// Whose rate limit the call counts against; `nil` for a server without one. Only a pacing decorator looks at it.
+    public var account: String?
+    /// Who goes first while calls of one account queue.
+    public var priority: Priority
+
+    public init(
+        deadline: Duration = .seconds(10), maximumResponseBytes: Int = 1 << 20, account: String? = nil,
+        priority: Priority = .normal
+    ) {
+        self.deadline = deadline
+        self.maximumResponseBytes = maximumResponseBytes
+        self.account = account
+        self.priority = priority
+    }
+
+    /// The order in which queued calls of one account are sent.
+    public enum Priority: Sendable, Hashable {
+        /// Calls that others wait for: an access token.
+        case high
+        /// Everything else.
+        case normal
+    }
+}
+
+/// A complete HTTP response.
+public struct TransportResponse: Sendable {
+    /// Status and header fields, repeated ones included, in the order received.
+    public var head: HTTPResponse
+    /// The whole body; empty when there was none.
+    public var body: [UInt8]
+    /// From the moment the request was sent to the last byte of the response; waiting in a queue does not count.
+    /// A token's life is measured from that moment.
+    public var elapsed: Duration
+
+    public init(head: HTTPResponse, body: [UInt8] = [], elapsed: Duration = .zero) {
+        self.head = head
+        self.body = body
+        self.elapsed = elapsed
+    }
+
+    public var status: HTTPResponse.Status { head.status }
+    public var headerFields: HTTPFields { head.headerFields }
+}
+
+/// Why there is no response. Safe to log: it holds a kind and this package's own words, never the server's.
+public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
+    public var kind: Kind
+    /// A fixed explanation in this package's or the backend's words, without addresses, header values or content.
+    public var message: String
+
+    public init(_ kind: Kind, message: String = "") {
+        self.kind = kind
+        self.message = message
+    }
+
+    public var description: String { message.isEmpty ? "\(kind)" : "\(kind): \(message)" }
+
+    /// What kept the response from arriving.
+    public struct Kind: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case refusedScheme, invalidRequest, resolve, connect, trust, tls, timedOut, tooLarge, malformed, closed
+            case throttled, cancelled, shutDown, other
+        }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+        public var description: String { value.rawValue }
+
+        /// Neither `https` nor `http` to a loopback host; nothing was sent.
+        public static let refusedScheme = Self(.refusedScheme)
+        /// The request cannot be sent as it stands: no authority, a malformed one, a header with a line break.
+        public static let invalidRequest = Self(.invalidRequest)
+        /// The host's name has no address.
+        public static let resolve = Self(.resolve)
+        /// No connection: refused, unreachable, or not established within the connect timeout.
+        public static let connect = Self(.connect)
+        /// The server's certificate is not trusted, has expired, or is for another host.
+        public static let trust = Self(.trust)
+        /// The TLS handshake failed for another reason than trust.
+        public static let tls = Self(.tls)
+        /// The deadline passed.
+        public static let timedOut = Self(.timedOut)
+        /// The response is larger than the caller accepts.
+        public static let tooLarge = Self(.tooLarge)
+        /// What came back is not HTTP.
+        public static let malformed = Self(.malformed)
+        /// The connection ended before the response was complete.
+        public static let closed = Self(.closed)
+        /// A pacing decorator could not send the request before its deadline; nothing was sent.
+        public static let throttled = Self(.throttled)
+        /// The calling task was cancelled.
+        public static let cancelled = Self(.cancelled)
+        /// The transport is shutting down or has shut down.
+        public static let shutDown = Self(.shutDown)
+        /// Anything else; the message says what.
+        public static let other = Self(.other)
+    }
+}

@@ -1,0 +1,87 @@
+public import FoundationEssentials
+import Synchronization
+
+/// A token as it is handed out: safe to log, since its content is a ``Secret``.
+public struct Token: Sendable, Identifiable {
+    /// Names this token and says nothing about it. A caller gives it back in ``TokenDemand/insteadOf``.
+    public var id: ID
+    /// The token itself.
+    public var secret: Secret
+    /// How it is presented, compared without case; `Bearer` (RFC 6750) when the server did not say.
+    public var type: String
+    /// The life that remains at the moment the provider returns the token, measured from when the token was asked for, queueing not counted. A
+    /// relative time, so that it holds on whichever clock the holder uses.
+    public var remaining: Duration
+    /// The same end as an absolute time, for the edge: pages, shared stores. Not for deciding anything in process, since the
+    /// wall clock can step.
+    public var expiresAt: Date
+    /// What this token was derived from, and whether that still holds.
+    public var lineage: Lineage
+
+    public init(
+        id: ID = ID(), secret: Secret, type: String = "Bearer", remaining: Duration, expiresAt: Date? = nil,
+        lineage: Lineage = Lineage()
+    ) {
+        self.id = id
+        self.secret = secret
+        self.type = type
+        self.remaining = remaining
+        self.expiresAt = expiresAt ?? Date(timeIntervalSinceNow: remaining / .seconds(1))
+        self.lineage = lineage
+    }
+
+    /// A random name, made by the broker and unrelated to the token's content.
+    public struct ID: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
+        public var rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+        /// A new one: 128 random bits from the system's secure generator, in hexadecimal.
+        public init() { self.rawValue = randomHex(words: 2) }
+        public var description: String { rawValue }
+    }
+}
+
+/// The line that a token descends from: credential → access token → checkout token.
+///
+/// Each member is current, superseded or revoked. A descendant is never in a better state than its line, so whoever
+/// holds a token learns by looking at it that its credential was rotated or its access token refused, and nobody has
+/// to be told. Looking is lock-free and never suspends.
+public final class Lineage: Sendable {
+    private let parent: Lineage?
+    private let own: Atomic<UInt8>
+
+    /// - Parameter parent: What this descends from; `nil` starts a line.
+    public init(descendingFrom parent: Lineage? = nil) {
+        self.parent = parent
+        self.own = Atomic(State.current.rawValue)
+    }
+
+    /// The worst state along the line.
+    public var state: State {
+        var worst = State.current
+        var member: Lineage? = self
+        while let next = member {
+            // The raw value only ever comes from a State.
+            let state = State(rawValue: next.own.load(ordering: .acquiring)) ?? .revoked
+            worst = max(worst, state)
+            member = next.parent
+        }
+        return worst
+    }
+
+    /// There is a newer one: descendants are still served, and renewed behind the scenes. Does nothing if already revoked.
+    public func supersede() {
+        own.max(State.superseded.rawValue, ordering: .acquiringAndReleasing)
+    }
+
+    /// It no longer holds: descendants must not be served. Final.
+    public func revoke() {
+        own.store(State.revoked.rawValue, ordering: .releasing)
+    }
+
+    /// From best to worst.
+    public enum State: UInt8, Sendable, Comparable {
+        case current, superseded, revoked
+
+        public static func < (left: State, right: State) -> Bool { left.rawValue < right.rawValue }
+    }
+}

@@ -1,0 +1,60 @@
+/// Why there is no token. Safe to log: a code and this package's own words, never what a server said.
+public struct TokenError: Error, Sendable, CustomStringConvertible {
+    /// What a decorator or a route may do about it.
+    public var code: Code
+    /// A fixed explanation for the log.
+    public var message: String
+    /// When to come back, as the server asked or as the pacing computed; `nil` if unknown.
+    public var retryAfter: Duration?
+    /// Whether this was tried again already, below; then it is not tried again above.
+    public var wasRetried: Bool
+    /// What it came from, if that is worth knowing. One of this package's safe errors.
+    public var cause: (any Error)?
+
+    public init(
+        _ code: Code, message: String, retryAfter: Duration? = nil, wasRetried: Bool = false,
+        cause: (any Error)? = nil
+    ) {
+        self.code = code
+        self.message = message
+        self.retryAfter = retryAfter
+        self.wasRetried = wasRetried
+        self.cause = cause
+    }
+
+    public var description: String {
+        guard let cause else { return "\(code): \(message)" }
+        // Only this package's errors are known to be safe as text.
+        switch cause {
+        case let cause as TransportError: return "\(code): \(message) (\(cause))"
+        case let cause as CredentialError: return "\(code): \(message) (\(cause))"
+        case let cause as TokenError: return "\(code): \(message) (\(cause))"
+        default: return "\(code): \(message) (\(Swift.type(of: cause)))"
+        }
+    }
+
+    /// Named by what it means for the caller.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case credentialsRejected, requestRejected, throttled, unavailable, timedOut, cancelled, misconfigured
+        }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+        public var description: String { value.rawValue }
+
+        /// The server refuses our credentials. Trying again with the same ones is pointless.
+        public static let credentialsRejected = Self(.credentialsRejected)
+        /// The server refuses what was asked for, such as this customer or invoice. Ours to answer, not to retry.
+        public static let requestRejected = Self(.requestRejected)
+        /// Too many requests, by the server's word or by our own pacing. ``TokenError/retryAfter`` says until when.
+        public static let throttled = Self(.throttled)
+        /// The server is down, or what it answered makes no sense. Worth another try.
+        public static let unavailable = Self(.unavailable)
+        /// No answer in time: the server's, or the caller's patience.
+        public static let timedOut = Self(.timedOut)
+        /// The calling task was cancelled, or the broker is shutting down.
+        public static let cancelled = Self(.cancelled)
+        /// Nothing will work until somebody changes the deployment: no credentials, a wrong path.
+        public static let misconfigured = Self(.misconfigured)
+    }
+}

@@ -1,0 +1,89 @@
+/// Hands out tokens.
+///
+/// **Use one.** Ask each time you need a token, and do not keep it: what you get may be cached, is valid, and lives at
+/// least as long as you demanded. When a server refuses it early, ask again and say so:
+///
+/// ```swift
+/// let token = try await provider.token(for: request)
+/// // … the server answered 401 …
+/// let other = try await provider.token(for: request, demand: TokenDemand(insteadOf: token.id))
+/// ```
+///
+/// **Write one.** Fetch a token and return it with the life that remains. Be honest in ``TokenError/code``: caching and
+/// retrying decide by it. Do not cache, share or retry yourself; that is what the decorators are for. A decorator
+/// forwards the request and the demand as it was handed them, apart from what it deals with itself.
+///
+/// **Test one.** With a `ScriptedTransport` for what the server answers and a `ManualClock` for time, both from
+/// `TokenBrokerTesting`.
+public protocol TokenProvider: Sendable {
+    /// - Parameters:
+    ///   - request: What the token is for. The whole request is the cache key.
+    ///   - demand: What this caller needs of the token.
+    /// - Throws: ``TokenError``; its code says what may be done about it.
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token
+}
+
+extension TokenProvider {
+    /// ``token(for:demand:)`` without special demands.
+    public func token(for request: TokenRequest) async throws(TokenError) -> Token {
+        try await token(for: request, demand: TokenDemand())
+    }
+}
+
+/// What a token is for. Two requests are answered with the same token only if they are equal in every member.
+public struct TokenRequest: Sendable, Hashable {
+    /// On whose behalf, in a broker that serves several parties. It comes from who asks or from the configuration,
+    /// never from a request's body.
+    public var tenant: String
+    /// What the token is scoped to, by name: for a checkout ``Input/customer`` and ``Input/invoice``; empty for an
+    /// access token.
+    public var inputs: [Input: String]
+    /// OAuth scopes (RFC 6749, section 3.3).
+    public var scopes: Set<String>
+    /// The resource the token is meant for, where the server asks for it.
+    public var audience: String?
+
+    public init(
+        tenant: String = "", inputs: [Input: String] = [:], scopes: Set<String> = [], audience: String? = nil
+    ) {
+        self.tenant = tenant
+        self.inputs = inputs
+        self.scopes = scopes
+        self.audience = audience
+    }
+
+    /// A request for a checkout session of one customer and one invoice.
+    public init(tenant: String = "", customer: String, invoice: String) {
+        self.init(tenant: tenant, inputs: [.customer: customer, .invoice: invoice])
+    }
+
+    /// The name of something a token can be scoped to.
+    public struct Input: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
+        public var rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+        public init(stringLiteral value: String) { self.init(rawValue: value) }
+        public var description: String { rawValue }
+
+        public static let customer: Self = "customer"
+        public static let invoice: Self = "invoice"
+    }
+}
+
+/// What one caller needs of a token.
+public struct TokenDemand: Sendable, Hashable {
+    /// The token must be valid for at least this long. What is promised is the smaller of this and half the
+    /// token's lifetime, since a server may issue shorter ones than anyone asked for.
+    public var minimumRemaining: Duration
+    /// A token that was refused. The answer is not that one. This is the only way to invalidate a token, and it
+    /// invalidates only that very token.
+    public var insteadOf: Token.ID?
+    /// How long this caller waits; `nil` for as long as it takes. A caller that stops waiting does not end the fetch
+    /// that others wait for.
+    public var patience: Duration?
+
+    public init(minimumRemaining: Duration = .zero, insteadOf: Token.ID? = nil, patience: Duration? = nil) {
+        self.minimumRemaining = minimumRemaining
+        self.insteadOf = insteadOf
+        self.patience = patience
+    }
+}
