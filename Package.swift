@@ -44,6 +44,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     ],
@@ -70,6 +71,7 @@ let package = Package(
             dependencies: [
                 "TokenBroker", .httpTypes, .logging,
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
+                .gated("NIOCore", "swift-nio", by: "HummingbirdSupport"),
             ],
             path: "Adapters/Hummingbird/Sources"
         ),

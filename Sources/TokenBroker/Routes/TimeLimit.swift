@@ -1,5 +1,5 @@
 /// Runs `operation` for at most `limit`; `nil` if it takes longer. It is cancelled then, and must end when it is.
-func withTimeLimit<Success: Sendable>(
+package func withTimeLimit<Success: Sendable>(
     _ limit: Duration, clock: any Clock<Duration>, operation: @escaping @Sendable () async throws -> Success
 ) async throws -> Success? {
     try await withThrowingTaskGroup(of: Success?.self) { group in
