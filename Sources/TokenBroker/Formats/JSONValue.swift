@@ -144,3 +144,13 @@ struct JSONScanner {
         }
     }
 }
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByDictionaryLiteral {
+    /// A JSON string.
+    public init(stringLiteral value: String) { self = .string(value) }
+
+    /// A JSON object; of a key that stands twice the last value counts.
+    public init(dictionaryLiteral elements: (String, JSONValue)...) {
+        self = .object(Dictionary(elements) { $1 })
+    }
+}

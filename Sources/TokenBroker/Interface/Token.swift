@@ -46,7 +46,8 @@ public struct Token: Sendable, Identifiable {
 /// holds a token learns by looking at it that its credential was rotated or its access token refused, and nobody has
 /// to be told. Looking is lock-free and never suspends.
 public final class Lineage: Sendable {
-    private let parent: Lineage?
+    /// What this descends from; `nil` at the start of a line.
+    public let parent: Lineage?
     private let own: Atomic<UInt8>
 
     /// - Parameter parent: What this descends from; `nil` starts a line.

@@ -1,0 +1,31 @@
+/// An authenticator made of a closure, for an adopter who already knows who is signed in.
+public struct ClosureAuthenticator: Authenticator {
+    public let challenge: String
+    private let closure: @Sendable (RouteRequest) async throws -> Principal?
+
+    /// - Parameters:
+    ///   - challenge: The value of `WWW-Authenticate` in a 401.
+    ///   - closure: What ``Authenticator/authenticate(_:)`` does.
+    public init(
+        challenge: String = "Bearer", _ closure: @escaping @Sendable (RouteRequest) async throws -> Principal?
+    ) {
+        self.challenge = challenge
+        self.closure = closure
+    }
+
+    public func authenticate(_ request: RouteRequest) async throws -> Principal? { try await closure(request) }
+}
+
+/// A policy made of a closure, for an adopter who can look up whose invoice it is.
+public struct ClosurePolicy: AccessPolicy {
+    private let closure: @Sendable (Principal, TokenRequest) async throws -> Bool
+
+    /// - Parameter closure: What ``AccessPolicy/allows(_:toRequest:)`` does.
+    public init(_ closure: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool) {
+        self.closure = closure
+    }
+
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        try await closure(principal, request)
+    }
+}

@@ -1,0 +1,30 @@
+import HTTPTypes
+
+/// Open mode's answer to who asks: whoever sits at this machine.
+///
+/// A request counts if it comes from a loopback peer, to a loopback host, and not through a proxy: without `Forwarded`, `X-Forwarded-*` and
+/// `Via`. The host is looked at so that a page of another site that points its own name at this machine (DNS
+/// rebinding) gets nothing.
+public struct OpenModeAuthenticator: Authenticator {
+    public init() {}
+
+    public func authenticate(_ request: RouteRequest) async throws -> Principal? {
+        guard let peer = request.peer, peer.isLoopback,
+            let authority = request.head.authority, let host = host(ofAuthority: authority), isLoopbackHost(host),
+            !request.head.headerFields.contains(where: { isFromProxy($0.name) })
+        else { return nil }
+        return Principal(subject: "local")
+    }
+
+    private func isFromProxy(_ name: HTTPField.Name) -> Bool {
+        let name = name.canonicalName
+        return name == "forwarded" || name == "via" || name.hasPrefix("x-forwarded-")
+    }
+}
+
+/// Open mode's answer to what they may have: everything. Only ever together with ``OpenModeAuthenticator``.
+public struct OpenModePolicy: AccessPolicy {
+    public init() {}
+
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { true }
+}

@@ -1,0 +1,16 @@
+/// Asks sources in order. One that has nothing is passed over; one that is broken stops the chain with its error, so that a mistake in a
+/// deployment is not hidden by what happens to come next.
+public struct CredentialChain: CredentialSource {
+    private let sources: [any CredentialSource]
+
+    /// - Parameter sources: In order of preference.
+    public init(_ sources: [any CredentialSource]) { self.sources = sources }
+
+    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        for source in sources {
+            let found = try await source.credentials(for: id)
+            if !found.isEmpty { return found }
+        }
+        return []
+    }
+}

@@ -1,0 +1,123 @@
+public import Logging
+import Synchronization
+
+/// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a pair is never
+/// torn.
+///
+/// The file is a JSON object with `client_id` and `client_secret`, or lines of `NAME=value` with the configured variable names or `client_id` and
+/// `client_secret`. A file that does not exist is absent; anything else that is wrong with it is broken. A file that others than its owner can
+/// read is used, with one warning.
+public struct FileCredentials: CredentialSource {
+    private let path: String
+    private let names: VendorProfile.CredentialVariables
+    private let logger: Logger?
+    private let warned = Once()
+
+    /// - Parameters:
+    ///   - path: Of a regular file of at most 64 KiB.
+    ///   - names: The names in a file of `NAME=value` lines.
+    ///   - logger: For the warning about a file that others can read.
+    public init(path: String, names: VendorProfile.CredentialVariables, logger: Logger? = nil) {
+        self.path = path
+        self.names = names
+        self.logger = logger
+    }
+
+    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        let source = "file \(path)"
+        guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source) else { return [] }
+        if file.isReadableByOthers, warned.first() {
+            logger?.warning(
+                "others than its owner can read the credentials file; set its mode to 600",
+                metadata: ["path": "\(path)"]
+            )
+        }
+        guard let text = String(validating: file.bytes, as: UTF8.self) else {
+            throw CredentialError(.malformed, source: source, message: "it is not UTF-8 text")
+        }
+        if text.trimmingWhiteSpace.isEmpty {
+            throw CredentialError(.incomplete, source: source, message: "it is empty")
+        }
+        let credential =
+            if text.trimmingWhiteSpace.first == "{" {
+                try fromJSON(file.bytes, source)
+            } else {
+                try fromLines(text, source)
+            }
+        return [credential]
+    }
+
+    private func fromJSON(_ bytes: [UInt8], _ source: String) throws(CredentialError) -> Credential {
+        guard case .object(let members)? = try? JSONValue.parse(bytes) else {
+            throw CredentialError(.malformed, source: source, message: "it is not a JSON object with each key once")
+        }
+        for name in ["client_id", "client_secret"] where members[name] != nil && members[name]?.string == nil {
+            throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
+        }
+        let values = members.compactMapValues(\.string)
+        if let pair = try pair(from: values, clientID: "client_id", clientSecret: "client_secret", source: source) {
+            return pair
+        }
+        throw CredentialError(.incomplete, source: source, message: "it has neither client_id nor client_secret")
+    }
+
+    private func fromLines(_ text: String, _ source: String) throws(CredentialError) -> Credential {
+        guard let values = dotEnv(text) else {
+            throw CredentialError(
+                .malformed, source: source, message: "it is neither a JSON object nor lines of NAME=value"
+            )
+        }
+        for (id, secret) in [(names.clientID, names.clientSecret), ("client_id", "client_secret")] {
+            if let pair = try pair(from: values, clientID: id, clientSecret: secret, source: source) { return pair }
+        }
+        throw CredentialError(
+            .incomplete, source: source, message: "it has neither \(names.clientID) nor \(names.clientSecret)"
+        )
+    }
+}
+
+/// True the first time it is asked.
+private final class Once: Sendable {
+    private let done = Atomic(false)
+    func first() -> Bool { !done.exchange(true, ordering: .relaxed) }
+}
+
+/// Reads lines of `NAME=value`; `nil` if a line is none. `export `, comments, blank lines and quotes around a value are understood, as is `\n`, `\"` and `\\` between
+/// double quotes. The last of two lines with one name counts.
+func dotEnv(_ text: String) -> [String: String]? {
+    var values: [String: String] = [:]
+    let text = text.hasPrefix("\u{FEFF}") ? text.dropFirst() : text[...]
+    for line in text.split(whereSeparator: \.isNewline) {
+        var line = line.trimmingWhiteSpace
+        if line.isEmpty || line.hasPrefix("#") { continue }
+        if line.hasPrefix("export ") { line = line.dropFirst(7).trimmingWhiteSpace }
+        guard let separator = line.firstIndex(of: "=") else { return nil }
+        let name = line[..<separator].trimmingWhiteSpace
+        guard !name.isEmpty, !name.contains(where: \.isWhitespace),
+            let value = dotEnvValue(line[line.index(after: separator)...].trimmingWhiteSpace)
+        else { return nil }
+        values[String(name)] = value
+    }
+    return values
+}
+
+private func dotEnvValue(_ text: Substring) -> String? {
+    guard let quote = text.first, quote == "\"" || quote == "'" else {
+        // A comment begins with a space before it, so that a value may contain the sign.
+        return String(text.firstRange(of: " #").map { text[..<$0.lowerBound].trimmingWhiteSpace } ?? text)
+    }
+    var value = ""
+    var rest = text.dropFirst()
+    while let character = rest.popFirst() {
+        if character == quote {
+            let rest = rest.trimmingWhiteSpace
+            return rest.isEmpty || rest.hasPrefix("#") ? value : nil
+        }
+        if character == "\\", quote == "\"", let escaped = rest.popFirst() {
+            value.append(escaped == "n" ? "\n" : escaped)
+        } else {
+            value.append(character)
+        }
+    }
+    return nil
+}

@@ -1,0 +1,31 @@
+public import FoundationEssentials
+
+/// The claims of a JSON Web Token (RFC 7519), read without checking its signature.
+///
+/// For looking at a token that was just received from its issuer over TLS, never for deciding who somebody is.
+public struct UnverifiedJWT: Sendable {
+    /// The payload; always an object.
+    public let claims: JSONValue
+
+    /// `nil` unless `text` has three parts of which the second is a JSON object in base64url.
+    public init?(_ text: String) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let payload = base64URLDecoded(parts[1]),
+            let claims = try? JSONValue.parse(payload), case .object = claims
+        else { return nil }
+        self.claims = claims
+    }
+
+    /// The `exp` claim; `nil` if absent or unreadable.
+    public var expiry: Date? {
+        claims["exp"].flatMap { claim in timestamp(claim) }
+    }
+}
+
+/// Decodes base64url without padding (RFC 7515, appendix C).
+package func base64URLDecoded(_ text: some StringProtocol) -> [UInt8]? {
+    guard !text.contains(where: { $0 == "+" || $0 == "/" || $0 == "=" }) else { return nil }
+    var base64 = String(text.map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 })
+    base64 += String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)
+    return Data(base64Encoded: base64).map(Array.init)
+}

@@ -1,0 +1,36 @@
+extension VendorProfile {
+    /// Alternative Payments: <https://docs.alternativepayments.io>.
+    ///
+    /// Documented and observed behaviour differ in places; both are served. Bad credentials are answered with 403 at step 1.
+    /// `/v1/checkout-auth/init` is documented, and `/checkout-auth/init` is what answers in some environments. The form of the
+    /// checkout token's expiry is not documented.
+    public static let alternativePayments = VendorProfile(
+        id: "alternative-payments",
+        environments: [
+            "production": "https://public-api.alternativepayments.io",
+            "demo": "https://public-api.demo.alternativepayments.io",
+            "sandbox": nil,
+        ],
+        credentialVariables: .init(clientID: "ALTERNATIVE_CLIENT_ID", clientSecret: "ALTERNATIVE_CLIENT_SECRET"),
+        errorMembers: ["code", "message", "error", "errors", "validation_errors"],
+        accessToken: .init(
+            path: "/oauth/token",
+            outcomes: [
+                400: .misconfigured, 401: .credentialsRejected, 403: .credentialsRejected, 404: .misconfigured,
+                429: .throttled,
+            ]
+        ),
+        checkoutToken: .init(
+            paths: ["/v1/checkout-auth/init", "/checkout-auth/init"],
+            bodyMembers: [.customer: "customer_id", .invoice: "invoice_id"],
+            tokenMembers: ["token", "access_token"],
+            expiryMembers: ["expires_at"],
+            claims: [.customer: "customer_id", .invoice: "invoice_id"],
+            outcomes: [
+                400: .requestRejected, 401: .credentialsRejected, 403: .credentialsRejected, 404: .requestRejected,
+                422: .requestRejected, 429: .throttled,
+            ],
+            endsWithAccessToken: false
+        )
+    )
+}

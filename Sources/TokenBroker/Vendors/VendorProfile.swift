@@ -1,0 +1,159 @@
+import HTTPTypes
+
+/// Everything that is particular to a vendor, as data. The token providers read it; they name no vendor.
+public struct VendorProfile: Sendable {
+    /// What a configuration file calls it, and the account its rate limit belongs to.
+    public var id: String
+    /// The base URL of each environment by name; `nil` for one that has no address of its own and needs one configured.
+    public var environments: [String: String?]
+    /// The environment variables that hold the credentials unless others are configured.
+    public var credentialVariables: CredentialVariables
+    /// How id and secret stand in the `Authorization` field of step 1 unless configured otherwise.
+    public var basicEncoding: BasicEncoding
+    /// The lifetime of a token whose answer does not tell one.
+    public var assumedLifetime: Duration
+    /// An error body is the vendor's own if it is a JSON object with one of these members.
+    public var errorMembers: Set<String>
+    /// How an access token is had.
+    public var accessToken: AccessTokenStep
+    /// How a checkout token is had.
+    public var checkoutToken: CheckoutTokenStep
+
+    /// All members, in their order of declaration.
+    public init(
+        id: String, environments: [String: String?], credentialVariables: CredentialVariables,
+        basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300), errorMembers: Set<String>,
+        accessToken: AccessTokenStep, checkoutToken: CheckoutTokenStep
+    ) {
+        self.id = id
+        self.environments = environments
+        self.credentialVariables = credentialVariables
+        self.basicEncoding = basicEncoding
+        self.assumedLifetime = assumedLifetime
+        self.errorMembers = errorMembers
+        self.accessToken = accessToken
+        self.checkoutToken = checkoutToken
+    }
+
+    /// Names of environment variables.
+    public struct CredentialVariables: Sendable, Hashable {
+        /// The variable that holds the client id.
+        public var clientID: String
+        /// The variable that holds the client secret.
+        public var clientSecret: String
+
+        public init(clientID: String, clientSecret: String) {
+            self.clientID = clientID
+            self.clientSecret = clientSecret
+        }
+    }
+
+    /// How id and secret are written before they are joined and base64-encoded.
+    public enum BasicEncoding: String, Sendable, CaseIterable {
+        /// Form-encoded each, as RFC 6749 (section 2.3.1) says.
+        case form
+        /// As they are, for servers that do not decode.
+        case raw
+    }
+
+    /// Step 1: the client credentials grant (RFC 6749, section 4.4).
+    public struct AccessTokenStep: Sendable {
+        /// Below the base URL.
+        public var path: String
+        /// What a status means; an absent one means ``TokenError/Code/unavailable``.
+        public var outcomes: [Int: TokenError.Code]
+
+        public init(path: String, outcomes: [Int: TokenError.Code]) {
+            self.path = path
+            self.outcomes = outcomes
+        }
+    }
+
+    /// Step 2: the token for a page, asked for with the access token as bearer.
+    public struct CheckoutTokenStep: Sendable {
+        /// Below the base URL, in order of preference. A 404 without the vendor's error body means that a path is not
+        /// there, and the next is tried; the one that worked is remembered.
+        public var paths: [String]
+        /// The body's member for each input of the ``TokenRequest``.
+        public var bodyMembers: [TokenRequest.Input: String]
+        /// Where the token may stand in the answer, in order of preference.
+        public var tokenMembers: [String]
+        /// Where the expiry may stand as an absolute time, in order of preference. Without a readable one in the future the token's `exp` claim counts.
+        public var expiryMembers: [String]
+        /// The claim of the token that must equal each input.
+        public var claims: [TokenRequest.Input: String]
+        /// What a status means; an absent one means ``TokenError/Code/unavailable``.
+        public var outcomes: [Int: TokenError.Code]
+        /// Whether the vendor ends a checkout token with the access token it was asked for with.
+        public var endsWithAccessToken: Bool
+
+        /// All members, in their order of declaration.
+        public init(
+            paths: [String], bodyMembers: [TokenRequest.Input: String], tokenMembers: [String],
+            expiryMembers: [String], claims: [TokenRequest.Input: String], outcomes: [Int: TokenError.Code],
+            endsWithAccessToken: Bool
+        ) {
+            self.paths = paths
+            self.bodyMembers = bodyMembers
+            self.tokenMembers = tokenMembers
+            self.expiryMembers = expiryMembers
+            self.claims = claims
+            self.outcomes = outcomes
+            self.endsWithAccessToken = endsWithAccessToken
+        }
+    }
+}
+
+/// A vendor at an address: a profile with the base URL that is used.
+public struct Vendor: Sendable {
+    public let profile: VendorProfile
+    /// How id and secret are sent.
+    public let basicEncoding: VendorProfile.BasicEncoding
+    private let scheme: String
+    private let authority: String
+    private let pathPrefix: String
+
+    /// - Parameters:
+    ///   - baseURL: `https://host[:port][/path]`; `http` only for a loopback host.
+    ///   - basicEncoding: Instead of the profile's.
+    /// - Throws: ``InvalidBaseURL`` that says what is wrong with it.
+    public init(
+        profile: VendorProfile, baseURL: String, basicEncoding: VendorProfile.BasicEncoding? = nil
+    ) throws(InvalidBaseURL) {
+        guard let separator = baseURL.firstRange(of: "://") else {
+            throw InvalidBaseURL(reason: "it has no scheme; expected https://host")
+        }
+        let rest = baseURL[separator.upperBound...]
+        let authority = String(rest.prefix { $0 != "/" })
+        let path = rest.dropFirst(authority.count)
+        guard let host = host(ofAuthority: authority) else {
+            throw InvalidBaseURL(reason: "its host is missing or malformed; expected https://host[:port]")
+        }
+        let scheme = baseURL[..<separator.lowerBound].lowercased()
+        guard scheme == "https" || (scheme == "http" && isLoopbackHost(host)) else {
+            throw InvalidBaseURL(reason: "only https is accepted, and http to a loopback host")
+        }
+        guard !path.contains(where: { $0 == "?" || $0 == "#" }), rest.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
+            throw InvalidBaseURL(reason: "it has a query, a fragment or characters that do not belong in a URL")
+        }
+        self.profile = profile
+        self.basicEncoding = basicEncoding ?? profile.basicEncoding
+        self.scheme = scheme
+        self.authority = authority
+        self.pathPrefix = path.hasSuffix("/") ? String(path.dropLast()) : String(path)
+    }
+
+    /// A request to a path below the base URL.
+    func request(_ method: HTTPRequest.Method, _ path: String, _ fields: HTTPFields) -> HTTPRequest {
+        HTTPRequest(
+            method: method, scheme: scheme, authority: authority, path: pathPrefix + path, headerFields: fields
+        )
+    }
+
+    /// Why a base URL was refused.
+    public struct InvalidBaseURL: Error, Sendable, CustomStringConvertible {
+        /// What is wrong and what was expected.
+        public var reason: String
+        public var description: String { "the base URL cannot be used: \(reason)" }
+    }
+}
