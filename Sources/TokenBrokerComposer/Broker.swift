@@ -10,9 +10,9 @@
     /// async let stopped: Void = broker.run()
     /// ```
     ///
-    /// Everything works from the moment it is composed: tokens are fetched when they are asked for. ``run()`` or ``shutdown()`` is there to end
-    /// it in order: transfers in flight end, connections are closed, threads are gone. A broker that is merely released ends its
-    /// threads as well, but nobody can wait for that.
+    /// Everything works from the moment it is composed: tokens are fetched when they are asked for. ``run()`` or
+    /// ``shutdown()`` is there to end it in order: transfers in flight end, connections are closed, threads are gone.
+    /// A broker that is merely released ends its threads as well, but nobody can wait for that.
     public struct Broker: Sendable {
         /// Step 1: access tokens for the vendor's API.
         public let accessTokens: any TokenProvider
@@ -33,15 +33,16 @@
 
         let teardown: Teardown
 
-        /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown begins; then shuts
-        /// down. In a service group it stands before the server, since services end in reverse order.
+        /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown
+        /// begins; then shuts down. In a service group it stands before the server, since services end in reverse
+        /// order.
         public func run() async {
             await waitUntilStopped()
             await shutdown()
         }
 
-        /// Ends all calls to the vendor and lets go of what the parts hold, the last built first. Tokens that are cached
-        /// are still handed out. Further calls do nothing.
+        /// Ends all calls to the vendor and lets go of what the parts hold, the last built first. Tokens that are
+        /// cached are still handed out. Further calls do nothing.
         public func shutdown() async { await teardown.run() }
     }
 
@@ -60,8 +61,8 @@
         public var shutdownDeadline: Duration
     }
 
-    /// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that conforms is shut down
-    /// with the broker, after all that were built later.
+    /// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that
+    /// conforms is shut down with the broker, after all that were built later.
     public protocol ShutsDown: Sendable {
         /// Returns when everything is let go of. May be called more than once.
         func shutdown() async

@@ -9,8 +9,9 @@
     /// let inATest = try BrokerConfiguration("vendor: {environment: demo}", environment: [:])
     /// ```
     ///
-    /// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each dot and between
-    /// the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements separated by commas.
+    /// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each
+    /// dot and between the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements
+    /// separated by commas.
     public struct BrokerConfiguration: Sendable {
         /// What errors call the file.
         let name: String
@@ -60,12 +61,12 @@
         public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
     }
 
-    /// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so that what
-    /// nobody asked for can be told.
+    /// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so
+    /// that what nobody asked for can be told.
     final class ConfigurationReader {
         private let configuration: BrokerConfiguration
-        /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters tell "not there" and
-        /// "of another type" apart in no way that could be reported.
+        /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters
+        /// tell "not there" and "of another type" apart in no way that could be reported.
         private let variables: EnvironmentVariablesProvider
         private(set) var problems: [ConfigurationError.Problem] = []
         private(set) var warnings: [String] = []
@@ -211,7 +212,8 @@
 
         // MARK: What nobody asked for
 
-        /// Call it after everything was read: notes the keys of the file that nobody asked for, and warns about such variables.
+        /// Call it after everything was read: notes the keys of the file that nobody asked for, and warns about such
+        /// variables.
         func finish() {
             check(configuration.root, at: [])
             for name in configuration.environment.keys.sorted()

@@ -23,8 +23,8 @@
         ///
         /// - Parameters:
         ///   - configuration: The file and the environment.
-        ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test. The caller
-        ///     shuts it down.
+        ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test.
+        ///     The caller shuts it down.
         ///   - clock: Measures lifetimes and deadlines.
         ///   - wallClock: Only for absolute times.
         ///   - logger: Also what the parts log to.

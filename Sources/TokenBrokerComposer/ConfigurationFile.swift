@@ -47,8 +47,8 @@
             guard text.utf8.count <= Self.maximumBytes else {
                 throw ConfigurationError([.tooLarge(name)])
             }
-            // An alias inside a key is expanded while the parser compares keys, before anybody can look at the tree: a few lines could
-            // keep it busy for years. So a text with both an anchor and an alias never gets there.
+            // An alias inside a key is expanded while the parser compares keys, before anybody can look at the tree: a
+            // few lines could keep it busy for years. So a text with both an anchor and an alias never gets there.
             if let line = text.firstLine(with: "&"), text.firstLine(with: "*") != nil {
                 throw malformed(line, "anchors and aliases (&name, *name) are not supported; write the value out")
             }

@@ -3,11 +3,11 @@
 
     /// One key that a plug-in reads: its name, its type with the range, its default.
     ///
-    /// The declaration drives everything: reading, the error when the value is of another type or out of range, the refusal of keys
-    /// that nobody declared, the environment variable that overrides it, and the documentation.
+    /// The declaration drives everything: reading, the error when the value is of another type or out of range, the
+    /// refusal of keys that nobody declared, the environment variable that overrides it, and the documentation.
     ///
     /// ```swift
-    /// ConfigurationKey("timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(10), "For one call.")
+    /// ConfigurationKey("timeout", .duration(.zero ... .seconds(60)), default: .seconds(10), "For one call.")
     /// ConfigurationKey("caFile", .optional(.text), default: nil, "PEM file of trusted certificates.")
     /// ConfigurationKey("url", .text, "Where to ask. It has to be there.")
     /// ```
@@ -150,7 +150,8 @@
         /// A number and its unit: `250ms`, `10s`, `2m`, `1h`.
         public static func duration(_ range: ClosedRange<Duration>) -> Self {
             let description =
-                "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured), as 250ms, 10s, 2m or 1h"
+                "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured), "
+                + "as 250ms, 10s, 2m or 1h"
             return Self(description, text: { $0.configured }) { (input) throws(Rejection) in
                 let value = input.text.flatMap { Duration(configured: $0) }
                 guard let value, range.contains(value) else {
@@ -204,8 +205,8 @@
         /// Which element of a list it is about.
         var element: Int?
 
-        /// - Parameter shown: The value itself, where a number or a duration is expected and it has that form. Anything else that
-        ///   stands in the wrong place could be a secret.
+        /// - Parameter shown: The value itself, where a number or a duration is expected and it has that form.
+        ///   Anything else that stands in the wrong place could be a secret.
         init(_ input: ConfigurationInput, shown: String? = nil, nearest: String? = nil) {
             self.found = shown.map { String($0.prefix(30)) } ?? input.kind
             self.nearest = nearest

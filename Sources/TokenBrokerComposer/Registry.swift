@@ -2,7 +2,8 @@
     public import Logging
     public import TokenBroker
 
-    /// A part that can be chosen by its id in a configuration file: the id, the keys it reads, and how to build it from their values.
+    /// A part that can be chosen by its id in a configuration file: the id, the keys it reads, and how to build it
+    /// from their values.
     ///
     /// ```swift
     /// let orders = PolicyPlugin(
@@ -15,8 +16,8 @@
     /// registry.register(orders)
     /// ```
     ///
-    /// With it registered, `access: {policy: {kind: shop-orders, url: …}}` works like a built-in: its keys are checked, may be overridden
-    /// from the environment, and are named in errors.
+    /// With it registered, `access: {policy: {kind: shop-orders, url: …}}` works like a built-in: its keys are
+    /// checked, may be overridden from the environment, and are named in errors.
     public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         /// What the file calls it.
         public let id: String
@@ -36,8 +37,8 @@
         ///   - summary: What it is, in a sentence.
         ///   - trait: The trait of this package that brings it.
         ///   - keys: What it reads, in the order in which `build` takes the values.
-        ///   - build: Builds the part, from what was built before it and the values. What it throws stops the start; only errors of this package are
-        ///     shown, of others the type.
+        ///   - build: Builds the part, from what was built before it and the values. What it throws stops the start;
+        ///     only errors of this package are shown, of others the type.
         public init<each Value: Sendable>(
             _ id: String, _ summary: String, trait: String? = nil, keys: repeat ConfigurationKey<each Value>,
             build: @escaping @Sendable (Context, repeat each Value) async throws -> Part

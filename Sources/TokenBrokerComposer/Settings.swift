@@ -191,8 +191,8 @@
                     .missing, ["access"],
                     message:
                         "expected an authenticator and a policy, found \(missing); without both anybody could have "
-                        + "a token for any invoice. Either choose both by \"kind\", from those that the program registers "
-                        + "(authenticators: \(list(registry.authenticators.keys)); policies: "
+                        + "a token for any invoice. Either choose both by \"kind\", from those that the program "
+                        + "registers (authenticators: \(list(registry.authenticators.keys)); policies: "
                         + "\(list(registry.policies.keys))); or, on your own machine and not in production, write "
                         + "\"access: {mode: open}\", which gives a token to whoever asks from this machine"
                 )
@@ -348,7 +348,8 @@
         )
     }
 
-    /// A path that means the same to everybody: letters, digits and `-._~` between slashes, no empty or dot segments but a last empty one.
+    /// A path that means the same to everybody: letters, digits and `-._~` between slashes, no empty or dot segments
+    /// but a last empty one.
     private func isPath(_ text: String) -> Bool {
         let segments = text.split(separator: "/", omittingEmptySubsequences: false)
         return text.utf8.count <= 200 && segments.count > 1 && segments.first == ""
@@ -357,7 +358,8 @@
             && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._~/".contains($0)) }
     }
 
-    /// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would never match.
+    /// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would
+    /// never match.
     private func isOrigin(_ text: String) -> Bool {
         for (scheme, defaultPort) in [("https://", ":443"), ("http://", ":80")] where text.hasPrefix(scheme) {
             let authority = String(text.dropFirst(scheme.count))

@@ -3,8 +3,8 @@
     import TokenBroker
 
     extension Registry {
-        /// What comes with the package: the transport `curl`, the credential sources `environment` and `file`, the vendor
-        /// `alternative-payments`. Authenticators and policies are the program's to register.
+        /// What comes with the package: the transport `curl`, the credential sources `environment` and `file`, the
+        /// vendor `alternative-payments`. Authenticators and policies are the program's to register.
         public static let standard: Registry = {
             var registry = Registry()
             registry.register(curl)

@@ -1,4 +1,5 @@
 #if ConfigurationSupport
+    import FoundationEssentials
     import HTTPTypes
     import InMemoryLogging
     import Logging
@@ -92,6 +93,18 @@
             )
             let found = try await broker.credentials.credentials(for: CredentialID(rawValue: broker.vendor.profile.id))
             #expect(found == [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))])
+        }
+
+        @Test func `takes credentials from the file that the configuration names`() async throws {
+            let file = FileManager.default.temporaryDirectory.appending(
+                path: "pair-\(UInt64.random(in: 0 ... .max)).json")
+            try Data(#"{"client_id": "id", "client_secret": "sentinel-secret"}"#.utf8).write(to: file)
+            defer { try? FileManager.default.removeItem(at: file) }
+            let values = minimal.with([
+                "credentials.sources": "[environment, file]", "credentials.file.path": file.path,
+            ])
+            let broker = try await compose(values, environment: [:])
+            #expect(await broker.endpoints.respond(to: post())?.head.status == .ok)
         }
 
         @Test func `says nothing secret`() async throws {
