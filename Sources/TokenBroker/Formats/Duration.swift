@@ -12,3 +12,15 @@ extension Duration {
         }
     }
 }
+
+extension Duration {
+    /// As it is written in a configuration, in the largest unit that leaves no rest: `2m`. Fractions of a millisecond are left out.
+    package var configured: String {
+        let milliseconds = components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+        for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, Int64)]
+        where milliseconds != 0 && milliseconds % size == 0 {
+            return "\(milliseconds / size)\(unit)"
+        }
+        return milliseconds == 0 ? "0s" : "\(milliseconds)ms"
+    }
+}

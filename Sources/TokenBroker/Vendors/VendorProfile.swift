@@ -110,7 +110,8 @@ public struct Vendor: Sendable {
     /// How id and secret are sent.
     public let basicEncoding: VendorProfile.BasicEncoding
     private let scheme: String
-    private let authority: String
+    /// Host and port.
+    package let authority: String
     private let pathPrefix: String
 
     /// - Parameters:
@@ -124,7 +125,7 @@ public struct Vendor: Sendable {
             throw InvalidBaseURL(reason: "it has no scheme; expected https://host")
         }
         let rest = baseURL[separator.upperBound...]
-        let authority = String(rest.prefix { $0 != "/" })
+        let authority = String(rest.prefix { !"/?#".contains($0) })
         let path = rest.dropFirst(authority.count)
         guard let host = host(ofAuthority: authority) else {
             throw InvalidBaseURL(reason: "its host is missing or malformed; expected https://host[:port]")
