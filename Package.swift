@@ -83,7 +83,13 @@ let package = Package(
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
-            ]
+                .gated("UnixSignals", "swift-service-lifecycle", by: "CommandLineSupport"),
+            ],
+            // A link to Samples/Storefront, which `demo` serves from within the program.
+            exclude: ["Storefront/README.md", "Storefront/config.json"],
+            resources: [
+                "index.html", "app.js", "checkout-token.js", "alternative-client.js", "style.css", "icon.svg",
+            ].map { .embedInCode("Storefront/\($0)") }
         ),
         // Raw sockets and certificates for the test targets; not a product.
         .target(name: "TestSupport", dependencies: ["TokenBroker", .httpTypes, .logging], path: "Tests/TestSupport"),

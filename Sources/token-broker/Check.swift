@@ -1,0 +1,54 @@
+#if CommandLineSupport
+import ArgumentParser
+import TokenBroker
+import TokenBrokerComposer
+
+struct Check: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Validate a configuration file and load the credentials, without serving.",
+        discussion: "Never prints a secret."
+    )
+
+    @OptionGroup var configurationFile: ConfigurationOption
+    @Flag(help: "Also get an access token from the vendor, and say how long it lives.")
+    var live = false
+    @OptionGroup var logging: LoggingOptions
+
+    func run() async throws {
+        let broker = try await configurationFile.compose(logger: logging.makeLogger())
+        let outcome = await Result { () async throws(Failure) in try await check(broker) }
+        await broker.shutdown()
+        if case .failure(let failure) = outcome { throw failure.exit() }
+    }
+
+    private func check(_ broker: Broker) async throws(Failure) {
+        standardOutput.line("configuration: fine")
+        let id = CredentialID(rawValue: broker.vendor.profile.id)
+        let found: [Credential]
+        do {
+            found = try await broker.credentials.credentials(for: id)
+        } catch {
+            throw .configuration("\(error)")
+        }
+        guard !found.isEmpty else { throw .configuration("no source has credentials for \(id)") }
+        standardOutput.line("credentials: found")
+        guard live else { return }
+        do {
+            let token = try await broker.accessTokens.token(for: TokenRequest())
+            standardOutput.line("access token: issued, lives for another \(token.remaining.components.seconds) s")
+        } catch {
+            throw Failure(error)
+        }
+    }
+}
+
+extension Result {
+    init(catching body: () async throws(Failure) -> Success) async {
+        do {
+            self = .success(try await body())
+        } catch {
+            self = .failure(error)
+        }
+    }
+}
+#endif

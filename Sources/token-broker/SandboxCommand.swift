@@ -1,0 +1,71 @@
+#if CommandLineSupport
+import ArgumentParser
+import TokenBroker
+import TokenBrokerSandbox
+
+struct SandboxCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sandbox",
+        abstract: "Run the vendor's API in miniature.",
+        discussion: """
+            Customer cus_demo owns every invoice inv_…, customer cus_other every oth_…. GET /_sandbox/calls tells which \
+            calls came in. Durations are written like 500ms, 5s, 2m, 1h.
+            """
+    )
+
+    @Option(help: "The address to listen on.")
+    var host = "127.0.0.1"
+    @Option(help: "The port to listen on; 0 for any free one.")
+    var port = 8081
+    @Option(help: ArgumentHelp("How long access tokens live.", valueName: "duration"))
+    var accessTokenLifetime: Lifetime = Lifetime(.seconds(3600))
+    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"))
+    var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(900))
+    @Option(help: ArgumentHelp("How many calls are answered in any second; 0 for no limit.", valueName: "number"))
+    var requestsPerSecond = 5
+    @Flag(name: .customLong("no-v1"), help: "Answer /v1/checkout-auth/init with 404, as reported from the field.")
+    var withoutV1 = false
+    @Option(help: "The client id that is accepted.")
+    var clientId = "sandbox-client"
+    @Option(help: "The client secret that is accepted.")
+    var clientSecret = "sandbox-secret"
+    @OptionGroup var logging: LoggingOptions
+
+    func validate() throws {
+        guard (0...65_535).contains(port) else { throw ValidationError("--port must be from 0 to 65535") }
+        guard requestsPerSecond >= 0 else { throw ValidationError("--requests-per-second must not be negative") }
+    }
+
+    func run() async throws {
+        let logger = logging.makeLogger()
+        let sandbox = await Sandbox(
+            configuration: .init(
+                clientID: clientId, clientSecret: clientSecret, accessTokenLifetime: accessTokenLifetime.duration,
+                checkoutTokenLifetime: checkoutTokenLifetime.duration, requestsPerSecond: requestsPerSecond,
+                servesV1: !withoutV1
+            )
+        )
+        let server = HTTPService(sandbox.endpoints, host: host, port: port, logger: logger)
+        let host = host
+        let announcement = Announcement(server: server) { port in
+            standardOutput.line("sandbox listens on http://\(host):\(port)")
+        }
+        try await token_broker.run([server, announcement], deadline: .seconds(5), logger: logger)
+    }
+}
+
+/// A duration on the command line, as in the configuration file.
+struct Lifetime: ExpressibleByArgument, CustomStringConvertible {
+    let duration: Duration
+
+    init(_ duration: Duration) { self.duration = duration }
+
+    init?(argument: String) {
+        guard let duration = Duration(configured: argument), duration > .zero else { return nil }
+        self.duration = duration
+    }
+
+    var description: String { duration.configured }
+    var defaultValueDescription: String { description }
+}
+#endif

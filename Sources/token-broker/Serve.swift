@@ -1,0 +1,48 @@
+#if CommandLineSupport
+import ArgumentParser
+import Logging
+import TokenBroker
+import TokenBrokerComposer
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the server that a configuration file describes.",
+        discussion: """
+            SIGTERM and SIGINT stop it: it takes no new connections, and requests under way are finished within \
+            server.shutdownDeadline.
+            """
+    )
+
+    @OptionGroup var configurationFile: ConfigurationOption
+    @OptionGroup var logging: LoggingOptions
+
+    func run() async throws {
+        let logger = logging.makeLogger()
+        let broker = try await configurationFile.compose(logger: logger)
+        let (host, port) = (broker.server.host, broker.server.port)
+        let server = HTTPService(broker.endpoints, host: host, port: port, logger: logger)
+        let announcement = Announcement(server: server) { port in
+            standardOutput.line("token-broker listens on http://\(host):\(port)")
+        }
+        try await token_broker.run(
+            [broker, server, announcement], deadline: broker.server.shutdownDeadline, logger: logger
+        )
+    }
+}
+
+/// `--config`, and what is made of it.
+struct ConfigurationOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("The configuration file, YAML or JSON. Default: $TOKEN_BROKER_CONFIG.", valueName: "file")
+    )
+    var config: String?
+
+    func compose(logger: Logger) async throws -> Broker {
+        do {
+            return try await Composer().compose(BrokerConfiguration.load(config), logger: logger)
+        } catch let error as ConfigurationError {
+            throw Failure.configuration("\(error)").exit()
+        }
+    }
+}
+#endif
