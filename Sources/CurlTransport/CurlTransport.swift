@@ -28,6 +28,7 @@ public final class CurlTransport: HTTPTransport {
 
     deinit { loop.shutDown(then: nil) }
 
+    /// See ``HTTPTransport/send(_:body:options:)``.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -65,6 +66,7 @@ public final class CurlTransport: HTTPTransport {
         /// How many connections there are at a time.
         public var maximumConnections: Int
 
+        /// Takes all members, in their order of declaration.
         public init(
             connectTimeout: Duration = .seconds(3), timeout: Duration = .seconds(10), caFile: String? = nil,
             maximumConnectionsPerHost: Int = 64, maximumConnections: Int = 256

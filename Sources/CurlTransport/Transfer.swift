@@ -112,7 +112,9 @@ final class Transfer: @unchecked Sendable {
                 }
             }
         }
-        if method != .get, method != .head, method != .post || body.isEmpty { set(CURLOPT_CUSTOMREQUEST, method.rawValue) }
+        if method != .get, method != .head, method != .post || body.isEmpty {
+            set(CURLOPT_CUSTOMREQUEST, method.rawValue)
+        }
         if method == .get, !body.isEmpty { set(CURLOPT_CUSTOMREQUEST, "GET") }
 
         // Unretained: the loop holds the transfer for as long as the handle is in use.
@@ -143,7 +145,9 @@ final class Transfer: @unchecked Sendable {
         if line.hasPrefix("HTTP/") {
             // A status line begins a new head, after an informational one too.
             let status = line.split(separator: " ", maxSplits: 2).dropFirst().first.flatMap { Int($0) }
-            guard let status, (100...999).contains(status) else { return refuse(.malformed, "the status line is malformed") }
+            guard let status, (100...999).contains(status) else {
+                return refuse(.malformed, "the status line is malformed")
+            }
             head = HTTPResponse(status: .init(code: status))
             headIsComplete = false
             return true

@@ -1,18 +1,18 @@
 #if ConfigurationSupport
-    #if ServiceLifecycleSupport
-        public import ServiceLifecycle
+#if ServiceLifecycleSupport
+public import ServiceLifecycle
 
-        extension Broker: Service {}
-    #endif
+extension Broker: Service {}
+#endif
 
-    extension Broker {
-        /// Until the task is cancelled or a shutdown begins.
-        func waitUntilStopped() async {
-            #if ServiceLifecycleSupport
-                await cancelWhenGracefulShutdown { await teardown.waitUntilBegun() }
-            #else
-                await teardown.waitUntilBegun()
-            #endif
-        }
+extension Broker {
+    /// Until the task is cancelled or a shutdown begins.
+    func waitUntilStopped() async {
+        #if ServiceLifecycleSupport
+        await cancelWhenGracefulShutdown { await teardown.waitUntilBegun() }
+        #else
+        await teardown.waitUntilBegun()
+        #endif
     }
+}
 #endif

@@ -1,106 +1,106 @@
 #if ConfigurationSupport
-    import Synchronization
-    public import TokenBroker
+import Synchronization
+public import TokenBroker
 
-    /// A broker, built and ready.
-    ///
-    /// ```swift
-    /// let broker = try await Composer().compose(try .load("broker.yaml"), logger: logger)
-    /// router.mount(broker.endpoints)
-    /// async let stopped: Void = broker.run()
-    /// ```
-    ///
-    /// Everything works from the moment it is composed: tokens are fetched when they are asked for. ``run()`` or
-    /// ``shutdown()`` is there to end it in order: transfers in flight end, connections are closed, threads are gone.
-    /// A broker that is merely released ends its threads as well, but nobody can wait for that.
-    public struct Broker: Sendable {
-        /// Step 1: access tokens for the vendor's API.
-        public let accessTokens: any TokenProvider
-        /// Step 2: checkout tokens, for code of your own that hands them out. It asks nobody who they are.
-        public let checkoutTokens: any TokenProvider
-        /// Where the client id and secret come from, to be asked for ``Vendor/profile``'s id.
-        public let credentials: any CredentialSource
-        /// The routes, to be mounted on an HTTP server.
-        public let endpoints: EndpointSet
-        /// What `GET /readyz` tells.
-        public let readiness: any ReadinessReporting
-        /// The vendor at the address that is used.
-        public let vendor: Vendor
-        /// The vendor's environment, such as `demo`.
-        public let environment: String
-        /// What the `server` section says, for whoever runs the server.
-        public let server: ServerSettings
+/// A broker, built and ready.
+///
+/// ```swift
+/// let broker = try await Composer().compose(try .load("broker.yaml"), logger: logger)
+/// router.mount(broker.endpoints)
+/// async let stopped: Void = broker.run()
+/// ```
+///
+/// Everything works from the moment it is composed: tokens are fetched when they are asked for. ``run()`` or
+/// ``shutdown()`` is there to end it in order: transfers in flight end, connections are closed, threads are gone.
+/// A broker that is merely released ends its threads as well, but nobody can wait for that.
+public struct Broker: Sendable {
+    /// Step 1: access tokens for the vendor's API.
+    public let accessTokens: any TokenProvider
+    /// Step 2: checkout tokens, for code of your own that hands them out. It asks nobody who they are.
+    public let checkoutTokens: any TokenProvider
+    /// Where the client id and secret come from, to be asked for ``Vendor/profile``'s id.
+    public let credentials: any CredentialSource
+    /// The routes, to be mounted on an HTTP server.
+    public let endpoints: EndpointSet
+    /// What `GET /readyz` tells.
+    public let readiness: any ReadinessReporting
+    /// The vendor at the address that is used.
+    public let vendor: Vendor
+    /// The vendor's environment, such as `demo`.
+    public let environment: String
+    /// What the `server` section says, for whoever runs the server.
+    public let server: ServerSettings
 
-        let teardown: Teardown
+    let teardown: Teardown
 
-        /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown
-        /// begins; then shuts down. In a service group it stands before the server, since services end in reverse
-        /// order.
-        public func run() async {
-            await waitUntilStopped()
-            await shutdown()
-        }
-
-        /// Ends all calls to the vendor and lets go of what the parts hold, the last built first. Tokens that are
-        /// cached are still handed out. Further calls do nothing.
-        public func shutdown() async { await teardown.run() }
+    /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown
+    /// begins; then shuts down. In a service group it stands before the server, since services end in reverse
+    /// order.
+    public func run() async {
+        await waitUntilStopped()
+        await shutdown()
     }
 
-    extension Broker: CustomReflectable {
-        /// Without content, since somewhere among the parts there are secrets.
-        public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+    /// Ends all calls to the vendor and lets go of what the parts hold, the last built first. Tokens that are
+    /// cached are still handed out. Further calls do nothing.
+    public func shutdown() async { await teardown.run() }
+}
+
+extension Broker: CustomReflectable {
+    /// Without content, since somewhere among the parts there are secrets.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
+
+/// The `server` section of a configuration.
+public struct ServerSettings: Sendable, Hashable {
+    /// A name or an address; `127.0.0.1` unless configured.
+    public var host: String
+    /// 8080 unless configured; 0 for any free port.
+    public var port: Int
+    /// How long requests in flight may take when the server is told to stop; 10 s unless configured.
+    public var shutdownDeadline: Duration
+}
+
+/// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that
+/// conforms is shut down with the broker, after all that were built later.
+public protocol ShutsDown: Sendable {
+    /// Returns when everything is let go of. May be called more than once.
+    func shutdown() async
+}
+
+/// What is to be shut down, in the order in which it was built.
+final class Teardown: Sendable {
+    private let state = Mutex(State())
+
+    private struct State {
+        var parts: [any ShutsDown] = []
+        var hasBegun = false
+        var waiting: [AsyncStream<Never>.Continuation] = []
     }
 
-    /// The `server` section of a configuration.
-    public struct ServerSettings: Sendable, Hashable {
-        /// A name or an address; `127.0.0.1` unless configured.
-        public var host: String
-        /// 8080 unless configured; 0 for any free port.
-        public var port: Int
-        /// How long requests in flight may take when the server is told to stop; 10 s unless configured.
-        public var shutdownDeadline: Duration
+    func add(_ part: Any) {
+        if let part = part as? any ShutsDown { state.withLock { $0.parts.append(part) } }
     }
 
-    /// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that
-    /// conforms is shut down with the broker, after all that were built later.
-    public protocol ShutsDown: Sendable {
-        /// Returns when everything is let go of. May be called more than once.
-        func shutdown() async
+    func run() async {
+        let (parts, waiting) = state.withLock { state in
+            defer { state = State(hasBegun: true) }
+            return (state.parts, state.waiting)
+        }
+        for continuation in waiting { continuation.finish() }
+        for part in parts.reversed() { await part.shutdown() }
     }
 
-    /// What is to be shut down, in the order in which it was built.
-    final class Teardown: Sendable {
-        private let state = Mutex(State())
-
-        private struct State {
-            var parts: [any ShutsDown] = []
-            var hasBegun = false
-            var waiting: [AsyncStream<Never>.Continuation] = []
+    /// Until ``run()`` is called or the task is cancelled.
+    func waitUntilBegun() async {
+        // A stream of its own for each caller, since one ends for all when one of them is cancelled.
+        let (stream, continuation) = AsyncStream<Never>.makeStream()
+        let hasBegun = state.withLock { state in
+            state.waiting.append(continuation)
+            return state.hasBegun
         }
-
-        func add(_ part: Any) {
-            if let part = part as? any ShutsDown { state.withLock { $0.parts.append(part) } }
-        }
-
-        func run() async {
-            let (parts, waiting) = state.withLock { state in
-                defer { state = State(hasBegun: true) }
-                return (state.parts, state.waiting)
-            }
-            for continuation in waiting { continuation.finish() }
-            for part in parts.reversed() { await part.shutdown() }
-        }
-
-        /// Until ``run()`` is called or the task is cancelled.
-        func waitUntilBegun() async {
-            // A stream of its own for each caller, since one ends for all when one of them is cancelled.
-            let (stream, continuation) = AsyncStream<Never>.makeStream()
-            let hasBegun = state.withLock { state in
-                state.waiting.append(continuation)
-                return state.hasBegun
-            }
-            if hasBegun { return }
-            for await _ in stream {}
-        }
+        if hasBegun { return }
+        for await _ in stream {}
     }
+}
 #endif

@@ -1,274 +1,274 @@
 #if ConfigurationSupport
-    import Configuration
-    import FoundationEssentials
+import Configuration
+import FoundationEssentials
 
-    /// A configuration file and the environment that overrides it, not yet looked into.
-    ///
-    /// ```swift
-    /// let configuration = try BrokerConfiguration.load("broker.yaml")
-    /// let inATest = try BrokerConfiguration("vendor: {environment: demo}", environment: [:])
-    /// ```
-    ///
-    /// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each
-    /// dot and between the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements
-    /// separated by commas.
-    public struct BrokerConfiguration: Sendable {
-        /// What errors call the file.
-        let name: String
-        let root: ConfigurationNode
-        let environment: [String: String]
+/// A configuration file and the environment that overrides it, not yet looked into.
+///
+/// ```swift
+/// let configuration = try BrokerConfiguration.load("broker.yaml")
+/// let inATest = try BrokerConfiguration("vendor: {environment: demo}", environment: [:])
+/// ```
+///
+/// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each
+/// dot and between the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements
+/// separated by commas.
+public struct BrokerConfiguration: Sendable {
+    /// What errors call the file.
+    let name: String
+    let root: ConfigurationNode
+    let environment: [String: String]
 
-        /// - Parameters:
-        ///   - text: YAML or JSON.
-        ///   - name: What to call the text in errors.
-        ///   - environment: The variables that override it.
-        /// - Throws: ``ConfigurationError`` if it is neither YAML nor JSON, with the line.
-        public init(
-            _ text: String, name: String = "configuration", environment: [String: String]
-        ) throws(ConfigurationError) {
-            self.name = name
-            self.root = try ConfigurationNode(parsing: text, name: name)
-            self.environment = environment
-        }
-
-        /// Reads a file of at most 256 KiB.
-        /// - Parameters:
-        ///   - path: The file; without it, the one that `TOKEN_BROKER_CONFIG` names.
-        ///   - environment: The variables that override it, instead of the process's.
-        /// - Throws: ``ConfigurationError`` if it cannot be read, or is neither YAML nor JSON.
-        public static func load(
-            _ path: String? = nil, environment: [String: String]? = nil
-        ) throws(ConfigurationError) -> BrokerConfiguration {
-            let environment = environment ?? ProcessInfo.processInfo.environment
-            guard let path = path ?? environment[fileVariable], !path.isEmpty else {
-                throw ConfigurationError([
-                    .init(
-                        .missing, place: fileVariable,
-                        message: "expected the path of a configuration file, found nothing")
-                ])
-            }
-            return try BrokerConfiguration(configurationText(path: path), name: path, environment: environment)
-        }
-
-        /// The variable that names the file.
-        static let fileVariable = "TOKEN_BROKER_CONFIG"
+    /// - Parameters:
+    ///   - text: YAML or JSON.
+    ///   - name: What to call the text in errors.
+    ///   - environment: The variables that override it.
+    /// - Throws: ``ConfigurationError`` if it is neither YAML nor JSON, with the line.
+    public init(
+        _ text: String, name: String = "configuration", environment: [String: String]
+    ) throws(ConfigurationError) {
+        self.name = name
+        self.root = try ConfigurationNode(parsing: text, name: name)
+        self.environment = environment
     }
 
-    extension BrokerConfiguration: CustomStringConvertible, CustomReflectable {
-        /// Its name only: the environment holds secrets, and a file may by mistake.
-        public var description: String { "configuration \(name)" }
-        /// Empty.
-        public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+    /// Reads a file of at most 256 KiB.
+    /// - Parameters:
+    ///   - path: The file; without it, the one that `TOKEN_BROKER_CONFIG` names.
+    ///   - environment: The variables that override it, instead of the process's.
+    /// - Throws: ``ConfigurationError`` if it cannot be read, or is neither YAML nor JSON.
+    public static func load(
+        _ path: String? = nil, environment: [String: String]? = nil
+    ) throws(ConfigurationError) -> BrokerConfiguration {
+        let environment = environment ?? ProcessInfo.processInfo.environment
+        guard let path = path ?? environment[fileVariable], !path.isEmpty else {
+            throw ConfigurationError([
+                .init(
+                    .missing, place: fileVariable,
+                    message: "expected the path of a configuration file, found nothing")
+            ])
+        }
+        return try BrokerConfiguration(configurationText(path: path), name: path, environment: environment)
     }
 
-    /// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so
-    /// that what nobody asked for can be told.
-    final class ConfigurationReader {
-        private let configuration: BrokerConfiguration
-        /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters
-        /// tell "not there" and "of another type" apart in no way that could be reported.
-        private let variables: EnvironmentVariablesProvider
-        private(set) var problems: [ConfigurationError.Problem] = []
-        private(set) var warnings: [String] = []
-        /// The names that were asked for, by the path of their section.
-        private var known: [[String]: Set<String>] = [[]: []]
-        /// Sections whose keys cannot be known, since what would declare them is not.
-        private var opaque: Set<[String]> = []
-        private var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
+    /// The variable that names the file.
+    static let fileVariable = "TOKEN_BROKER_CONFIG"
+}
 
-        init(_ configuration: BrokerConfiguration) {
-            self.configuration = configuration
-            self.variables = EnvironmentVariablesProvider(environmentVariables: configuration.environment)
+extension BrokerConfiguration: CustomStringConvertible, CustomReflectable {
+    /// Its name only: the environment holds secrets, and a file may by mistake.
+    public var description: String { "configuration \(name)" }
+    /// Empty.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
+
+/// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so
+/// that what nobody asked for can be told.
+final class ConfigurationReader {
+    private let configuration: BrokerConfiguration
+    /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters
+    /// tell "not there" and "of another type" apart in no way that could be reported.
+    private let variables: EnvironmentVariablesProvider
+    private(set) var problems: [ConfigurationError.Problem] = []
+    private(set) var warnings: [String] = []
+    /// The names that were asked for, by the path of their section.
+    private var known: [[String]: Set<String>] = [[]: []]
+    /// Sections whose keys cannot be known, since what would declare them is not.
+    private var opaque: Set<[String]> = []
+    private var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
+
+    init(_ configuration: BrokerConfiguration) {
+        self.configuration = configuration
+        self.variables = EnvironmentVariablesProvider(environmentVariables: configuration.environment)
+    }
+
+    /// The values of a section's keys; `nil` after noting the problems if one cannot be used.
+    func read<each Value>(
+        _ section: String..., keys: repeat ConfigurationKey<each Value>
+    ) -> (repeat each Value)? {
+        read(section, keys: repeat each keys)
+    }
+
+    func read<each Value>(
+        _ section: [String], keys: repeat ConfigurationKey<each Value>
+    ) -> (repeat each Value)? {
+        // All of them before the first failure ends it, so that every problem is noted.
+        let values = (repeat value(of: each keys, in: section))
+        return try? (repeat Self.unwrap(each values))
+    }
+
+    private struct Absent: Error {}
+    private static func unwrap<Value>(_ value: Value?) throws(Absent) -> Value {
+        guard let value else { throw Absent() }
+        return value
+    }
+
+    /// From the environment, else from the file, else the default.
+    private func value<Value>(of key: ConfigurationKey<Value>, in section: [String]) -> Value? {
+        declare(key.name, in: section)
+        let path = section + [key.name]
+        let (variable, fromEnvironment) = variableInput(path, isList: key.type.isList)
+        if let fromEnvironment {
+            return read(fromEnvironment, as: key, path: path, node: nil, variable: variable)
         }
-
-        /// The values of a section's keys; `nil` after noting the problems if one cannot be used.
-        func read<each Value>(
-            _ section: String..., keys: repeat ConfigurationKey<each Value>
-        ) -> (repeat each Value)? {
-            read(section, keys: repeat each keys)
+        if let node = node(at: path) {
+            return read(ConfigurationInput(node), as: key, path: path, node: node, variable: nil)
         }
+        if let value = key.defaultValue { return value }
+        note(
+            .missing, path, node: nearestNode(above: path),
+            "expected \(key.type), found nothing; or set \(variable)")
+        return nil
+    }
 
-        func read<each Value>(
-            _ section: [String], keys: repeat ConfigurationKey<each Value>
-        ) -> (repeat each Value)? {
-            // All of them before the first failure ends it, so that every problem is noted.
-            let values = (repeat value(of: each keys, in: section))
-            return try? (repeat Self.unwrap(each values))
-        }
-
-        private struct Absent: Error {}
-        private static func unwrap<Value>(_ value: Value?) throws(Absent) -> Value {
-            guard let value else { throw Absent() }
-            return value
-        }
-
-        /// From the environment, else from the file, else the default.
-        private func value<Value>(of key: ConfigurationKey<Value>, in section: [String]) -> Value? {
-            declare(key.name, in: section)
-            let path = section + [key.name]
-            let (variable, fromEnvironment) = variableInput(path, isList: key.type.isList)
-            if let fromEnvironment {
-                return read(fromEnvironment, as: key, path: path, node: nil, variable: variable)
-            }
-            if let node = node(at: path) {
-                return read(ConfigurationInput(node), as: key, path: path, node: node, variable: nil)
-            }
-            if let value = key.defaultValue { return value }
-            note(
-                .missing, path, node: nearestNode(above: path),
-                "expected \(key.type), found nothing; or set \(variable)")
+    private func read<Value>(
+        _ input: ConfigurationInput, as key: ConfigurationKey<Value>, path: [String], node: ConfigurationNode?,
+        variable: String?
+    ) -> Value? {
+        do throws(Rejection) {
+            return try key.type.read(input)
+        } catch {
+            var message = "expected \(key.type), found \(error.found)"
+            if let element = error.element { message += " as element \(element + 1)" }
+            if let nearest = error.nearest { message += "; did you mean \(nearest)?" }
+            var node = node
+            if let element = error.element, case .list(let elements)? = node?.content { node = elements[element] }
+            note(.invalid, path, node: node, variable: variable, message)
             return nil
         }
+    }
 
-        private func read<Value>(
-            _ input: ConfigurationInput, as key: ConfigurationKey<Value>, path: [String], node: ConfigurationNode?,
-            variable: String?
-        ) -> Value? {
-            do throws(Rejection) {
-                return try key.type.read(input)
-            } catch {
-                var message = "expected \(key.type), found \(error.found)"
-                if let element = error.element { message += " as element \(element + 1)" }
-                if let nearest = error.nearest { message += "; did you mean \(nearest)?" }
-                var node = node
-                if let element = error.element, case .list(let elements)? = node?.content { node = elements[element] }
-                note(.invalid, path, node: node, variable: variable, message)
-                return nil
-            }
+    private func variableInput(_ path: [String], isList: Bool) -> (name: String, input: ConfigurationInput?) {
+        let key = AbsoluteConfigKey(["tokenBroker"] + path)
+        // Reading text cannot fail.
+        guard let found = try? variables.value(forKey: key, type: isList ? .stringArray : .string) else {
+            return ("", nil)
         }
-
-        private func variableInput(_ path: [String], isList: Bool) -> (name: String, input: ConfigurationInput?) {
-            let key = AbsoluteConfigKey(["tokenBroker"] + path)
-            // Reading text cannot fail.
-            guard let found = try? variables.value(forKey: key, type: isList ? .stringArray : .string) else {
-                return ("", nil)
-            }
-            knownVariables.insert(found.encodedKey)
-            switch found.value?.content {
-            case .string(let text): return (found.encodedKey, .variable(text))
-            case .stringArray([""]): return (found.encodedKey, .list([]))
-            case .stringArray(let elements): return (found.encodedKey, .list(elements.map(ConfigurationInput.variable)))
-            default: return (found.encodedKey, nil)
-            }
-        }
-
-        // MARK: Keeping account
-
-        /// Makes a name known to a section, and the section to those around it.
-        func declare(_ name: String, in section: [String]) {
-            known[section, default: []].insert(name)
-            if let last = section.last { declare(last, in: Array(section.dropLast())) }
-        }
-
-        /// Passes over a section whose keys nobody can declare.
-        func skip(_ section: [String]) {
-            opaque.insert(section)
-            if let last = section.last { declare(last, in: Array(section.dropLast())) }
-        }
-
-        /// Whether the file or the environment sets this key.
-        func isSet(_ path: [String]) -> Bool {
-            node(at: path).map { !$0.isNull } ?? false || variableInput(path, isList: false).input != nil
-        }
-
-        func warn(_ message: String) { warnings.append(message) }
-
-        /// Notes a problem with the value at `path`, wherever it comes from.
-        func note(_ code: ConfigurationError.Code, _ path: [String], message: String) {
-            let (variable, input) = variableInput(path, isList: false)
-            if input == nil {
-                note(code, path, node: node(at: path) ?? nearestNode(above: path), message)
-            } else {
-                note(code, path, node: nil, variable: variable, message)
-            }
-        }
-
-        private func note(
-            _ code: ConfigurationError.Code, _ path: [String], node: ConfigurationNode?, variable: String? = nil,
-            _ message: String
-        ) {
-            let place = variable ?? node.map { "\(configuration.name):\($0.line)" } ?? configuration.name
-            var problem = ConfigurationError.Problem(
-                code, place: place, key: path.joined(separator: "."), message: message)
-            problem.line = node?.line
-            problems.append(problem)
-        }
-
-        // MARK: The tree
-
-        private func node(at path: [String]) -> ConfigurationNode? {
-            var node = configuration.root
-            for name in path {
-                guard let member = node[name] else { return nil }
-                node = member.value
-            }
-            return node
-        }
-
-        /// The innermost section of `path` that the file has.
-        private func nearestNode(above path: [String]) -> ConfigurationNode? {
-            path.indices.reversed().lazy.filter { $0 > 0 }.compactMap { self.node(at: Array(path[..<$0])) }.first
-        }
-
-        // MARK: What nobody asked for
-
-        /// Call it after everything was read: notes the keys of the file that nobody asked for, and warns about such
-        /// variables.
-        func finish() {
-            check(configuration.root, at: [])
-            for name in configuration.environment.keys.sorted()
-            where name.hasPrefix("TOKEN_BROKER_") && !knownVariables.contains(name) {
-                let hint = nearest(to: name, among: knownVariables.sorted()).map { "; did you mean \($0)?" } ?? ""
-                warn("the environment variable \(name) overrides no key of this configuration\(hint)")
-            }
-            problems.sort { ($0.line ?? 0) < ($1.line ?? 0) }
-        }
-
-        private func check(_ node: ConfigurationNode, at section: [String]) {
-            guard let names = known[section], !opaque.contains(section), !node.isNull else { return }
-            guard case .map(let members) = node.content else {
-                let expected = names.sorted().joined(separator: ", ")
-                return note(
-                    .invalid, section, node: node,
-                    "expected a map with the keys \(expected), found \(node.content.kind)"
-                )
-            }
-            for member in members {
-                guard !names.contains(member.name) else {
-                    check(member.value, at: section + [member.name])
-                    continue
-                }
-                var node = member.value
-                node.line = member.line
-                let path = section + [displayed(member.name)]
-                if looksSecret(member.name), nearest(to: member.name, among: names.sorted()) == nil {
-                    note(
-                        .secret, path, node: node,
-                        "this looks like a secret, and secrets never stand in this file; say under \"credentials\" "
-                            + "where they are, such as in variables or in a file of their own"
-                    )
-                } else {
-                    note(.unknownKey, path, node: node, unknown(member.name, among: names))
-                }
-            }
-        }
-
-        private func unknown(_ name: String, among names: Set<String>) -> String {
-            var message = "expected one of \(names.sorted().joined(separator: ", ")), found an unknown key"
-            if let nearest = nearest(to: name, among: names.sorted()) {
-                message += "; did you mean \(nearest)?"
-            } else if let section = known.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }).first(where: {
-                !$0.isEmpty && known[$0]?.contains(name) == true
-            }) {
-                message += "; did you mean \((section + [name]).joined(separator: "."))?"
-            }
-            return message
-        }
-
-        private func looksSecret(_ name: String) -> Bool {
-            let plain = name.lowercased().filter { $0.isLetter }
-            return ["secret", "password", "passphrase", "apikey", "privatekey", "accesstoken", "bearer", "clientid"]
-                .contains { plain.contains($0) }
+        knownVariables.insert(found.encodedKey)
+        switch found.value?.content {
+        case .string(let text): return (found.encodedKey, .variable(text))
+        case .stringArray([""]): return (found.encodedKey, .list([]))
+        case .stringArray(let elements): return (found.encodedKey, .list(elements.map(ConfigurationInput.variable)))
+        default: return (found.encodedKey, nil)
         }
     }
+
+    // MARK: Keeping account
+
+    /// Makes a name known to a section, and the section to those around it.
+    func declare(_ name: String, in section: [String]) {
+        known[section, default: []].insert(name)
+        if let last = section.last { declare(last, in: Array(section.dropLast())) }
+    }
+
+    /// Passes over a section whose keys nobody can declare.
+    func skip(_ section: [String]) {
+        opaque.insert(section)
+        if let last = section.last { declare(last, in: Array(section.dropLast())) }
+    }
+
+    /// Whether the file or the environment sets this key.
+    func isSet(_ path: [String]) -> Bool {
+        node(at: path).map { !$0.isNull } ?? false || variableInput(path, isList: false).input != nil
+    }
+
+    func warn(_ message: String) { warnings.append(message) }
+
+    /// Notes a problem with the value at `path`, wherever it comes from.
+    func note(_ code: ConfigurationError.Code, _ path: [String], message: String) {
+        let (variable, input) = variableInput(path, isList: false)
+        if input == nil {
+            note(code, path, node: node(at: path) ?? nearestNode(above: path), message)
+        } else {
+            note(code, path, node: nil, variable: variable, message)
+        }
+    }
+
+    private func note(
+        _ code: ConfigurationError.Code, _ path: [String], node: ConfigurationNode?, variable: String? = nil,
+        _ message: String
+    ) {
+        let place = variable ?? node.map { "\(configuration.name):\($0.line)" } ?? configuration.name
+        var problem = ConfigurationError.Problem(
+            code, place: place, key: path.joined(separator: "."), message: message)
+        problem.line = node?.line
+        problems.append(problem)
+    }
+
+    // MARK: The tree
+
+    private func node(at path: [String]) -> ConfigurationNode? {
+        var node = configuration.root
+        for name in path {
+            guard let member = node[name] else { return nil }
+            node = member.value
+        }
+        return node
+    }
+
+    /// The innermost section of `path` that the file has.
+    private func nearestNode(above path: [String]) -> ConfigurationNode? {
+        path.indices.reversed().lazy.filter { $0 > 0 }.compactMap { self.node(at: Array(path[..<$0])) }.first
+    }
+
+    // MARK: What nobody asked for
+
+    /// Call it after everything was read: notes the keys of the file that nobody asked for, and warns about such
+    /// variables.
+    func finish() {
+        check(configuration.root, at: [])
+        for name in configuration.environment.keys.sorted()
+        where name.hasPrefix("TOKEN_BROKER_") && !knownVariables.contains(name) {
+            let hint = nearest(to: name, among: knownVariables.sorted()).map { "; did you mean \($0)?" } ?? ""
+            warn("the environment variable \(name) overrides no key of this configuration\(hint)")
+        }
+        problems.sort { ($0.line ?? 0) < ($1.line ?? 0) }
+    }
+
+    private func check(_ node: ConfigurationNode, at section: [String]) {
+        guard let names = known[section], !opaque.contains(section), !node.isNull else { return }
+        guard case .map(let members) = node.content else {
+            let expected = names.sorted().joined(separator: ", ")
+            return note(
+                .invalid, section, node: node,
+                "expected a map with the keys \(expected), found \(node.content.kind)"
+            )
+        }
+        for member in members {
+            guard !names.contains(member.name) else {
+                check(member.value, at: section + [member.name])
+                continue
+            }
+            var node = member.value
+            node.line = member.line
+            let path = section + [displayed(member.name)]
+            if looksSecret(member.name), nearest(to: member.name, among: names.sorted()) == nil {
+                note(
+                    .secret, path, node: node,
+                    "this looks like a secret, and secrets never stand in this file; say under \"credentials\" "
+                        + "where they are, such as in variables or in a file of their own"
+                )
+            } else {
+                note(.unknownKey, path, node: node, unknown(member.name, among: names))
+            }
+        }
+    }
+
+    private func unknown(_ name: String, among names: Set<String>) -> String {
+        var message = "expected one of \(names.sorted().joined(separator: ", ")), found an unknown key"
+        if let nearest = nearest(to: name, among: names.sorted()) {
+            message += "; did you mean \(nearest)?"
+        } else if let section = known.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }).first(where: {
+            !$0.isEmpty && known[$0]?.contains(name) == true
+        }) {
+            message += "; did you mean \((section + [name]).joined(separator: "."))?"
+        }
+        return message
+    }
+
+    private func looksSecret(_ name: String) -> Bool {
+        let plain = name.lowercased().filter { $0.isLetter }
+        return ["secret", "password", "passphrase", "apikey", "privatekey", "accesstoken", "bearer", "clientid"]
+            .contains { plain.contains($0) }
+    }
+}
 #endif

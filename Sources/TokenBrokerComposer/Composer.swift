@@ -1,161 +1,161 @@
 #if ConfigurationSupport
-    public import FoundationEssentials
-    public import Logging
-    public import TokenBroker
+public import FoundationEssentials
+public import Logging
+public import TokenBroker
 
-    /// Turns a configuration into a ``Broker``.
+/// Turns a configuration into a ``Broker``.
+///
+/// ```swift
+/// var registry = Registry.standard
+/// registry.register(myPolicy)
+/// let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
+/// ```
+public struct Composer: Sendable {
+    /// What a configuration can choose from.
+    public var registry: Registry
+
+    /// - Parameter registry: What a configuration can choose from.
+    public init(registry: Registry = .standard) { self.registry = registry }
+
+    /// Reads and checks the whole configuration, then builds the parts, each after those that it needs.
     ///
-    /// ```swift
-    /// var registry = Registry.standard
-    /// registry.register(myPolicy)
-    /// let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
-    /// ```
-    public struct Composer: Sendable {
-        /// What a configuration can choose from.
-        public var registry: Registry
+    /// Nothing is sent and no credentials are loaded. What is merely doubtful is logged as a warning.
+    ///
+    /// - Parameters:
+    ///   - configuration: The file and the environment.
+    ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test.
+    ///     The caller shuts it down.
+    ///   - clock: Measures lifetimes and deadlines.
+    ///   - wallClock: Only for absolute times.
+    ///   - logger: Also what the parts log to.
+    /// - Throws: ``ConfigurationError`` with everything that is wrong. What had been built by then is shut down.
+    public func compose<C: Clock>(
+        _ configuration: BrokerConfiguration, transport: (any HTTPTransport)? = nil, clock: C = ContinuousClock(),
+        wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger
+    ) async throws(ConfigurationError) -> Broker where C.Duration == Duration {
+        let reader = ConfigurationReader(configuration)
+        let settings = Settings(reader, registry)
+        for warning in reader.warnings { logger.warning("\(warning)") }
+        guard let settings else { throw ConfigurationError(reader.problems) }
 
-        /// - Parameter registry: What a configuration can choose from.
-        public init(registry: Registry = .standard) { self.registry = registry }
-
-        /// Reads and checks the whole configuration, then builds the parts, each after those that it needs.
-        ///
-        /// Nothing is sent and no credentials are loaded. What is merely doubtful is logged as a warning.
-        ///
-        /// - Parameters:
-        ///   - configuration: The file and the environment.
-        ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test.
-        ///     The caller shuts it down.
-        ///   - clock: Measures lifetimes and deadlines.
-        ///   - wallClock: Only for absolute times.
-        ///   - logger: Also what the parts log to.
-        /// - Throws: ``ConfigurationError`` with everything that is wrong. What had been built by then is shut down.
-        public func compose<C: Clock>(
-            _ configuration: BrokerConfiguration, transport: (any HTTPTransport)? = nil, clock: C = ContinuousClock(),
-            wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger
-        ) async throws(ConfigurationError) -> Broker where C.Duration == Duration {
-            let reader = ConfigurationReader(configuration)
-            let settings = Settings(reader, registry)
-            for warning in reader.warnings { logger.warning("\(warning)") }
-            guard let settings else { throw ConfigurationError(reader.problems) }
-
-            let teardown = Teardown()
-            do {
-                let assembly = Assembly(
-                    settings: settings, environment: configuration.environment, teardown: teardown, logger: logger
+        let teardown = Teardown()
+        do {
+            let assembly = Assembly(
+                settings: settings, environment: configuration.environment, teardown: teardown, logger: logger
+            )
+            return try await assembly.broker(transport: transport, clock: clock, wallClock: wallClock)
+        } catch {
+            await teardown.run()
+            throw ConfigurationError([
+                .init(
+                    .failed, place: configuration.name, key: error.section.joined(separator: "."),
+                    message: "it cannot be built: \(error.reason)"
                 )
-                return try await assembly.broker(transport: transport, clock: clock, wallClock: wallClock)
-            } catch {
-                await teardown.run()
-                throw ConfigurationError([
-                    .init(
-                        .failed, place: configuration.name, key: error.section.joined(separator: "."),
-                        message: "it cannot be built: \(error.reason)"
-                    )
-                ])
+            ])
+        }
+    }
+}
+
+/// Builds the parts, leaves first.
+private struct Assembly {
+    let settings: Settings
+    let environment: [String: String]
+    let teardown: Teardown
+    let logger: Logger
+
+    struct Failure: Error {
+        var section: [String]
+        var reason: String
+    }
+
+    func broker<C: Clock>(
+        transport given: (any HTTPTransport)?, clock: C, wallClock: @escaping @Sendable () -> Date
+    ) async throws(Failure) -> Broker where C.Duration == Duration {
+        let transport: any HTTPTransport
+        if let given {
+            transport = given
+        } else {
+            transport = try await build(settings.transport.section) {
+                try await settings.transport.build(TransportContext(logger: logger, timeout: settings.timeout))
             }
+        }
+        let credentials = try await credentials(transport)
+        let accessTokenProvider = ClientCredentialsProvider(
+            vendor: settings.vendor, credentials: credentials, transport: transport, deadline: settings.timeout,
+            clock: clock, wallClock: wallClock
+        )
+        let accessTokens = accessTokenProvider.caching(clock: clock)
+        let checkoutTokenProvider = CheckoutTokenProvider(
+            vendor: settings.vendor, accessTokens: accessTokens, transport: transport, deadline: settings.timeout,
+            wallClock: wallClock
+        )
+        let checkoutTokens: any TokenProvider =
+            settings.reuse ? checkoutTokenProvider.caching(clock: clock) : checkoutTokenProvider
+        let (authenticator, policy) = try await access(transport, accessTokens)
+
+        var endpoints = EndpointSet()
+        endpoints.add(
+            CheckoutTokenEndpoint(
+                path: RoutePath(settings.route.path), tokens: checkoutTokens, authenticator: authenticator,
+                policy: policy, allowedOrigins: Set(settings.route.allowedOrigins),
+                environment: settings.environment,
+                deadline: settings.route.deadline, minimumRemaining: settings.minimumRemaining, clock: clock,
+                logger: logger
+            )
+        )
+        if let path = settings.livePath { endpoints.add(HealthEndpoint(path: RoutePath(path))) }
+        if let path = settings.readyPath {
+            endpoints.add(ReadinessEndpoint(path: RoutePath(path), [accessTokenProvider]))
+        }
+        return Broker(
+            accessTokens: accessTokens, checkoutTokens: checkoutTokens, credentials: credentials,
+            endpoints: endpoints, readiness: accessTokenProvider, vendor: settings.vendor,
+            environment: settings.environment, server: settings.server, teardown: teardown
+        )
+    }
+
+    private func credentials(_ transport: any HTTPTransport) async throws(Failure) -> any CredentialSource {
+        let context = CredentialContext(
+            logger: logger, transport: transport, profile: settings.vendor.profile, environment: environment
+        )
+        var sources: [any CredentialSource] = []
+        for source in settings.credentials {
+            sources.append(try await build(source.section) { try await source.build(context) })
+        }
+        return CredentialChain(sources)
+    }
+
+    private func access(
+        _ transport: any HTTPTransport, _ accessTokens: any TokenProvider
+    ) async throws(Failure) -> (any Authenticator, any AccessPolicy) {
+        switch settings.access {
+        case .open:
+            logger.warning("open mode: whoever asks from this machine gets a token for any customer and invoice")
+            return (OpenModeAuthenticator(), OpenModePolicy())
+        case .closed(let authenticator, let policy):
+            let context = AccessContext(logger: logger, transport: transport, accessTokens: accessTokens)
+            return (
+                try await build(authenticator.section) { try await authenticator.build(context) },
+                try await build(policy.section) { try await policy.build(context) }
+            )
         }
     }
 
-    /// Builds the parts, leaves first.
-    private struct Assembly {
-        let settings: Settings
-        let environment: [String: String]
-        let teardown: Teardown
-        let logger: Logger
-
-        struct Failure: Error {
-            var section: [String]
-            var reason: String
-        }
-
-        func broker<C: Clock>(
-            transport given: (any HTTPTransport)?, clock: C, wallClock: @escaping @Sendable () -> Date
-        ) async throws(Failure) -> Broker where C.Duration == Duration {
-            let transport: any HTTPTransport
-            if let given {
-                transport = given
-            } else {
-                transport = try await build(settings.transport.section) {
-                    try await settings.transport.build(TransportContext(logger: logger, timeout: settings.timeout))
-                }
-            }
-            let credentials = try await credentials(transport)
-            let accessTokenProvider = ClientCredentialsProvider(
-                vendor: settings.vendor, credentials: credentials, transport: transport, deadline: settings.timeout,
-                clock: clock, wallClock: wallClock
-            )
-            let accessTokens = accessTokenProvider.caching(clock: clock)
-            let checkoutTokenProvider = CheckoutTokenProvider(
-                vendor: settings.vendor, accessTokens: accessTokens, transport: transport, deadline: settings.timeout,
-                wallClock: wallClock
-            )
-            let checkoutTokens: any TokenProvider =
-                settings.reuse ? checkoutTokenProvider.caching(clock: clock) : checkoutTokenProvider
-            let (authenticator, policy) = try await access(transport, accessTokens)
-
-            var endpoints = EndpointSet()
-            endpoints.add(
-                CheckoutTokenEndpoint(
-                    path: RoutePath(settings.route.path), tokens: checkoutTokens, authenticator: authenticator,
-                    policy: policy, allowedOrigins: Set(settings.route.allowedOrigins),
-                    environment: settings.environment,
-                    deadline: settings.route.deadline, minimumRemaining: settings.minimumRemaining, clock: clock,
-                    logger: logger
-                )
-            )
-            if let path = settings.livePath { endpoints.add(HealthEndpoint(path: RoutePath(path))) }
-            if let path = settings.readyPath {
-                endpoints.add(ReadinessEndpoint(path: RoutePath(path), [accessTokenProvider]))
-            }
-            return Broker(
-                accessTokens: accessTokens, checkoutTokens: checkoutTokens, credentials: credentials,
-                endpoints: endpoints, readiness: accessTokenProvider, vendor: settings.vendor,
-                environment: settings.environment, server: settings.server, teardown: teardown
-            )
-        }
-
-        private func credentials(_ transport: any HTTPTransport) async throws(Failure) -> any CredentialSource {
-            let context = CredentialContext(
-                logger: logger, transport: transport, profile: settings.vendor.profile, environment: environment
-            )
-            var sources: [any CredentialSource] = []
-            for source in settings.credentials {
-                sources.append(try await build(source.section) { try await source.build(context) })
-            }
-            return CredentialChain(sources)
-        }
-
-        private func access(
-            _ transport: any HTTPTransport, _ accessTokens: any TokenProvider
-        ) async throws(Failure) -> (any Authenticator, any AccessPolicy) {
-            switch settings.access {
-            case .open:
-                logger.warning("open mode: whoever asks from this machine gets a token for any customer and invoice")
-                return (OpenModeAuthenticator(), OpenModePolicy())
-            case .closed(let authenticator, let policy):
-                let context = AccessContext(logger: logger, transport: transport, accessTokens: accessTokens)
-                return (
-                    try await build(authenticator.section) { try await authenticator.build(context) },
-                    try await build(policy.section) { try await policy.build(context) }
-                )
-            }
-        }
-
-        /// Builds one part and remembers it for the tear-down.
-        private func build<Part>(_ section: [String], _ part: () async throws -> Part) async throws(Failure) -> Part {
-            do {
-                let part = try await part()
-                teardown.add(part)
-                return part
-            } catch {
-                // Only this package's errors are known to be safe as text.
-                switch error {
-                case let error as TransportError: throw Failure(section: section, reason: error.description)
-                case let error as CredentialError: throw Failure(section: section, reason: error.description)
-                case let error as TokenError: throw Failure(section: section, reason: error.description)
-                default: throw Failure(section: section, reason: "\(type(of: error))")
-                }
+    /// Builds one part and remembers it for the tear-down.
+    private func build<Part>(_ section: [String], _ part: () async throws -> Part) async throws(Failure) -> Part {
+        do {
+            let part = try await part()
+            teardown.add(part)
+            return part
+        } catch {
+            // Only this package's errors are known to be safe as text.
+            switch error {
+            case let error as TransportError: throw Failure(section: section, reason: error.description)
+            case let error as CredentialError: throw Failure(section: section, reason: error.description)
+            case let error as TokenError: throw Failure(section: section, reason: error.description)
+            default: throw Failure(section: section, reason: "\(type(of: error))")
             }
         }
     }
+}
 #endif

@@ -1,70 +1,70 @@
 #if ConfigurationSupport
-    /// Why a configuration cannot be used: everything that is wrong with it, not only the first.
-    ///
-    /// Safe to print. It shows names of keys and variables, what is expected, and of what was found only its kind: a
-    /// value is shown where a number or a duration is expected and something of that form was found, since anything
-    /// else that stands in the wrong place could be a secret.
-    public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
-        /// At least one, in the order of the file.
-        public var problems: [Problem]
+/// Why a configuration cannot be used: everything that is wrong with it, not only the first.
+///
+/// Safe to print. It shows names of keys and variables, what is expected, and of what was found only its kind: a
+/// value is shown where a number or a duration is expected and something of that form was found, since anything
+/// else that stands in the wrong place could be a secret.
+public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+    /// At least one, in the order of the file.
+    public var problems: [Problem]
 
-        /// - Parameter problems: At least one.
-        public init(_ problems: [Problem]) { self.problems = problems }
+    /// - Parameter problems: At least one.
+    public init(_ problems: [Problem]) { self.problems = problems }
 
-        /// One problem a line.
-        public var description: String { problems.map(\.description).joined(separator: "\n") }
+    /// One problem a line.
+    public var description: String { problems.map(\.description).joined(separator: "\n") }
 
-        /// One thing that is wrong.
-        public struct Problem: Sendable, Hashable, CustomStringConvertible {
-            /// In which way it is wrong.
-            public var code: Code
-            /// Where it stands: `broker.yaml:12`, or the name of an environment variable.
-            public var place: String
-            /// The key, in full: `server.port`. `nil` if it is about the file as a whole.
-            public var key: String?
-            /// What was expected, what was found, and what to do about it.
-            public var message: String
-            /// The line in the file, to sort by; `nil` for a variable.
-            var line: Int?
+    /// One thing that is wrong.
+    public struct Problem: Sendable, Hashable, CustomStringConvertible {
+        /// In which way it is wrong.
+        public var code: Code
+        /// Where it stands: `broker.yaml:12`, or the name of an environment variable.
+        public var place: String
+        /// The key, in full: `server.port`. `nil` if it is about the file as a whole.
+        public var key: String?
+        /// What was expected, what was found, and what to do about it.
+        public var message: String
+        /// The line in the file, to sort by; `nil` for a variable.
+        var line: Int?
 
-            /// All members, in their order of declaration.
-            public init(_ code: Code, place: String, key: String? = nil, message: String) {
-                self.code = code
-                self.place = place
-                self.key = key
-                self.message = message
-            }
-
-            /// Place, key and message in one line.
-            public var description: String { [place, key, message].compactMap { $0 }.joined(separator: ": ") }
+        /// All members, in their order of declaration.
+        public init(_ code: Code, place: String, key: String? = nil, message: String) {
+            self.code = code
+            self.place = place
+            self.key = key
+            self.message = message
         }
 
-        /// In which way something is wrong.
-        public struct Code: Sendable, Hashable, CustomStringConvertible {
-            private enum Value: String {
-                case unreadable, malformed, unknownKey, missing, invalid, secret, conflict, failed
-            }
-            private let value: Value
-            private init(_ value: Value) { self.value = value }
-            /// Its name.
-            public var description: String { value.rawValue }
-
-            /// The file is not there, cannot be read, or is too large.
-            public static let unreadable = Self(.unreadable)
-            /// The file is neither YAML nor JSON, or uses a feature that is not supported here.
-            public static let malformed = Self(.malformed)
-            /// A key that nobody reads.
-            public static let unknownKey = Self(.unknownKey)
-            /// A key that has to be there is not.
-            public static let missing = Self(.missing)
-            /// A value of the wrong type, out of range, or an id that is not registered.
-            public static let invalid = Self(.invalid)
-            /// Something that looks like a secret. Secrets never stand in the file.
-            public static let secret = Self(.secret)
-            /// Values that are right by themselves and do not go together.
-            public static let conflict = Self(.conflict)
-            /// The configuration is valid, and a part could not be built from it.
-            public static let failed = Self(.failed)
-        }
+        /// Place, key and message in one line.
+        public var description: String { [place, key, message].compactMap { $0 }.joined(separator: ": ") }
     }
+
+    /// In which way something is wrong.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case unreadable, malformed, unknownKey, missing, invalid, secret, conflict, failed
+        }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+        /// Its name.
+        public var description: String { value.rawValue }
+
+        /// The file is not there, cannot be read, or is too large.
+        public static let unreadable = Self(.unreadable)
+        /// The file is neither YAML nor JSON, or uses a feature that is not supported here.
+        public static let malformed = Self(.malformed)
+        /// A key that nobody reads.
+        public static let unknownKey = Self(.unknownKey)
+        /// A key that has to be there is not.
+        public static let missing = Self(.missing)
+        /// A value of the wrong type, out of range, or an id that is not registered.
+        public static let invalid = Self(.invalid)
+        /// Something that looks like a secret. Secrets never stand in the file.
+        public static let secret = Self(.secret)
+        /// Values that are right by themselves and do not go together.
+        public static let conflict = Self(.conflict)
+        /// The configuration is valid, and a part could not be built from it.
+        public static let failed = Self(.failed)
+    }
+}
 #endif

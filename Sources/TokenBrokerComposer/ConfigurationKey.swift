@@ -1,315 +1,315 @@
 #if ConfigurationSupport
-    import TokenBroker
+import TokenBroker
 
-    /// One key that a plug-in reads: its name, its type with the range, its default.
-    ///
-    /// The declaration drives everything: reading, the error when the value is of another type or out of range, the
-    /// refusal of keys that nobody declared, the environment variable that overrides it, and the documentation.
-    ///
-    /// ```swift
-    /// ConfigurationKey("timeout", .duration(.zero ... .seconds(60)), default: .seconds(10), "For one call.")
-    /// ConfigurationKey("caFile", .optional(.text), default: nil, "PEM file of trusted certificates.")
-    /// ConfigurationKey("url", .text, "Where to ask. It has to be there.")
-    /// ```
-    public struct ConfigurationKey<Value: Sendable>: Sendable {
-        /// Within its section, in camel case: `connectTimeout`.
-        public let name: String
-        /// What is accepted.
-        public let type: ConfigurationType<Value>
-        /// `nil` if the key has to be there.
-        public let defaultValue: Value?
-        /// What it is for, in a sentence or two.
-        public let summary: String
+/// One key that a plug-in reads: its name, its type with the range, its default.
+///
+/// The declaration drives everything: reading, the error when the value is of another type or out of range, the
+/// refusal of keys that nobody declared, the environment variable that overrides it, and the documentation.
+///
+/// ```swift
+/// ConfigurationKey("timeout", .duration(.zero ... .seconds(60)), default: .seconds(10), "For one call.")
+/// ConfigurationKey("caFile", .optional(.text), default: nil, "PEM file of trusted certificates.")
+/// ConfigurationKey("url", .text, "Where to ask. It has to be there.")
+/// ```
+public struct ConfigurationKey<Value: Sendable>: Sendable {
+    /// Within its section, in camel case: `connectTimeout`.
+    public let name: String
+    /// What is accepted.
+    public let type: ConfigurationType<Value>
+    /// `nil` if the key has to be there.
+    public let defaultValue: Value?
+    /// What it is for, in a sentence or two.
+    public let summary: String
 
-        /// A key with a default.
-        public init(_ name: String, _ type: ConfigurationType<Value>, default value: Value, _ summary: String) {
-            self.name = name
-            self.type = type
-            self.defaultValue = value
-            self.summary = summary
-        }
+    /// A key with a default.
+    public init(_ name: String, _ type: ConfigurationType<Value>, default value: Value, _ summary: String) {
+        self.name = name
+        self.type = type
+        self.defaultValue = value
+        self.summary = summary
+    }
 
-        /// A key that has to be there.
-        public init(_ name: String, _ type: ConfigurationType<Value>, _ summary: String) {
-            self.name = name
-            self.type = type
-            self.defaultValue = nil
-            self.summary = summary
-        }
+    /// A key that has to be there.
+    public init(_ name: String, _ type: ConfigurationType<Value>, _ summary: String) {
+        self.name = name
+        self.type = type
+        self.defaultValue = nil
+        self.summary = summary
+    }
 
-        /// The declaration as text.
-        public var documentation: KeyDocumentation {
-            KeyDocumentation(
-                name: name, type: type.description, defaultText: defaultValue.map(type.text), summary: summary
-            )
+    /// The declaration as text.
+    public var documentation: KeyDocumentation {
+        KeyDocumentation(
+            name: name, type: type.description, defaultText: defaultValue.map(type.text), summary: summary
+        )
+    }
+}
+
+/// What a key's declaration says, for a table or a help text.
+public struct KeyDocumentation: Sendable, Hashable {
+    /// Within its section.
+    public var name: String
+    /// In words, with the range: `a whole number from 0 to 65535`.
+    public var type: String
+    /// As it would be written in a file, `none` for nothing; `nil` if the key has to be there.
+    public var defaultText: String?
+    /// What it is for.
+    public var summary: String
+}
+
+/// The type of a key: what is accepted, and how to say so.
+public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConvertible {
+    /// What is expected, so that "expected …" is a sentence: `a whole number from 0 to 65535`.
+    public let description: String
+    let read: @Sendable (ConfigurationInput) throws(Rejection) -> Value
+    /// A value as it would be written in a file.
+    let text: @Sendable (Value) -> String
+    /// Whether it is a list, which a variable spells with commas.
+    let isList: Bool
+
+    init(
+        _ description: String, isList: Bool = false, text: @escaping @Sendable (Value) -> String,
+        read: @escaping @Sendable (ConfigurationInput) throws(Rejection) -> Value
+    ) {
+        self.description = description
+        self.isList = isList
+        self.text = text
+        self.read = read
+    }
+
+    /// Turns what was read into something else; what `transform` answers with `nil` is refused.
+    /// - Parameters:
+    ///   - description: What is expected then, to complete "expected …".
+    ///   - text: The reverse of `transform`, for the documentation.
+    public func map<Other: Sendable>(
+        _ description: String, text: @escaping @Sendable (Other) -> String,
+        _ transform: @escaping @Sendable (Value) -> Other?
+    ) -> ConfigurationType<Other> {
+        let read = read
+        return ConfigurationType<Other>(description, isList: isList, text: text) { (input) throws(Rejection) in
+            guard let value = transform(try read(input)) else { throw Rejection(input) }
+            return value
         }
     }
 
-    /// What a key's declaration says, for a table or a help text.
-    public struct KeyDocumentation: Sendable, Hashable {
-        /// Within its section.
-        public var name: String
-        /// In words, with the range: `a whole number from 0 to 65535`.
-        public var type: String
-        /// As it would be written in a file, `none` for nothing; `nil` if the key has to be there.
-        public var defaultText: String?
-        /// What it is for.
-        public var summary: String
+    /// The same for fewer values.
+    public func filter(
+        _ description: String, _ accepts: @escaping @Sendable (Value) -> Bool
+    ) -> ConfigurationType<Value> {
+        map(description, text: text) { accepts($0) ? $0 : nil }
+    }
+}
+
+extension ConfigurationType where Value == String {
+    /// Any text but an empty one, and without control characters.
+    public static var text: Self {
+        Self("text", text: { $0 }) { (input) throws(Rejection) in
+            guard let text = input.text, !text.isEmpty,
+                !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
+            else { throw Rejection(input) }
+            return text
+        }
     }
 
-    /// The type of a key: what is accepted, and how to say so.
-    public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConvertible {
-        /// What is expected, so that "expected …" is a sentence: `a whole number from 0 to 65535`.
-        public let description: String
-        let read: @Sendable (ConfigurationInput) throws(Rejection) -> Value
-        /// A value as it would be written in a file.
-        let text: @Sendable (Value) -> String
-        /// Whether it is a list, which a variable spells with commas.
-        let isList: Bool
-
-        init(
-            _ description: String, isList: Bool = false, text: @escaping @Sendable (Value) -> String,
-            read: @escaping @Sendable (ConfigurationInput) throws(Rejection) -> Value
-        ) {
-            self.description = description
-            self.isList = isList
-            self.text = text
-            self.read = read
-        }
-
-        /// Turns what was read into something else; what `transform` answers with `nil` is refused.
-        /// - Parameters:
-        ///   - description: What is expected then, to complete "expected …".
-        ///   - text: The reverse of `transform`, for the documentation.
-        public func map<Other: Sendable>(
-            _ description: String, text: @escaping @Sendable (Other) -> String,
-            _ transform: @escaping @Sendable (Value) -> Other?
-        ) -> ConfigurationType<Other> {
-            let read = read
-            return ConfigurationType<Other>(description, isList: isList, text: text) { (input) throws(Rejection) in
-                guard let value = transform(try read(input)) else { throw Rejection(input) }
-                return value
+    /// One of several words, such as the ids of plug-ins.
+    public static func choice(_ choices: [String]) -> Self {
+        let names = choices.isEmpty ? "none, since none is registered" : choices.joined(separator: ", ")
+        return Self("one of " + names, text: { $0 }) { (input) throws(Rejection) in
+            guard let text = input.text, choices.contains(text) else {
+                throw Rejection(input, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
             }
+            return text
         }
+    }
+}
 
-        /// The same for fewer values.
-        public func filter(
-            _ description: String, _ accepts: @escaping @Sendable (Value) -> Bool
-        ) -> ConfigurationType<Value> {
-            map(description, text: text) { accepts($0) ? $0 : nil }
+extension ConfigurationType where Value == Int {
+    /// A whole number.
+    public static func integer(_ range: ClosedRange<Int>) -> Self {
+        let description = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+        return Self(description, text: { "\($0)" }) { (input) throws(Rejection) in
+            guard let value = input.number.flatMap({ Int($0) }), range.contains(value) else {
+                throw Rejection(input, shown: input.number)
+            }
+            return value
+        }
+    }
+}
+
+extension ConfigurationType where Value == Bool {
+    /// `true` or `false`.
+    public static var flag: Self {
+        Self("true or false", text: { "\($0)" }) { (input) throws(Rejection) in
+            guard let value = input.flag else { throw Rejection(input) }
+            return value
+        }
+    }
+}
+
+extension ConfigurationType where Value == Duration {
+    /// A number and its unit: `250ms`, `10s`, `2m`, `1h`.
+    public static func duration(_ range: ClosedRange<Duration>) -> Self {
+        let description =
+            "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured), "
+            + "as 250ms, 10s, 2m or 1h"
+        return Self(description, text: { $0.configured }) { (input) throws(Rejection) in
+            let value = input.text.flatMap { Duration(configured: $0) }
+            guard let value, range.contains(value) else {
+                throw Rejection(input, shown: input.number ?? (value == nil ? nil : input.text))
+            }
+            return value
+        }
+    }
+}
+
+extension ConfigurationType {
+    /// The same, but it may be left out: with `nil` as the default it need not be there.
+    public static func optional<Wrapped: Sendable>(
+        _ type: ConfigurationType<Wrapped>
+    ) -> Self where Value == Wrapped? {
+        Self(type.description, isList: type.isList, text: { $0.map(type.text) ?? "none" }) {
+            (input) throws(Rejection) in try type.read(input)
         }
     }
 
-    extension ConfigurationType where Value == String {
-        /// Any text but an empty one, and without control characters.
-        public static var text: Self {
-            Self("text", text: { $0 }) { (input) throws(Rejection) in
-                guard let text = input.text, !text.isEmpty,
-                    !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
-                else { throw Rejection(input) }
-                return text
-            }
-        }
-
-        /// One of several words, such as the ids of plug-ins.
-        public static func choice(_ choices: [String]) -> Self {
-            let names = choices.isEmpty ? "none, since none is registered" : choices.joined(separator: ", ")
-            return Self("one of " + names, text: { $0 }) { (input) throws(Rejection) in
-                guard let text = input.text, choices.contains(text) else {
-                    throw Rejection(input, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
+    /// A list; as a variable, with commas between the elements.
+    public static func list<Element: Sendable>(
+        of element: ConfigurationType<Element>
+    ) -> Self where Value == [Element] {
+        Self(
+            "a list, each element \(element)", isList: true,
+            text: { "[" + $0.map(element.text).joined(separator: ", ") + "]" }
+        ) { (input) throws(Rejection) in
+            guard case .list(let inputs) = input else { throw Rejection(input) }
+            var elements: [Element] = []
+            for (index, input) in inputs.enumerated() {
+                do throws(Rejection) {
+                    elements.append(try element.read(input))
+                } catch {
+                    var rejection = error
+                    rejection.element = index
+                    throw rejection
                 }
-                return text
             }
+            return elements
+        }
+    }
+}
+
+/// Why a value was not accepted, without the value.
+struct Rejection: Error {
+    /// What was found, to complete "found …".
+    var found: String
+    /// What may have been meant.
+    var nearest: String?
+    /// Which element of a list it is about.
+    var element: Int?
+
+    /// - Parameter shown: The value itself, where a number or a duration is expected and it has that form.
+    ///   Anything else that stands in the wrong place could be a secret.
+    init(_ input: ConfigurationInput, shown: String? = nil, nearest: String? = nil) {
+        self.found = shown.map { String($0.prefix(30)) } ?? input.kind
+        self.nearest = nearest
+    }
+}
+
+/// A value as it was found, before anybody knows what it should be.
+enum ConfigurationInput: Sendable {
+    /// From the file, where quotes tell text from numbers.
+    case plain(String)
+    case quoted(String)
+    /// From the environment, where everything is text and is read as the key wants it.
+    case variable(String)
+    case list([ConfigurationInput])
+    case map
+
+    init(_ node: ConfigurationNode) {
+        switch node.content {
+        case .scalar(let text, let isPlain): self = isPlain ? .plain(text) : .quoted(text)
+        case .list(let elements): self = .list(elements.map(Self.init))
+        case .map: self = .map
         }
     }
 
-    extension ConfigurationType where Value == Int {
-        /// A whole number.
-        public static func integer(_ range: ClosedRange<Int>) -> Self {
-            let description = "a whole number from \(range.lowerBound) to \(range.upperBound)"
-            return Self(description, text: { "\($0)" }) { (input) throws(Rejection) in
-                guard let value = input.number.flatMap({ Int($0) }), range.contains(value) else {
-                    throw Rejection(input, shown: input.number)
-                }
-                return value
-            }
+    /// As text; a plain number, flag or nothing is none.
+    var text: String? {
+        switch self {
+        case .quoted(let text), .variable(let text): text
+        case .plain(let text): isNothing || flag != nil || number != nil ? nil : text
+        default: nil
         }
     }
 
-    extension ConfigurationType where Value == Bool {
-        /// `true` or `false`.
-        public static var flag: Self {
-            Self("true or false", text: { "\($0)" }) { (input) throws(Rejection) in
-                guard let value = input.flag else { throw Rejection(input) }
-                return value
-            }
+    /// As a decimal number.
+    var number: String? {
+        switch self {
+        case .plain(let text), .variable(let text): isNumber(text) ? text : nil
+        default: nil
         }
     }
 
-    extension ConfigurationType where Value == Duration {
-        /// A number and its unit: `250ms`, `10s`, `2m`, `1h`.
-        public static func duration(_ range: ClosedRange<Duration>) -> Self {
-            let description =
-                "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured), "
-                + "as 250ms, 10s, 2m or 1h"
-            return Self(description, text: { $0.configured }) { (input) throws(Rejection) in
-                let value = input.text.flatMap { Duration(configured: $0) }
-                guard let value, range.contains(value) else {
-                    throw Rejection(input, shown: input.number ?? (value == nil ? nil : input.text))
-                }
-                return value
-            }
+    var flag: Bool? {
+        switch self {
+        case .plain("true"), .variable("true"): true
+        case .plain("false"), .variable("false"): false
+        default: nil
         }
     }
 
-    extension ConfigurationType {
-        /// The same, but it may be left out: with `nil` as the default it need not be there.
-        public static func optional<Wrapped: Sendable>(
-            _ type: ConfigurationType<Wrapped>
-        ) -> Self where Value == Wrapped? {
-            Self(type.description, isList: type.isList, text: { $0.map(type.text) ?? "none" }) {
-                (input) throws(Rejection) in try type.read(input)
-            }
-        }
-
-        /// A list; as a variable, with commas between the elements.
-        public static func list<Element: Sendable>(
-            of element: ConfigurationType<Element>
-        ) -> Self where Value == [Element] {
-            Self(
-                "a list, each element \(element)", isList: true,
-                text: { "[" + $0.map(element.text).joined(separator: ", ") + "]" }
-            ) { (input) throws(Rejection) in
-                guard case .list(let inputs) = input else { throw Rejection(input) }
-                var elements: [Element] = []
-                for (index, input) in inputs.enumerated() {
-                    do throws(Rejection) {
-                        elements.append(try element.read(input))
-                    } catch {
-                        var rejection = error
-                        rejection.element = index
-                        throw rejection
-                    }
-                }
-                return elements
-            }
+    /// In words, without the value.
+    var kind: String {
+        switch self {
+        case .plain where isNothing: "nothing"
+        case .plain where flag != nil: "true or false"
+        case .plain where number != nil: "a number"
+        case .quoted(""), .variable(""): "empty text"
+        case .plain, .quoted, .variable: "other text"
+        case .list: "a list"
+        case .map: "a map"
         }
     }
 
-    /// Why a value was not accepted, without the value.
-    struct Rejection: Error {
-        /// What was found, to complete "found …".
-        var found: String
-        /// What may have been meant.
-        var nearest: String?
-        /// Which element of a list it is about.
-        var element: Int?
-
-        /// - Parameter shown: The value itself, where a number or a duration is expected and it has that form.
-        ///   Anything else that stands in the wrong place could be a secret.
-        init(_ input: ConfigurationInput, shown: String? = nil, nearest: String? = nil) {
-            self.found = shown.map { String($0.prefix(30)) } ?? input.kind
-            self.nearest = nearest
+    private var isNothing: Bool {
+        switch self {
+        case .plain(""), .plain("~"), .plain("null"): true
+        default: false
         }
     }
+}
 
-    /// A value as it was found, before anybody knows what it should be.
-    enum ConfigurationInput: Sendable {
-        /// From the file, where quotes tell text from numbers.
-        case plain(String)
-        case quoted(String)
-        /// From the environment, where everything is text and is read as the key wants it.
-        case variable(String)
-        case list([ConfigurationInput])
-        case map
+private func isNumber(_ text: String) -> Bool {
+    let digits = text.drop { "+-".contains($0) }
+    return text.count - digits.count <= 1 && digits.first?.isNumber == true && digits.allSatisfy(\.isASCII)
+        && Double(digits) != nil && !digits.contains("x")
+}
 
-        init(_ node: ConfigurationNode) {
-            switch node.content {
-            case .scalar(let text, let isPlain): self = isPlain ? .plain(text) : .quoted(text)
-            case .list(let elements): self = .list(elements.map(Self.init))
-            case .map: self = .map
+/// The candidate that `name` was most likely meant to be; `nil` if none is near. Case, `_` and `-` do not count.
+func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
+    func plain(_ text: String) -> [Character] { text.lowercased().filter { $0 != "_" && $0 != "-" } }
+    guard name.count <= 64 else { return nil }
+    let name = plain(name)
+    return
+        candidates
+        .map { (candidate: $0, distance: editDistance(name, plain($0))) }
+        .filter { $0.distance <= max(1, name.count / 3) }
+        .min { $0.distance < $1.distance }?
+        .candidate
+}
+
+/// How many insertions, deletions, substitutions and swaps of neighbours turn one into the other.
+private func editDistance(_ left: [Character], _ right: [Character]) -> Int {
+    var rows = [Array(0...right.count)]
+    for (i, a) in left.enumerated() {
+        var row = [i + 1]
+        for (j, b) in right.enumerated() {
+            var distance = min(rows[i][j] + (a == b ? 0 : 1), rows[i][j + 1] + 1, row[j] + 1)
+            if i > 0, j > 0, a == right[j - 1], b == left[i - 1] {
+                distance = min(distance, rows[i - 1][j - 1] + 1)
             }
+            row.append(distance)
         }
-
-        /// As text; a plain number, flag or nothing is none.
-        var text: String? {
-            switch self {
-            case .quoted(let text), .variable(let text): text
-            case .plain(let text): isNothing || flag != nil || number != nil ? nil : text
-            default: nil
-            }
-        }
-
-        /// As a decimal number.
-        var number: String? {
-            switch self {
-            case .plain(let text), .variable(let text): isNumber(text) ? text : nil
-            default: nil
-            }
-        }
-
-        var flag: Bool? {
-            switch self {
-            case .plain("true"), .variable("true"): true
-            case .plain("false"), .variable("false"): false
-            default: nil
-            }
-        }
-
-        /// In words, without the value.
-        var kind: String {
-            switch self {
-            case .plain where isNothing: "nothing"
-            case .plain where flag != nil: "true or false"
-            case .plain where number != nil: "a number"
-            case .quoted(""), .variable(""): "empty text"
-            case .plain, .quoted, .variable: "other text"
-            case .list: "a list"
-            case .map: "a map"
-            }
-        }
-
-        private var isNothing: Bool {
-            switch self {
-            case .plain(""), .plain("~"), .plain("null"): true
-            default: false
-            }
-        }
+        rows.append(row)
     }
-
-    private func isNumber(_ text: String) -> Bool {
-        let digits = text.drop { "+-".contains($0) }
-        return text.count - digits.count <= 1 && digits.first?.isNumber == true && digits.allSatisfy(\.isASCII)
-            && Double(digits) != nil && !digits.contains("x")
-    }
-
-    /// The candidate that `name` was most likely meant to be; `nil` if none is near. Case, `_` and `-` do not count.
-    func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
-        func plain(_ text: String) -> [Character] { text.lowercased().filter { $0 != "_" && $0 != "-" } }
-        guard name.count <= 64 else { return nil }
-        let name = plain(name)
-        return
-            candidates
-            .map { (candidate: $0, distance: editDistance(name, plain($0))) }
-            .filter { $0.distance <= max(1, name.count / 3) }
-            .min { $0.distance < $1.distance }?
-            .candidate
-    }
-
-    /// How many insertions, deletions, substitutions and swaps of neighbours turn one into the other.
-    private func editDistance(_ left: [Character], _ right: [Character]) -> Int {
-        var rows = [Array(0...right.count)]
-        for (i, a) in left.enumerated() {
-            var row = [i + 1]
-            for (j, b) in right.enumerated() {
-                var distance = min(rows[i][j] + (a == b ? 0 : 1), rows[i][j + 1] + 1, row[j] + 1)
-                if i > 0, j > 0, a == right[j - 1], b == left[i - 1] {
-                    distance = min(distance, rows[i - 1][j - 1] + 1)
-                }
-                row.append(distance)
-            }
-            rows.append(row)
-        }
-        return rows[left.count][right.count]
-    }
+    return rows[left.count][right.count]
+}
 #endif

@@ -1,125 +1,125 @@
 #if ConfigurationSupport
-    public import Logging
-    public import TokenBroker
+public import Logging
+public import TokenBroker
 
-    /// A part that can be chosen by its id in a configuration file: the id, the keys it reads, and how to build it
-    /// from their values.
-    ///
-    /// ```swift
-    /// let orders = PolicyPlugin(
-    ///     "shop-orders", "Asks the shop whose order it is.",
-    ///     keys: ConfigurationKey("url", .text, "Where to ask.")
-    /// ) { context, url in
-    ///     ShopOrders(url: url, transport: context.transport)
-    /// }
-    /// var registry = Registry.standard
-    /// registry.register(orders)
-    /// ```
-    ///
-    /// With it registered, `access: {policy: {kind: shop-orders, url: …}}` works like a built-in: its keys are
-    /// checked, may be overridden from the environment, and are named in errors.
-    public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
-        /// What the file calls it.
-        public let id: String
-        /// What it is, in a sentence.
-        public let summary: String
-        /// The trait of this package that brings it; `nil` if it is always there.
-        public let trait: String?
-        /// What it reads.
-        public let keys: [KeyDocumentation]
-        /// Reads the keys; hands back how to build the part, or `nil` if there were problems.
-        let read: @Sendable (ConfigurationReader, _ section: [String]) -> Build?
+/// A part that can be chosen by its id in a configuration file: the id, the keys it reads, and how to build it
+/// from their values.
+///
+/// ```swift
+/// let orders = PolicyPlugin(
+///     "shop-orders", "Asks the shop whose order it is.",
+///     keys: ConfigurationKey("url", .text, "Where to ask.")
+/// ) { context, url in
+///     ShopOrders(url: url, transport: context.transport)
+/// }
+/// var registry = Registry.standard
+/// registry.register(orders)
+/// ```
+///
+/// With it registered, `access: {policy: {kind: shop-orders, url: …}}` works like a built-in: its keys are
+/// checked, may be overridden from the environment, and are named in errors.
+public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
+    /// What the file calls it.
+    public let id: String
+    /// What it is, in a sentence.
+    public let summary: String
+    /// The trait of this package that brings it; `nil` if it is always there.
+    public let trait: String?
+    /// What it reads.
+    public let keys: [KeyDocumentation]
+    /// Reads the keys; hands back how to build the part, or `nil` if there were problems.
+    let read: @Sendable (ConfigurationReader, _ section: [String]) -> Build?
 
-        typealias Build = @Sendable (Context) async throws -> Part
+    typealias Build = @Sendable (Context) async throws -> Part
 
-        /// - Parameters:
-        ///   - id: Lower case, words joined with `-`.
-        ///   - summary: What it is, in a sentence.
-        ///   - trait: The trait of this package that brings it.
-        ///   - keys: What it reads, in the order in which `build` takes the values.
-        ///   - build: Builds the part, from what was built before it and the values. What it throws stops the start;
-        ///     only errors of this package are shown, of others the type.
-        public init<each Value: Sendable>(
-            _ id: String, _ summary: String, trait: String? = nil, keys: repeat ConfigurationKey<each Value>,
-            build: @escaping @Sendable (Context, repeat each Value) async throws -> Part
-        ) {
-            self.id = id
-            self.summary = summary
-            self.trait = trait
-            var documentation: [KeyDocumentation] = []
-            for key in repeat each keys { documentation.append(key.documentation) }
-            self.keys = documentation
-            self.read = { reader, section in
-                guard let values = reader.read(section, keys: repeat each keys) else { return nil }
-                return { context in try await build(context, repeat each values) }
-            }
+    /// - Parameters:
+    ///   - id: Lower case, words joined with `-`.
+    ///   - summary: What it is, in a sentence.
+    ///   - trait: The trait of this package that brings it.
+    ///   - keys: What it reads, in the order in which `build` takes the values.
+    ///   - build: Builds the part, from what was built before it and the values. What it throws stops the start;
+    ///     only errors of this package are shown, of others the type.
+    public init<each Value: Sendable>(
+        _ id: String, _ summary: String, trait: String? = nil, keys: repeat ConfigurationKey<each Value>,
+        build: @escaping @Sendable (Context, repeat each Value) async throws -> Part
+    ) {
+        self.id = id
+        self.summary = summary
+        self.trait = trait
+        var documentation: [KeyDocumentation] = []
+        for key in repeat each keys { documentation.append(key.documentation) }
+        self.keys = documentation
+        self.read = { reader, section in
+            guard let values = reader.read(section, keys: repeat each keys) else { return nil }
+            return { context in try await build(context, repeat each values) }
         }
     }
+}
 
-    /// Reaches other servers.
-    public typealias TransportPlugin = Plugin<TransportContext, any HTTPTransport>
-    /// Finds the client id and secret.
-    public typealias CredentialPlugin = Plugin<CredentialContext, any CredentialSource>
-    /// Finds out who asks.
-    public typealias AuthenticatorPlugin = Plugin<AccessContext, any Authenticator>
-    /// Decides who may have a token.
-    public typealias PolicyPlugin = Plugin<AccessContext, any AccessPolicy>
+/// Reaches other servers.
+public typealias TransportPlugin = Plugin<TransportContext, any HTTPTransport>
+/// Finds the client id and secret.
+public typealias CredentialPlugin = Plugin<CredentialContext, any CredentialSource>
+/// Finds out who asks.
+public typealias AuthenticatorPlugin = Plugin<AccessContext, any Authenticator>
+/// Decides who may have a token.
+public typealias PolicyPlugin = Plugin<AccessContext, any AccessPolicy>
 
-    /// What is there when a transport is built.
-    public struct TransportContext: Sendable {
-        /// For what the part has to say.
-        public let logger: Logger
-        /// `transport.timeout`: no call is given more time than this.
-        public let timeout: Duration
-    }
+/// What is there when a transport is built.
+public struct TransportContext: Sendable {
+    /// For what the part has to say.
+    public let logger: Logger
+    /// `transport.timeout`: no call is given more time than this.
+    public let timeout: Duration
+}
 
-    /// What is there when a source of credentials is built.
-    public struct CredentialContext: Sendable {
-        /// For what the part has to say.
-        public let logger: Logger
-        /// For sources that ask a server.
-        public let transport: any HTTPTransport
-        /// The vendor that the credentials are for.
-        public let profile: VendorProfile
-        /// The variables of the process, or what stands in for them in a test. They may hold secrets.
-        public let environment: [String: String]
-    }
+/// What is there when a source of credentials is built.
+public struct CredentialContext: Sendable {
+    /// For what the part has to say.
+    public let logger: Logger
+    /// For sources that ask a server.
+    public let transport: any HTTPTransport
+    /// The vendor that the credentials are for.
+    public let profile: VendorProfile
+    /// The variables of the process, or what stands in for them in a test. They may hold secrets.
+    public let environment: [String: String]
+}
 
-    extension CredentialContext: CustomReflectable {
-        /// Without content, since the environment may hold secrets.
-        public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
-    }
+extension CredentialContext: CustomReflectable {
+    /// Without content, since the environment may hold secrets.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
 
-    /// What is there when an authenticator or a policy is built.
-    public struct AccessContext: Sendable {
-        /// For what the part has to say.
-        public let logger: Logger
-        /// For those that ask a server.
-        public let transport: any HTTPTransport
-        /// For those that ask the vendor: access tokens for its API.
-        public let accessTokens: any TokenProvider
-    }
+/// What is there when an authenticator or a policy is built.
+public struct AccessContext: Sendable {
+    /// For what the part has to say.
+    public let logger: Logger
+    /// For those that ask a server.
+    public let transport: any HTTPTransport
+    /// For those that ask the vendor: access tokens for its API.
+    public let accessTokens: any TokenProvider
+}
 
-    /// Everything that a configuration can choose from, by id. A value: registering changes only this copy.
-    public struct Registry: Sendable {
-        private(set) var transports: [String: TransportPlugin] = [:]
-        private(set) var credentialSources: [String: CredentialPlugin] = [:]
-        private(set) var authenticators: [String: AuthenticatorPlugin] = [:]
-        private(set) var policies: [String: PolicyPlugin] = [:]
-        private(set) var profiles: [String: VendorProfile] = [:]
+/// Everything that a configuration can choose from, by id. A value: registering changes only this copy.
+public struct Registry: Sendable {
+    private(set) var transports: [String: TransportPlugin] = [:]
+    private(set) var credentialSources: [String: CredentialPlugin] = [:]
+    private(set) var authenticators: [String: AuthenticatorPlugin] = [:]
+    private(set) var policies: [String: PolicyPlugin] = [:]
+    private(set) var profiles: [String: VendorProfile] = [:]
 
-        /// Nothing in it.
-        public init() {}
+    /// Nothing in it.
+    public init() {}
 
-        /// Adds a transport, or replaces the one with its id.
-        public mutating func register(_ plugin: TransportPlugin) { transports[plugin.id] = plugin }
-        /// Adds a source of credentials, or replaces the one with its id.
-        public mutating func register(_ plugin: CredentialPlugin) { credentialSources[plugin.id] = plugin }
-        /// Adds an authenticator, or replaces the one with its id.
-        public mutating func register(_ plugin: AuthenticatorPlugin) { authenticators[plugin.id] = plugin }
-        /// Adds a policy, or replaces the one with its id.
-        public mutating func register(_ plugin: PolicyPlugin) { policies[plugin.id] = plugin }
-        /// Adds a vendor, or replaces the one with its id.
-        public mutating func register(_ profile: VendorProfile) { profiles[profile.id] = profile }
-    }
+    /// Adds a transport, or replaces the one with its id.
+    public mutating func register(_ plugin: TransportPlugin) { transports[plugin.id] = plugin }
+    /// Adds a source of credentials, or replaces the one with its id.
+    public mutating func register(_ plugin: CredentialPlugin) { credentialSources[plugin.id] = plugin }
+    /// Adds an authenticator, or replaces the one with its id.
+    public mutating func register(_ plugin: AuthenticatorPlugin) { authenticators[plugin.id] = plugin }
+    /// Adds a policy, or replaces the one with its id.
+    public mutating func register(_ plugin: PolicyPlugin) { policies[plugin.id] = plugin }
+    /// Adds a vendor, or replaces the one with its id.
+    public mutating func register(_ profile: VendorProfile) { profiles[profile.id] = profile }
+}
 #endif

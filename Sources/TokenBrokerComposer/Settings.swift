@@ -1,381 +1,381 @@
 #if ConfigurationSupport
-    import TokenBroker
+import TokenBroker
 
-    /// What a valid configuration says: values, and how to build each part that it chooses. Nothing is built yet.
-    struct Settings: Sendable {
-        var server: ServerSettings
-        var vendor: Vendor
-        var environment: String
-        var timeout: Duration
-        var transport: Choice<TransportPlugin.Build>
-        var credentials: [Choice<CredentialPlugin.Build>]
-        var route: Route
-        var livePath: String?
-        var readyPath: String?
-        var access: Access
-        var reuse: Bool
-        var minimumRemaining: Duration
+/// What a valid configuration says: values, and how to build each part that it chooses. Nothing is built yet.
+struct Settings: Sendable {
+    var server: ServerSettings
+    var vendor: Vendor
+    var environment: String
+    var timeout: Duration
+    var transport: Choice<TransportPlugin.Build>
+    var credentials: [Choice<CredentialPlugin.Build>]
+    var route: Route
+    var livePath: String?
+    var readyPath: String?
+    var access: Access
+    var reuse: Bool
+    var minimumRemaining: Duration
 
-        struct Route: Sendable {
-            var path: String
-            var deadline: Duration
-            var allowedOrigins: [String]
-        }
+    struct Route: Sendable {
+        var path: String
+        var deadline: Duration
+        var allowedOrigins: [String]
+    }
 
-        enum Access: Sendable {
-            case open
-            case closed(Choice<AuthenticatorPlugin.Build>, Choice<PolicyPlugin.Build>)
-        }
+    enum Access: Sendable {
+        case open
+        case closed(Choice<AuthenticatorPlugin.Build>, Choice<PolicyPlugin.Build>)
+    }
 
-        /// A part to build, and the section that describes it.
-        struct Choice<Build: Sendable>: Sendable {
-            var section: [String]
-            var build: Build
-        }
+    /// A part to build, and the section that describes it.
+    struct Choice<Build: Sendable>: Sendable {
+        var section: [String]
+        var build: Build
+    }
 
-        /// Reads everything, whatever is wrong with some of it, so that all problems are told at once.
-        /// - Returns: `nil` if there were problems; `reader` knows them.
-        init?(_ reader: ConfigurationReader, _ registry: Registry) {
-            let server = Self.server(reader)
-            let vendor = Self.vendor(reader, registry)
-            let timeout = reader.read("transport", keys: Keys.timeout)
-            let transport = Self.transport(reader, registry)
-            let credentials = Self.credentials(reader, registry)
-            let route = Self.route(reader)
-            let health = Self.health(reader, route)
-            let access = Self.access(reader, registry)
-            let tokens = Self.tokens(reader)
-            if case .open? = access { Self.checkOpenMode(reader, server, vendor) }
-            reader.finish()
-            guard reader.problems.isEmpty, let server, let vendor, let timeout, let transport, let credentials,
-                let route,
-                let health, let access, let tokens
-            else { return nil }
-            self.server = server
-            (self.vendor, self.environment) = vendor
-            self.timeout = timeout
-            self.transport = transport
-            self.credentials = credentials
-            self.route = route
-            (self.livePath, self.readyPath) = health
-            self.access = access
-            (self.reuse, self.minimumRemaining) = tokens
-        }
+    /// Reads everything, whatever is wrong with some of it, so that all problems are told at once.
+    /// - Returns: `nil` if there were problems; `reader` knows them.
+    init?(_ reader: ConfigurationReader, _ registry: Registry) {
+        let server = Self.server(reader)
+        let vendor = Self.vendor(reader, registry)
+        let timeout = reader.read("transport", keys: Keys.timeout)
+        let transport = Self.transport(reader, registry)
+        let credentials = Self.credentials(reader, registry)
+        let route = Self.route(reader)
+        let health = Self.health(reader, route)
+        let access = Self.access(reader, registry)
+        let tokens = Self.tokens(reader)
+        if case .open? = access { Self.checkOpenMode(reader, server, vendor) }
+        reader.finish()
+        guard reader.problems.isEmpty, let server, let vendor, let timeout, let transport, let credentials,
+            let route,
+            let health, let access, let tokens
+        else { return nil }
+        self.server = server
+        (self.vendor, self.environment) = vendor
+        self.timeout = timeout
+        self.transport = transport
+        self.credentials = credentials
+        self.route = route
+        (self.livePath, self.readyPath) = health
+        self.access = access
+        (self.reuse, self.minimumRemaining) = tokens
+    }
 
-        // MARK: Section by section
+    // MARK: Section by section
 
-        private static func server(_ reader: ConfigurationReader) -> ServerSettings? {
-            guard
-                let (host, port, shutdownDeadline) = reader.read(
-                    "server", keys: Keys.host, Keys.port, Keys.shutdownDeadline)
-            else { return nil }
-            return ServerSettings(host: host, port: port, shutdownDeadline: shutdownDeadline)
-        }
+    private static func server(_ reader: ConfigurationReader) -> ServerSettings? {
+        guard
+            let (host, port, shutdownDeadline) = reader.read(
+                "server", keys: Keys.host, Keys.port, Keys.shutdownDeadline)
+        else { return nil }
+        return ServerSettings(host: host, port: port, shutdownDeadline: shutdownDeadline)
+    }
 
-        private static func vendor(
-            _ reader: ConfigurationReader, _ registry: Registry
-        ) -> (vendor: Vendor, environment: String)? {
-            let id = reader.read("vendor", keys: Keys.profile(registry.profiles.keys.sorted()))
-            let profile = id.flatMap { registry.profiles[$0] }
-            let values = reader.read(
-                "vendor", keys: Keys.environment(profile?.environments.keys.sorted()), Keys.baseURL, Keys.basicEncoding
+    private static func vendor(
+        _ reader: ConfigurationReader, _ registry: Registry
+    ) -> (vendor: Vendor, environment: String)? {
+        let id = reader.read("vendor", keys: Keys.profile(registry.profiles.keys.sorted()))
+        let profile = id.flatMap { registry.profiles[$0] }
+        let values = reader.read(
+            "vendor", keys: Keys.environment(profile?.environments.keys.sorted()), Keys.baseURL, Keys.basicEncoding
+        )
+        guard let profile, let (environment, configured, basicEncoding) = values else { return nil }
+        guard let baseURL = configured ?? profile.environments[environment] ?? nil else {
+            reader.note(
+                .missing, ["vendor", "baseURL"],
+                message: "expected \(Keys.baseURL.type), found nothing, and the environment \(environment) has no "
+                    + "address of its own"
             )
-            guard let profile, let (environment, configured, basicEncoding) = values else { return nil }
-            guard let baseURL = configured ?? profile.environments[environment] ?? nil else {
-                reader.note(
-                    .missing, ["vendor", "baseURL"],
-                    message: "expected \(Keys.baseURL.type), found nothing, and the environment \(environment) has no "
-                        + "address of its own"
-                )
-                return nil
-            }
-            do throws(Vendor.InvalidBaseURL) {
-                return (try Vendor(profile: profile, baseURL: baseURL, basicEncoding: basicEncoding), environment)
-            } catch {
-                let message = "expected \(Keys.baseURL.type); found other text: \(error.reason)"
-                reader.note(.invalid, ["vendor", configured == nil ? "environment" : "baseURL"], message: message)
-                return nil
-            }
-        }
-
-        private static func transport(_ reader: ConfigurationReader, _ registry: Registry) -> Choice<
-            TransportPlugin.Build
-        >? {
-            let kind = reader.read("transport", keys: Keys.kind(registry.transports.keys.sorted(), default: "curl"))
-            return choice(kind, registry.transports, reader, ["transport"])
-        }
-
-        private static func credentials(
-            _ reader: ConfigurationReader, _ registry: Registry
-        ) -> [Choice<CredentialPlugin.Build>]? {
-            let ids = registry.credentialSources.keys.sorted()
-            let sources = reader.read("credentials", keys: Keys.sources(ids))
-            for id in ids where sources?.contains(id) != true {
-                if sources != nil, reader.isSet(["credentials", id]) {
-                    reader.warn("credentials.\(id) has no effect, since credentials.sources does not list \(id)")
-                }
-                reader.skip(["credentials", id])
-            }
-            // Every source's keys are read before the first failure ends it.
-            let choices = sources?.map { choice($0, registry.credentialSources, reader, ["credentials", $0]) }
-            guard let choices, !choices.contains(where: { $0 == nil }) else { return nil }
-            return choices.compactMap { $0 }
-        }
-
-        private static func route(_ reader: ConfigurationReader) -> Route? {
-            guard
-                let (path, deadline, origins) = reader.read(
-                    "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins)
-            else { return nil }
-            return Route(path: path, deadline: deadline, allowedOrigins: origins)
-        }
-
-        private static func health(_ reader: ConfigurationReader, _ route: Route?) -> (live: String?, ready: String?)? {
-            guard let (live, ready) = reader.read("health", keys: Keys.livePath, Keys.readyPath) else { return nil }
-            let paths = [("route.path", route?.path), ("health.livePath", live), ("health.readyPath", ready)]
-            for (index, (key, path)) in paths.enumerated() where path != nil {
-                guard let (other, _) = paths[..<index].first(where: { $0.1 == path }) else { continue }
-                reader.note(
-                    .conflict, ["health", String(key.dropFirst("health.".count))],
-                    message: "expected another path than that of \(other), found the same"
-                )
-            }
-            return (live, ready)
-        }
-
-        private static func tokens(_ reader: ConfigurationReader) -> (reuse: Bool, minimumRemaining: Duration)? {
-            let values = reader.read(
-                "tokens", keys: Keys.reuse, Keys.minimumRemaining, Keys.requestsPerSecond, Keys.burst
-            )
-            for key in ["requestsPerSecond", "burst"] where reader.isSet(["tokens", key]) {
-                reader.warn("tokens.\(key) has no effect yet: this version does not pace its calls to the vendor")
-            }
-            return values.map { ($0.0, $0.1) }
-        }
-
-        private static func access(_ reader: ConfigurationReader, _ registry: Registry) -> Access? {
-            let mode = reader.read("access", keys: Keys.mode)
-            let authenticatorKind = reader.read(
-                "access", "authenticator", keys: Keys.optionalKind(registry.authenticators.keys.sorted())
-            )
-            let policyKind = reader.read("access", "policy", keys: Keys.optionalKind(registry.policies.keys.sorted()))
-            guard let mode, let authenticatorKind, let policyKind else {
-                reader.skip(["access", "authenticator"])
-                reader.skip(["access", "policy"])
-                return nil
-            }
-            let authenticator = authenticatorKind.flatMap {
-                choice($0, registry.authenticators, reader, ["access", "authenticator"])
-            }
-            let policy = policyKind.flatMap { choice($0, registry.policies, reader, ["access", "policy"]) }
-            switch (mode, authenticatorKind, policyKind) {
-            case (nil, .some, .some):
-                guard let authenticator, let policy else { return nil }
-                return .closed(authenticator, policy)
-            case (.some, nil, nil):
-                return .open
-            case (.some, _, _):
-                reader.note(
-                    .conflict, ["access", "mode"],
-                    message:
-                        "expected either \"mode: open\" or an authenticator and a policy, found both; leave one out"
-                )
-            case (nil, _, _):
-                let missing =
-                    switch (authenticatorKind, policyKind) {
-                    case (nil, nil): "neither"
-                    case (nil, _): "no authenticator"
-                    default: "no policy"
-                    }
-                reader.note(
-                    .missing, ["access"],
-                    message:
-                        "expected an authenticator and a policy, found \(missing); without both anybody could have "
-                        + "a token for any invoice. Either choose both by \"kind\", from those that the program "
-                        + "registers (authenticators: \(list(registry.authenticators.keys)); policies: "
-                        + "\(list(registry.policies.keys))); or, on your own machine and not in production, write "
-                        + "\"access: {mode: open}\", which gives a token to whoever asks from this machine"
-                )
-            }
             return nil
         }
+        do throws(Vendor.InvalidBaseURL) {
+            return (try Vendor(profile: profile, baseURL: baseURL, basicEncoding: basicEncoding), environment)
+        } catch {
+            let message = "expected \(Keys.baseURL.type); found other text: \(error.reason)"
+            reader.note(.invalid, ["vendor", configured == nil ? "environment" : "baseURL"], message: message)
+            return nil
+        }
+    }
 
-        /// Open mode is for one's own machine.
-        private static func checkOpenMode(
-            _ reader: ConfigurationReader, _ server: ServerSettings?, _ vendor: (vendor: Vendor, environment: String)?
-        ) {
-            if let vendor {
-                let production = vendor.vendor.profile.environments["production"] ?? nil
-                let isProduction = try? production.map { try Vendor(profile: vendor.vendor.profile, baseURL: $0) }
-                    .map { $0.authority.lowercased() == vendor.vendor.authority.lowercased() }
-                if vendor.environment == "production" || isProduction == true {
-                    reader.note(
-                        .conflict, ["access", "mode"],
-                        message:
-                            "expected no open mode in production, found \"mode: open\" with the vendor's production; "
-                            + "choose an authenticator and a policy, or another environment"
-                    )
-                }
+    private static func transport(_ reader: ConfigurationReader, _ registry: Registry) -> Choice<
+        TransportPlugin.Build
+    >? {
+        let kind = reader.read("transport", keys: Keys.kind(registry.transports.keys.sorted(), default: "curl"))
+        return choice(kind, registry.transports, reader, ["transport"])
+    }
+
+    private static func credentials(
+        _ reader: ConfigurationReader, _ registry: Registry
+    ) -> [Choice<CredentialPlugin.Build>]? {
+        let ids = registry.credentialSources.keys.sorted()
+        let sources = reader.read("credentials", keys: Keys.sources(ids))
+        for id in ids where sources?.contains(id) != true {
+            if sources != nil, reader.isSet(["credentials", id]) {
+                reader.warn("credentials.\(id) has no effect, since credentials.sources does not list \(id)")
             }
-            if let server, !isLoopbackHost(server.host) {
+            reader.skip(["credentials", id])
+        }
+        // Every source's keys are read before the first failure ends it.
+        let choices = sources?.map { choice($0, registry.credentialSources, reader, ["credentials", $0]) }
+        guard let choices, !choices.contains(where: { $0 == nil }) else { return nil }
+        return choices.compactMap { $0 }
+    }
+
+    private static func route(_ reader: ConfigurationReader) -> Route? {
+        guard
+            let (path, deadline, origins) = reader.read(
+                "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins)
+        else { return nil }
+        return Route(path: path, deadline: deadline, allowedOrigins: origins)
+    }
+
+    private static func health(_ reader: ConfigurationReader, _ route: Route?) -> (live: String?, ready: String?)? {
+        guard let (live, ready) = reader.read("health", keys: Keys.livePath, Keys.readyPath) else { return nil }
+        let paths = [("route.path", route?.path), ("health.livePath", live), ("health.readyPath", ready)]
+        for (index, (key, path)) in paths.enumerated() where path != nil {
+            guard let (other, _) = paths[..<index].first(where: { $0.1 == path }) else { continue }
+            reader.note(
+                .conflict, ["health", String(key.dropFirst("health.".count))],
+                message: "expected another path than that of \(other), found the same"
+            )
+        }
+        return (live, ready)
+    }
+
+    private static func tokens(_ reader: ConfigurationReader) -> (reuse: Bool, minimumRemaining: Duration)? {
+        let values = reader.read(
+            "tokens", keys: Keys.reuse, Keys.minimumRemaining, Keys.requestsPerSecond, Keys.burst
+        )
+        for key in ["requestsPerSecond", "burst"] where reader.isSet(["tokens", key]) {
+            reader.warn("tokens.\(key) has no effect yet: this version does not pace its calls to the vendor")
+        }
+        return values.map { ($0.0, $0.1) }
+    }
+
+    private static func access(_ reader: ConfigurationReader, _ registry: Registry) -> Access? {
+        let mode = reader.read("access", keys: Keys.mode)
+        let authenticatorKind = reader.read(
+            "access", "authenticator", keys: Keys.optionalKind(registry.authenticators.keys.sorted())
+        )
+        let policyKind = reader.read("access", "policy", keys: Keys.optionalKind(registry.policies.keys.sorted()))
+        guard let mode, let authenticatorKind, let policyKind else {
+            reader.skip(["access", "authenticator"])
+            reader.skip(["access", "policy"])
+            return nil
+        }
+        let authenticator = authenticatorKind.flatMap {
+            choice($0, registry.authenticators, reader, ["access", "authenticator"])
+        }
+        let policy = policyKind.flatMap { choice($0, registry.policies, reader, ["access", "policy"]) }
+        switch (mode, authenticatorKind, policyKind) {
+        case (nil, .some, .some):
+            guard let authenticator, let policy else { return nil }
+            return .closed(authenticator, policy)
+        case (.some, nil, nil):
+            return .open
+        case (.some, _, _):
+            reader.note(
+                .conflict, ["access", "mode"],
+                message:
+                    "expected either \"mode: open\" or an authenticator and a policy, found both; leave one out"
+            )
+        case (nil, _, _):
+            let missing =
+                switch (authenticatorKind, policyKind) {
+                case (nil, nil): "neither"
+                case (nil, _): "no authenticator"
+                default: "no policy"
+                }
+            reader.note(
+                .missing, ["access"],
+                message:
+                    "expected an authenticator and a policy, found \(missing); without both anybody could have "
+                    + "a token for any invoice. Either choose both by \"kind\", from those that the program "
+                    + "registers (authenticators: \(list(registry.authenticators.keys)); policies: "
+                    + "\(list(registry.policies.keys))); or, on your own machine and not in production, write "
+                    + "\"access: {mode: open}\", which gives a token to whoever asks from this machine"
+            )
+        }
+        return nil
+    }
+
+    /// Open mode is for one's own machine.
+    private static func checkOpenMode(
+        _ reader: ConfigurationReader, _ server: ServerSettings?, _ vendor: (vendor: Vendor, environment: String)?
+    ) {
+        if let vendor {
+            let production = vendor.vendor.profile.environments["production"] ?? nil
+            let isProduction = try? production.map { try Vendor(profile: vendor.vendor.profile, baseURL: $0) }
+                .map { $0.authority.lowercased() == vendor.vendor.authority.lowercased() }
+            if vendor.environment == "production" || isProduction == true {
                 reader.note(
                     .conflict, ["access", "mode"],
-                    message: "expected server.host to be this machine only, such as 127.0.0.1, since open mode answers "
-                        + "nobody else; found another host"
+                    message:
+                        "expected no open mode in production, found \"mode: open\" with the vendor's production; "
+                        + "choose an authenticator and a policy, or another environment"
                 )
             }
         }
+        if let server, !isLoopbackHost(server.host) {
+            reader.note(
+                .conflict, ["access", "mode"],
+                message: "expected server.host to be this machine only, such as 127.0.0.1, since open mode answers "
+                    + "nobody else; found another host"
+            )
+        }
+    }
 
-        /// The plug-in of that id, its keys read.
-        private static func choice<Context, Part>(
-            _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ reader: ConfigurationReader,
-            _ section: [String]
-        ) -> Choice<Plugin<Context, Part>.Build>? {
-            guard let id, let plugin = plugins[id] else {
-                // What it reads is not known either.
-                reader.skip(section)
-                return nil
+    /// The plug-in of that id, its keys read.
+    private static func choice<Context, Part>(
+        _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ reader: ConfigurationReader,
+        _ section: [String]
+    ) -> Choice<Plugin<Context, Part>.Build>? {
+        guard let id, let plugin = plugins[id] else {
+            // What it reads is not known either.
+            reader.skip(section)
+            return nil
+        }
+        return plugin.read(reader, section).map { Choice(section: section, build: $0) }
+    }
+
+    private static func list(_ ids: some Sequence<String>) -> String {
+        let ids = ids.sorted()
+        return ids.isEmpty ? "none yet" : ids.joined(separator: ", ")
+    }
+}
+
+/// The keys that do not belong to a plug-in.
+private enum Keys {
+    static let host = ConfigurationKey(
+        "host", .text.filter("a host name or an IP address") { isHostName($0) }, default: "127.0.0.1",
+        "Where the server listens."
+    )
+    static let port = ConfigurationKey(
+        "port", .integer(0...65535), default: 8080, "Where the server listens; 0 for any free port."
+    )
+    static let shutdownDeadline = ConfigurationKey(
+        "shutdownDeadline", .duration(.zero ... .seconds(600)), default: .seconds(10),
+        "How long requests in flight may take when the server is told to stop."
+    )
+
+    static func profile(_ ids: [String]) -> ConfigurationKey<String> {
+        ConfigurationKey("profile", .choice(ids), default: "alternative-payments", "The vendor.")
+    }
+    /// - Parameter names: `nil` if the profile is not known, and so its environments are not either.
+    static func environment(_ names: [String]?) -> ConfigurationKey<String> {
+        ConfigurationKey("environment", names.map { .choice($0) } ?? .text, "Which of the vendor's environments.")
+    }
+    static let baseURL = ConfigurationKey(
+        "baseURL", .optional(.text.filter(baseURLDescription) { _ in true }), default: nil,
+        "Instead of the environment's address."
+    )
+    private static let baseURLDescription = "https://host[:port][/path], or http to a loopback host"
+    static let basicEncoding = ConfigurationKey(
+        "basicEncoding", .optional(basicEncodingType), default: nil,
+        "How id and secret are encoded in Basic authentication, if not as the profile says."
+    )
+    private static let basicEncodingType = ConfigurationType.choice(
+        VendorProfile.BasicEncoding.allCases.map(\.rawValue)
+    )
+    .map("form or raw", text: { $0.rawValue }, { VendorProfile.BasicEncoding(rawValue: $0) })
+
+    static let timeout = ConfigurationKey(
+        "timeout", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(10), "For one call, altogether."
+    )
+    static func kind(_ ids: [String], default id: String) -> ConfigurationKey<String> {
+        ConfigurationKey("kind", .choice(ids), default: id, "Which plug-in.")
+    }
+    static func optionalKind(_ ids: [String]) -> ConfigurationKey<String?> {
+        ConfigurationKey("kind", .optional(.choice(ids)), default: nil, "Which plug-in.")
+    }
+    static func sources(_ ids: [String]) -> ConfigurationKey<[String]> {
+        let type = ConfigurationType.list(of: .choice(ids))
+        return ConfigurationKey(
+            "sources",
+            type.filter("\(type), with at least one element, and none twice") {
+                !$0.isEmpty && Set($0).count == $0.count
+            },
+            default: ["environment"], "Where to look for the client id and secret, in this order."
+        )
+    }
+
+    static let path = ConfigurationKey(
+        "path", .text.filter("a path such as /api/checkout-token") { isPath($0) }, default: "/api/checkout-token",
+        "Where pages ask for a token."
+    )
+    static let deadline = ConfigurationKey(
+        "deadline", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8), "For every answer."
+    )
+    static let allowedOrigins = ConfigurationKey(
+        "allowedOrigins",
+        .list(
+            of: .text.filter("an exact origin: http(s)://host[:port] in lower case, without path, slash or *") {
+                isOrigin($0)
             }
-            return plugin.read(reader, section).map { Choice(section: section, build: $0) }
-        }
+        ),
+        default: [], "Other origins whose pages may ask."
+    )
 
-        private static func list(_ ids: some Sequence<String>) -> String {
-            let ids = ids.sorted()
-            return ids.isEmpty ? "none yet" : ids.joined(separator: ", ")
-        }
-    }
-
-    /// The keys that do not belong to a plug-in.
-    private enum Keys {
-        static let host = ConfigurationKey(
-            "host", .text.filter("a host name or an IP address") { isHostName($0) }, default: "127.0.0.1",
-            "Where the server listens."
-        )
-        static let port = ConfigurationKey(
-            "port", .integer(0...65535), default: 8080, "Where the server listens; 0 for any free port."
-        )
-        static let shutdownDeadline = ConfigurationKey(
-            "shutdownDeadline", .duration(.zero ... .seconds(600)), default: .seconds(10),
-            "How long requests in flight may take when the server is told to stop."
-        )
-
-        static func profile(_ ids: [String]) -> ConfigurationKey<String> {
-            ConfigurationKey("profile", .choice(ids), default: "alternative-payments", "The vendor.")
-        }
-        /// - Parameter names: `nil` if the profile is not known, and so its environments are not either.
-        static func environment(_ names: [String]?) -> ConfigurationKey<String> {
-            ConfigurationKey("environment", names.map { .choice($0) } ?? .text, "Which of the vendor's environments.")
-        }
-        static let baseURL = ConfigurationKey(
-            "baseURL", .optional(.text.filter(baseURLDescription) { _ in true }), default: nil,
-            "Instead of the environment's address."
-        )
-        private static let baseURLDescription = "https://host[:port][/path], or http to a loopback host"
-        static let basicEncoding = ConfigurationKey(
-            "basicEncoding", .optional(basicEncodingType), default: nil,
-            "How id and secret are encoded in Basic authentication, if not as the profile says."
-        )
-        private static let basicEncodingType = ConfigurationType.choice(
-            VendorProfile.BasicEncoding.allCases.map(\.rawValue)
-        )
-        .map("form or raw", text: { $0.rawValue }, { VendorProfile.BasicEncoding(rawValue: $0) })
-
-        static let timeout = ConfigurationKey(
-            "timeout", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(10), "For one call, altogether."
-        )
-        static func kind(_ ids: [String], default id: String) -> ConfigurationKey<String> {
-            ConfigurationKey("kind", .choice(ids), default: id, "Which plug-in.")
-        }
-        static func optionalKind(_ ids: [String]) -> ConfigurationKey<String?> {
-            ConfigurationKey("kind", .optional(.choice(ids)), default: nil, "Which plug-in.")
-        }
-        static func sources(_ ids: [String]) -> ConfigurationKey<[String]> {
-            let type = ConfigurationType.list(of: .choice(ids))
-            return ConfigurationKey(
-                "sources",
-                type.filter("\(type), with at least one element, and none twice") {
-                    !$0.isEmpty && Set($0).count == $0.count
-                },
-                default: ["environment"], "Where to look for the client id and secret, in this order."
-            )
-        }
-
-        static let path = ConfigurationKey(
-            "path", .text.filter("a path such as /api/checkout-token") { isPath($0) }, default: "/api/checkout-token",
-            "Where pages ask for a token."
-        )
-        static let deadline = ConfigurationKey(
-            "deadline", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8), "For every answer."
-        )
-        static let allowedOrigins = ConfigurationKey(
-            "allowedOrigins",
-            .list(
-                of: .text.filter("an exact origin: http(s)://host[:port] in lower case, without path, slash or *") {
-                    isOrigin($0)
-                }
-            ),
-            default: [], "Other origins whose pages may ask."
-        )
-
-        static let livePath = healthPath("livePath", "/healthz", "Where to ask whether the process is alive.")
-        static let readyPath = healthPath("readyPath", "/readyz", "Where to ask whether it can serve.")
-        private static func healthPath(_ name: String, _ path: String, _ summary: String) -> ConfigurationKey<String?> {
-            let type = ConfigurationType.text.filter("a path such as \(path), or none") { $0 == "none" || isPath($0) }
-            return ConfigurationKey(
-                name, type.map(type.description, text: { $0 ?? "none" }, { .some($0 == "none" ? nil : $0) }),
-                default: path, summary
-            )
-        }
-
-        static let mode = ConfigurationKey(
-            "mode", .optional(.choice(["open"])), default: nil,
-            "open: without authenticator and policy, on one's own machine."
-        )
-
-        static let reuse = ConfigurationKey(
-            "reuse", .flag, default: true, "Whether answers may share a checkout token.")
-        static let minimumRemaining = ConfigurationKey(
-            "minimumRemaining", .duration(.zero ... .seconds(3600)), default: .seconds(120),
-            "The life that a token has at least when it is handed out, if the vendor's live that long."
-        )
-        static let requestsPerSecond = ConfigurationKey(
-            "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
-            "The vendor's limit. Has no effect yet."
-        )
-        static let burst = ConfigurationKey(
-            "burst", .optional(.integer(1...1_000_000)), default: nil,
-            "How many calls may start at once. Has no effect yet."
+    static let livePath = healthPath("livePath", "/healthz", "Where to ask whether the process is alive.")
+    static let readyPath = healthPath("readyPath", "/readyz", "Where to ask whether it can serve.")
+    private static func healthPath(_ name: String, _ path: String, _ summary: String) -> ConfigurationKey<String?> {
+        let type = ConfigurationType.text.filter("a path such as \(path), or none") { $0 == "none" || isPath($0) }
+        return ConfigurationKey(
+            name, type.map(type.description, text: { $0 ?? "none" }, { .some($0 == "none" ? nil : $0) }),
+            default: path, summary
         )
     }
 
-    /// A path that means the same to everybody: letters, digits and `-._~` between slashes, no empty or dot segments
-    /// but a last empty one.
-    private func isPath(_ text: String) -> Bool {
-        let segments = text.split(separator: "/", omittingEmptySubsequences: false)
-        return text.utf8.count <= 200 && segments.count > 1 && segments.first == ""
-            && segments.dropFirst().dropLast().allSatisfy { !$0.isEmpty }
-            && segments.allSatisfy { $0 != "." && $0 != ".." }
-            && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._~/".contains($0)) }
-    }
+    static let mode = ConfigurationKey(
+        "mode", .optional(.choice(["open"])), default: nil,
+        "open: without authenticator and policy, on one's own machine."
+    )
 
-    /// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would
-    /// never match.
-    private func isOrigin(_ text: String) -> Bool {
-        for (scheme, defaultPort) in [("https://", ":443"), ("http://", ":80")] where text.hasPrefix(scheme) {
-            let authority = String(text.dropFirst(scheme.count))
-            guard let host = host(ofAuthority: authority), !authority.hasSuffix(defaultPort) else { return false }
-            let isBracketed = host.hasPrefix("[") && host.contains(":")
-            return isHostName(isBracketed ? host.dropFirst().dropLast() : host) && host == host.lowercased()
-        }
-        return false
-    }
+    static let reuse = ConfigurationKey(
+        "reuse", .flag, default: true, "Whether answers may share a checkout token.")
+    static let minimumRemaining = ConfigurationKey(
+        "minimumRemaining", .duration(.zero ... .seconds(3600)), default: .seconds(120),
+        "The life that a token has at least when it is handed out, if the vendor's live that long."
+    )
+    static let requestsPerSecond = ConfigurationKey(
+        "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
+        "The vendor's limit. Has no effect yet."
+    )
+    static let burst = ConfigurationKey(
+        "burst", .optional(.integer(1...1_000_000)), default: nil,
+        "How many calls may start at once. Has no effect yet."
+    )
+}
 
-    /// A name or an IPv4 address, or an IPv6 address, which has brackets in an authority and none elsewhere.
-    private func isHostName(_ text: some StringProtocol) -> Bool {
-        guard text.contains(":") else {
-            return !text.isEmpty && text.utf8.count <= 255
-                && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) }
-        }
-        return text.utf8.count <= 45 && text.allSatisfy { $0.isASCII && ($0.isHexDigit || ":.".contains($0)) }
+/// A path that means the same to everybody: letters, digits and `-._~` between slashes, no empty or dot segments
+/// but a last empty one.
+private func isPath(_ text: String) -> Bool {
+    let segments = text.split(separator: "/", omittingEmptySubsequences: false)
+    return text.utf8.count <= 200 && segments.count > 1 && segments.first == ""
+        && segments.dropFirst().dropLast().allSatisfy { !$0.isEmpty }
+        && segments.allSatisfy { $0 != "." && $0 != ".." }
+        && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._~/".contains($0)) }
+}
+
+/// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would
+/// never match.
+private func isOrigin(_ text: String) -> Bool {
+    for (scheme, defaultPort) in [("https://", ":443"), ("http://", ":80")] where text.hasPrefix(scheme) {
+        let authority = String(text.dropFirst(scheme.count))
+        guard let host = host(ofAuthority: authority), !authority.hasSuffix(defaultPort) else { return false }
+        let isBracketed = host.hasPrefix("[") && host.contains(":")
+        return isHostName(isBracketed ? host.dropFirst().dropLast() : host) && host == host.lowercased()
     }
+    return false
+}
+
+/// A name or an IPv4 address, or an IPv6 address, which has brackets in an authority and none elsewhere.
+private func isHostName(_ text: some StringProtocol) -> Bool {
+    guard text.contains(":") else {
+        return !text.isEmpty && text.utf8.count <= 255
+            && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) }
+    }
+    return text.utf8.count <= 45 && text.allSatisfy { $0.isASCII && ($0.isHexDigit || ":.".contains($0)) }
+}
 #endif

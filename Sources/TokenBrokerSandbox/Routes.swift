@@ -1,72 +1,72 @@
 #if JWTSupport
-    import HTTPTypes
-    import TokenBroker
+import HTTPTypes
+import TokenBroker
 
-    /// One path of the vendor's, with the one method it has, open to pages of any origin as the vendor's API is.
-    struct VendorRoute: Endpoint {
-        let method: HTTPRequest.Method
-        let path: RoutePath
-        let answer: @Sendable (RouteRequest) async -> RouteResponse
+/// One path of the vendor's, with the one method it has, open to pages of any origin as the vendor's API is.
+struct VendorRoute: Endpoint {
+    let method: HTTPRequest.Method
+    let path: RoutePath
+    let answer: @Sendable (RouteRequest) async -> RouteResponse
 
-        func respond(to request: RouteRequest) async -> RouteResponse {
-            var response: RouteResponse
-            switch request.head.method {
-            case method:
-                response = await answer(request)
-            case .options:
-                response = RouteResponse(status: .noContent)
-                response.head.headerFields[.accessControlAllowMethods] = method.rawValue
-                response.head.headerFields[.accessControlAllowHeaders] = "Authorization, Content-Type"
-                response.head.headerFields[.accessControlMaxAge] = "600"
-            default:
-                response = .error(.methodNotAllowed, "method_not_allowed", "method not allowed")
-                response.head.headerFields[.allow] = "\(method.rawValue), OPTIONS"
-            }
-            response.head.headerFields[.accessControlAllowOrigin] = "*"
-            return response
+    func respond(to request: RouteRequest) async -> RouteResponse {
+        var response: RouteResponse
+        switch request.head.method {
+        case method:
+            response = await answer(request)
+        case .options:
+            response = RouteResponse(status: .noContent)
+            response.head.headerFields[.accessControlAllowMethods] = method.rawValue
+            response.head.headerFields[.accessControlAllowHeaders] = "Authorization, Content-Type"
+            response.head.headerFields[.accessControlMaxAge] = "600"
+        default:
+            response = .error(.methodNotAllowed, "method_not_allowed", "method not allowed")
+            response.head.headerFields[.allow] = "\(method.rawValue), OPTIONS"
         }
+        response.head.headerFields[.accessControlAllowOrigin] = "*"
+        return response
     }
+}
 
-    /// `GET /_sandbox/calls`: how many calls came in, by route. It is not part of the vendor's API and is not counted.
-    struct CallsRoute: Endpoint {
-        let path: RoutePath = "/_sandbox/calls"
-        let count: @Sendable () -> CallCount
+/// `GET /_sandbox/calls`: how many calls came in, by route. It is not part of the vendor's API and is not counted.
+struct CallsRoute: Endpoint {
+    let path: RoutePath = "/_sandbox/calls"
+    let count: @Sendable () -> CallCount
 
-        func respond(to request: RouteRequest) async -> RouteResponse {
-            let count = count()
-            return .json([
-                "total": .number(Double(count.total)),
-                "throttled": .number(Double(count.throttled)),
-                "calls": .object(count.byRoute.mapValues { .number(Double($0)) }),
-            ])
-        }
+    func respond(to request: RouteRequest) async -> RouteResponse {
+        let count = count()
+        return .json([
+            "total": .number(Double(count.total)),
+            "throttled": .number(Double(count.throttled)),
+            "calls": .object(count.byRoute.mapValues { .number(Double($0)) }),
+        ])
     }
+}
 
-    extension RouteResponse {
-        static func json(_ value: JSONValue) -> RouteResponse {
-            RouteResponse(
-                status: .ok, headerFields: [.contentType: "application/json", .cacheControl: "no-store"],
-                body: value.serialized
-            )
-        }
-
-        /// An error in the vendor's schema.
-        static func error(
-            _ status: HTTPResponse.Status, _ code: String, _ message: String, field: String? = nil
-        ) -> RouteResponse {
-            var response = json([
-                "code": .string(code), "message": .string(message),
-                "validation_errors": .object(field.map { [$0: .string(message)] } ?? [:]),
-            ])
-            response.head.status = status
-            return response
-        }
-
-        static let unauthorized = error(.unauthorized, "unauthorized", "missing or expired token")
-
-        /// A 404 of the server in front, without the vendor's schema.
-        static let notThere = RouteResponse(
-            status: .notFound, headerFields: [.contentType: "text/plain"], body: Array("404 page not found".utf8)
+extension RouteResponse {
+    static func json(_ value: JSONValue) -> RouteResponse {
+        RouteResponse(
+            status: .ok, headerFields: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: value.serialized
         )
     }
+
+    /// An error in the vendor's schema.
+    static func error(
+        _ status: HTTPResponse.Status, _ code: String, _ message: String, field: String? = nil
+    ) -> RouteResponse {
+        var response = json([
+            "code": .string(code), "message": .string(message),
+            "validation_errors": .object(field.map { [$0: .string(message)] } ?? [:]),
+        ])
+        response.head.status = status
+        return response
+    }
+
+    static let unauthorized = error(.unauthorized, "unauthorized", "missing or expired token")
+
+    /// A 404 of the server in front, without the vendor's schema.
+    static let notThere = RouteResponse(
+        status: .notFound, headerFields: [.contentType: "text/plain"], body: Array("404 page not found".utf8)
+    )
+}
 #endif

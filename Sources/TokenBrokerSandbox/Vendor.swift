@@ -1,183 +1,183 @@
 #if JWTSupport
-    import FoundationEssentials
-    import HTTPTypes
-    import Synchronization
-    import TokenBroker
+import FoundationEssentials
+import HTTPTypes
+import Synchronization
+import TokenBroker
 
-    /// The vendor behind the routes: what it does with a call, and what it remembers.
-    final class Vendor: Sendable {
-        private let configuration: Sandbox.Configuration
-        private let keys: CheckoutTokenKeys
-        private let now: @Sendable () -> Date
-        private let memory = Mutex(Memory())
+/// The vendor behind the routes: what it does with a call, and what it remembers.
+final class Vendor: Sendable {
+    private let configuration: Sandbox.Configuration
+    private let keys: CheckoutTokenKeys
+    private let now: @Sendable () -> Date
+    private let memory = Mutex(Memory())
 
-        private struct Memory {
-            var accessTokens: [String: Date] = [:]
-            var answeredWithinASecond: [Date] = []
-            var calls = CallCount()
+    private struct Memory {
+        var accessTokens: [String: Date] = [:]
+        var answeredWithinASecond: [Date] = []
+        var calls = CallCount()
+    }
+
+    init(configuration: Sandbox.Configuration, keys: CheckoutTokenKeys, now: @escaping @Sendable () -> Date) {
+        self.configuration = configuration
+        self.keys = keys
+        self.now = now
+    }
+
+    func routes() -> [any Endpoint] {
+        [
+            route(.post, "/oauth/token") { await $0.accessToken($1) },
+            route(.post, "/v1/checkout-auth/init") { vendor, request in
+                guard vendor.configuration.servesV1 else { return .notThere }
+                return await vendor.checkoutToken(request)
+            },
+            route(.post, "/checkout-auth/init") { await $0.checkoutToken($1) },
+            route(.get, "/checkout/v1/invoice") { await $0.invoiceOfSession($1) },
+            route(.get, "/invoices/{id}") { await $0.invoice($1) },
+            route(.get, "/customers/{id}") { await $0.customer($1) },
+            CallsRoute(count: { [self] in memory.withLock { $0.calls } }),
+        ]
+    }
+
+    private func route(
+        _ method: HTTPRequest.Method, _ path: RoutePath,
+        answer: @escaping @Sendable (Vendor, RouteRequest) async -> RouteResponse
+    ) -> any Endpoint {
+        VendorRoute(method: method, path: path) { [self] request in
+            guard admit("\(method.rawValue) \(path)") else {
+                return .error(.tooManyRequests, "too_many_requests", "rate limit exceeded")
+            }
+            return await answer(self, request)
         }
+    }
 
-        init(configuration: Sandbox.Configuration, keys: CheckoutTokenKeys, now: @escaping @Sendable () -> Date) {
-            self.configuration = configuration
-            self.keys = keys
-            self.now = now
+    /// Counts a call, and whether it is within the limit. A refused call does not use up the limit.
+    private func admit(_ name: String) -> Bool {
+        let now = now()
+        return memory.withLock { memory in
+            memory.calls.total += 1
+            memory.calls.byRoute[name, default: 0] += 1
+            guard configuration.requestsPerSecond > 0 else { return true }
+            memory.answeredWithinASecond.removeAll { now.timeIntervalSince($0) >= 1 }
+            guard memory.answeredWithinASecond.count < configuration.requestsPerSecond else {
+                memory.calls.throttled += 1
+                return false
+            }
+            memory.answeredWithinASecond.append(now)
+            return true
         }
+    }
 
-        func routes() -> [any Endpoint] {
-            [
-                route(.post, "/oauth/token") { await $0.accessToken($1) },
-                route(.post, "/v1/checkout-auth/init") { vendor, request in
-                    guard vendor.configuration.servesV1 else { return .notThere }
-                    return await vendor.checkoutToken(request)
-                },
-                route(.post, "/checkout-auth/init") { await $0.checkoutToken($1) },
-                route(.get, "/checkout/v1/invoice") { await $0.invoiceOfSession($1) },
-                route(.get, "/invoices/{id}") { await $0.invoice($1) },
-                route(.get, "/customers/{id}") { await $0.customer($1) },
-                CallsRoute(count: { [self] in memory.withLock { $0.calls } }),
-            ]
+    // MARK: What each path does
+
+    private func accessToken(_ request: RouteRequest) async -> RouteResponse {
+        guard credentialsAreRight(request.head.headerFields[.authorization]) else {
+            return .error(.forbidden, "forbidden", "invalid client credentials")
         }
-
-        private func route(
-            _ method: HTTPRequest.Method, _ path: RoutePath,
-            answer: @escaping @Sendable (Vendor, RouteRequest) async -> RouteResponse
-        ) -> any Endpoint {
-            VendorRoute(method: method, path: path) { [self] request in
-                guard admit("\(method.rawValue) \(path)") else {
-                    return .error(.tooManyRequests, "too_many_requests", "rate limit exceeded")
-                }
-                return await answer(self, request)
-            }
+        guard let body = try? await request.body.collect(upTo: 64 << 10),
+            String(decoding: body, as: UTF8.self).split(separator: "&").contains("grant_type=client_credentials")
+        else {
+            return .error(.badRequest, "bad_request", "unsupported grant type")
         }
-
-        /// Counts a call, and whether it is within the limit. A refused call does not use up the limit.
-        private func admit(_ name: String) -> Bool {
-            let now = now()
-            return memory.withLock { memory in
-                memory.calls.total += 1
-                memory.calls.byRoute[name, default: 0] += 1
-                guard configuration.requestsPerSecond > 0 else { return true }
-                memory.answeredWithinASecond.removeAll { now.timeIntervalSince($0) >= 1 }
-                guard memory.answeredWithinASecond.count < configuration.requestsPerSecond else {
-                    memory.calls.throttled += 1
-                    return false
-                }
-                memory.answeredWithinASecond.append(now)
-                return true
-            }
+        let token = randomHex(words: 4)
+        let now = now()
+        let lifetime = configuration.accessTokenLifetime / .seconds(1)
+        memory.withLock { memory in
+            memory.accessTokens = memory.accessTokens.filter { $0.value > now }
+            memory.accessTokens[token] = now.addingTimeInterval(lifetime)
         }
+        return .json([
+            "access_token": .string(token), "expires_in": .number(lifetime.rounded(.down)), "token_type": "bearer",
+        ])
+    }
 
-        // MARK: What each path does
-
-        private func accessToken(_ request: RouteRequest) async -> RouteResponse {
-            guard credentialsAreRight(request.head.headerFields[.authorization]) else {
-                return .error(.forbidden, "forbidden", "invalid client credentials")
-            }
-            guard let body = try? await request.body.collect(upTo: 64 << 10),
-                String(decoding: body, as: UTF8.self).split(separator: "&").contains("grant_type=client_credentials")
-            else {
-                return .error(.badRequest, "bad_request", "unsupported grant type")
-            }
-            let token = randomHex(words: 4)
-            let now = now()
-            let lifetime = configuration.accessTokenLifetime / .seconds(1)
-            memory.withLock { memory in
-                memory.accessTokens = memory.accessTokens.filter { $0.value > now }
-                memory.accessTokens[token] = now.addingTimeInterval(lifetime)
-            }
-            return .json([
-                "access_token": .string(token), "expires_in": .number(lifetime.rounded(.down)), "token_type": "bearer",
-            ])
+    private func checkoutToken(_ request: RouteRequest) async -> RouteResponse {
+        guard hasAccessToken(request) else { return .unauthorized }
+        guard let bytes = try? await request.body.collect(upTo: 64 << 10), let body = try? JSONValue.parse(bytes)
+        else {
+            return .error(.badRequest, "bad_request", "malformed body")
         }
-
-        private func checkoutToken(_ request: RouteRequest) async -> RouteResponse {
-            guard hasAccessToken(request) else { return .unauthorized }
-            guard let bytes = try? await request.body.collect(upTo: 64 << 10), let body = try? JSONValue.parse(bytes)
-            else {
-                return .error(.badRequest, "bad_request", "malformed body")
-            }
-            guard let customer = body["customer_id"]?.string, !customer.isEmpty else {
-                return .error(.badRequest, "bad_request", "invalid customer id", field: "customer_id")
-            }
-            guard let invoice = body["invoice_id"]?.string, !invoice.isEmpty else {
-                return .error(.badRequest, "bad_request", "invalid invoice id", field: "invoice_id")
-            }
-            guard Catalogue.hasCustomer(customer) else {
-                return .error(.notFound, "not_found", "customer not found")
-            }
-            guard let owner = Catalogue.owner(ofInvoice: invoice) else {
-                return .error(.notFound, "not_found", "invoice not found")
-            }
-            guard owner == customer else {
-                return .error(
-                    .unprocessableContent, "unprocessable_entity", "invoice does not belong to customer",
-                    field: "invoice_id"
-                )
-            }
-            // A JWT tells whole seconds; rounded up, so that the token lives at least as long as configured.
-            let end = now().timeIntervalSince1970 + configuration.checkoutTokenLifetime / .seconds(1)
-            let expiry = Date(timeIntervalSince1970: end.rounded(.up))
-            let claims = CheckoutClaims(
-                clientID: configuration.clientID, customerID: customer, invoiceID: invoice, expiry: expiry
+        guard let customer = body["customer_id"]?.string, !customer.isEmpty else {
+            return .error(.badRequest, "bad_request", "invalid customer id", field: "customer_id")
+        }
+        guard let invoice = body["invoice_id"]?.string, !invoice.isEmpty else {
+            return .error(.badRequest, "bad_request", "invalid invoice id", field: "invoice_id")
+        }
+        guard Catalogue.hasCustomer(customer) else {
+            return .error(.notFound, "not_found", "customer not found")
+        }
+        guard let owner = Catalogue.owner(ofInvoice: invoice) else {
+            return .error(.notFound, "not_found", "invoice not found")
+        }
+        guard owner == customer else {
+            return .error(
+                .unprocessableContent, "unprocessable_entity", "invoice does not belong to customer",
+                field: "invoice_id"
             )
-            guard let token = await keys.sign(claims) else {
-                return .error(.internalServerError, "internal_error", "internal error")
-            }
-            let expiresAt = expiry.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-            return .json(["token": .string(token), "expires_at": .string(expiresAt)])
         }
-
-        private func invoiceOfSession(_ request: RouteRequest) async -> RouteResponse {
-            guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
-                return .unauthorized
-            }
-            return Catalogue.invoice(claims.invoiceID).map(RouteResponse.json) ?? .unauthorized
+        // A JWT tells whole seconds; rounded up, so that the token lives at least as long as configured.
+        let end = now().timeIntervalSince1970 + configuration.checkoutTokenLifetime / .seconds(1)
+        let expiry = Date(timeIntervalSince1970: end.rounded(.up))
+        let claims = CheckoutClaims(
+            clientID: configuration.clientID, customerID: customer, invoiceID: invoice, expiry: expiry
+        )
+        guard let token = await keys.sign(claims) else {
+            return .error(.internalServerError, "internal_error", "internal error")
         }
-
-        private func invoice(_ request: RouteRequest) async -> RouteResponse {
-            guard hasAccessToken(request) else { return .unauthorized }
-            return Catalogue.invoice(request.pathParameters["id"] ?? "").map(RouteResponse.json)
-                ?? .error(.notFound, "not_found", "invoice not found")
-        }
-
-        private func customer(_ request: RouteRequest) async -> RouteResponse {
-            guard hasAccessToken(request) else { return .unauthorized }
-            return Catalogue.customer(request.pathParameters["id"] ?? "").map(RouteResponse.json)
-                ?? .error(.notFound, "not_found", "customer not found")
-        }
-
-        // MARK: Proofs
-
-        /// Takes id and secret as they are, and form-encoded as RFC 6749 (section 2.3.1) wants them.
-        private func credentialsAreRight(_ authorization: String?) -> Bool {
-            guard let encoded = authorization.flatMap({ value(of: $0, scheme: "basic") }),
-                let decoded = Data(base64Encoded: String(encoded)).map({ String(decoding: $0, as: UTF8.self) })
-            else { return false }
-            let (id, secret) = (configuration.clientID, configuration.clientSecret)
-            return decoded == "\(id):\(secret)" || decoded == "\(formEncoded(id)):\(formEncoded(secret))"
-        }
-
-        private func hasAccessToken(_ request: RouteRequest) -> Bool {
-            guard let token = bearerToken(request) else { return false }
-            let now = now()
-            return memory.withLock { memory in memory.accessTokens[token].map { $0 > now } ?? false }
-        }
-
-        private func bearerToken(_ request: RouteRequest) -> String? {
-            request.head.headerFields[.authorization].flatMap { value(of: $0, scheme: "bearer") }.map(String.init)
-        }
-
-        private func value(of authorization: String, scheme: String) -> Substring? {
-            let parts = authorization.split(separator: " ", maxSplits: 1)
-            guard parts.count == 2, parts[0].lowercased() == scheme else { return nil }
-            return parts[1]
-        }
+        let expiresAt = expiry.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        return .json(["token": .string(token), "expires_at": .string(expiresAt)])
     }
 
-    /// Which calls came in, as `GET /_sandbox/calls` tells.
-    struct CallCount: Sendable {
-        var total = 0
-        var throttled = 0
-        var byRoute: [String: Int] = [:]
+    private func invoiceOfSession(_ request: RouteRequest) async -> RouteResponse {
+        guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
+            return .unauthorized
+        }
+        return Catalogue.invoice(claims.invoiceID).map(RouteResponse.json) ?? .unauthorized
     }
+
+    private func invoice(_ request: RouteRequest) async -> RouteResponse {
+        guard hasAccessToken(request) else { return .unauthorized }
+        return Catalogue.invoice(request.pathParameters["id"] ?? "").map(RouteResponse.json)
+            ?? .error(.notFound, "not_found", "invoice not found")
+    }
+
+    private func customer(_ request: RouteRequest) async -> RouteResponse {
+        guard hasAccessToken(request) else { return .unauthorized }
+        return Catalogue.customer(request.pathParameters["id"] ?? "").map(RouteResponse.json)
+            ?? .error(.notFound, "not_found", "customer not found")
+    }
+
+    // MARK: Proofs
+
+    /// Takes id and secret as they are, and form-encoded as RFC 6749 (section 2.3.1) wants them.
+    private func credentialsAreRight(_ authorization: String?) -> Bool {
+        guard let encoded = authorization.flatMap({ value(of: $0, scheme: "basic") }),
+            let decoded = Data(base64Encoded: String(encoded)).map({ String(decoding: $0, as: UTF8.self) })
+        else { return false }
+        let (id, secret) = (configuration.clientID, configuration.clientSecret)
+        return decoded == "\(id):\(secret)" || decoded == "\(formEncoded(id)):\(formEncoded(secret))"
+    }
+
+    private func hasAccessToken(_ request: RouteRequest) -> Bool {
+        guard let token = bearerToken(request) else { return false }
+        let now = now()
+        return memory.withLock { memory in memory.accessTokens[token].map { $0 > now } ?? false }
+    }
+
+    private func bearerToken(_ request: RouteRequest) -> String? {
+        request.head.headerFields[.authorization].flatMap { value(of: $0, scheme: "bearer") }.map(String.init)
+    }
+
+    private func value(of authorization: String, scheme: String) -> Substring? {
+        let parts = authorization.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, parts[0].lowercased() == scheme else { return nil }
+        return parts[1]
+    }
+}
+
+/// Which calls came in, as `GET /_sandbox/calls` tells.
+struct CallCount: Sendable {
+    var total = 0
+    var throttled = 0
+    var byRoute: [String: Int] = [:]
+}
 #endif

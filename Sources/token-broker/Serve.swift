@@ -40,7 +40,7 @@ struct ConfigurationOption: ParsableArguments {
     func compose(logger: Logger) async throws -> Broker {
         do {
             return try await Composer().compose(BrokerConfiguration.load(config), logger: logger)
-        } catch let error as ConfigurationError {
+        } catch {
             throw Failure.configuration("\(error)").exit()
         }
     }

@@ -1,368 +1,368 @@
 #if ConfigurationSupport
-    import FoundationEssentials
-    import HTTPTypes
-    import InMemoryLogging
-    import Logging
-    import Testing
-    import TokenBroker
+import FoundationEssentials
+import HTTPTypes
+import InMemoryLogging
+import Logging
+import Testing
+import TokenBroker
 
-    @testable import TokenBrokerComposer
+@testable import TokenBrokerComposer
+
+#if ServiceLifecycleSupport
+import ServiceLifecycle
+#endif
+
+private func compose(
+    _ values: [String: String], environment: [String: String] = credentials, registry: Registry = .standard,
+    transport: (any HTTPTransport)? = VendorDouble(), logger: Logger = recordingLogger().0
+) async throws -> Broker {
+    try await Composer(registry: registry).compose(
+        try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment), transport: transport,
+        logger: logger
+    )
+}
+
+private func post(_ path: String = "/api/checkout-token", peer: String = "127.0.0.1") -> RouteRequest {
+    RouteRequest(
+        head: HTTPRequest(
+            method: .post, scheme: "http", authority: "localhost:8080", path: path,
+            headerFields: [.contentType: "application/json"]
+        ),
+        body: RouteBody(Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)), peer: PeerAddress(ip: peer)
+    )
+}
+
+private func get(_ path: String) -> RouteRequest {
+    RouteRequest(head: HTTPRequest(method: .get, scheme: "http", authority: "localhost:8080", path: path))
+}
+
+@Suite struct `A composed broker` {
+    @Test func `does the whole job over the transport it was given`() async throws {
+        let vendor = VendorDouble()
+        let broker = try await compose(minimal, transport: vendor)
+        let answer = try #require(await broker.endpoints.respond(to: post()))
+        #expect(answer.head.status == .ok)
+        let body = try JSONValue.parse(answer.body)
+        #expect(body["token"]?.string?.split(separator: ".").count == 3)
+        #expect(body["environment"] == "demo")
+        #expect(
+            vendor.diary.entries == [
+                "POST https://public-api.demo.alternativepayments.io/oauth/token",
+                "POST https://public-api.demo.alternativepayments.io/v1/checkout-auth/init",
+            ])
+        #expect(try await broker.accessTokens.token(for: TokenRequest()).secret == Secret("sentinel-access"))
+        #expect(vendor.diary.entries.count == 2)
+    }
+
+    @Test func `reuses checkout tokens unless told not to`() async throws {
+        for (written, calls) in [("true", 2), ("false", 3)] {
+            let vendor = VendorDouble()
+            let broker = try await compose(minimal.with(["tokens.reuse": written]), transport: vendor)
+            for _ in 0..<2 {
+                _ = try await broker.checkoutTokens.token(for: TokenRequest(customer: "cus_1", invoice: "inv_1"))
+            }
+            #expect(vendor.diary.entries.count == calls)
+        }
+    }
+
+    @Test func `has its routes where the configuration puts them`() async throws {
+        let moved = try await compose(
+            minimal.with(["route.path": "/t", "health.livePath": "/live", "health.readyPath": "none"])
+        )
+        #expect(await moved.endpoints.respond(to: post("/t"))?.head.status == .ok)
+        #expect(await moved.endpoints.respond(to: get("/live"))?.head.status == .ok)
+        for path in ["/api/checkout-token", "/healthz", "/readyz", "none", "/none"] {
+            #expect(await moved.endpoints.respond(to: get(path)) == nil)
+        }
+    }
+
+    @Test func `is ready once there are credentials`() async throws {
+        let without = try await compose(minimal, environment: [:])
+        #expect(await without.endpoints.respond(to: get("/readyz"))?.head.status == .serviceUnavailable)
+        let with = try await compose(minimal)
+        #expect(await with.endpoints.respond(to: get("/readyz"))?.head.status == .ok)
+        #expect(await with.readiness.readiness().isReady)
+    }
+
+    @Test func `takes credentials from the variables that the configuration names`() async throws {
+        let broker = try await compose(
+            minimal.with([
+                "credentials.environment.clientID": "MY_ID", "credentials.environment.clientSecret": "MY_SECRET",
+            ]),
+            environment: ["MY_ID": "id", "MY_SECRET": "sentinel-secret"]
+        )
+        let found = try await broker.credentials.credentials(for: CredentialID(rawValue: broker.vendor.profile.id))
+        #expect(found == [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))])
+    }
+
+    @Test func `takes credentials from the file that the configuration names`() async throws {
+        let file = FileManager.default.temporaryDirectory.appending(
+            path: "pair-\(UInt64.random(in: 0 ... .max)).json")
+        try Data(#"{"client_id": "id", "client_secret": "sentinel-secret"}"#.utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        let values = minimal.with([
+            "credentials.sources": "[environment, file]", "credentials.file.path": file.path,
+        ])
+        let broker = try await compose(values, environment: [:])
+        #expect(await broker.endpoints.respond(to: post())?.head.status == .ok)
+    }
+
+    @Test func `says nothing secret`() async throws {
+        let (logger, log) = recordingLogger()
+        let broker = try await compose(minimal, logger: logger)
+        _ = await broker.endpoints.respond(to: post())
+        var dumped = ""
+        dump(broker, to: &dumped)
+        dumped += "\(broker) \(String(reflecting: broker)) \(log.entries)"
+        #expect(!dumped.contains("sentinel"))
+    }
+
+    @Test func `warns at every start in open mode`() async throws {
+        for _ in 0..<2 {
+            let (logger, log) = recordingLogger()
+            let broker = try await compose(minimal.with(["tokens.burst": "5"]), logger: logger)
+            let warnings = log.entries.filter { $0.level == .warning }.map(\.message.description)
+            #expect(warnings.contains { $0.hasPrefix("open mode") })
+            #expect(warnings.contains { $0.hasPrefix("tokens.burst has no effect yet") })
+            #expect(await broker.endpoints.respond(to: post(peer: "192.0.2.1"))?.head.status == .unauthorized)
+        }
+    }
+
+    @Test func `is not needed for a warning`() async throws {
+        let (logger, log) = recordingLogger()
+        await #expect(throws: ConfigurationError.self) {
+            try await compose([:], environment: ["TOKEN_BROKER_VENDOR_ENVIROMENT": "demo"], logger: logger)
+        }
+        #expect(
+            log.entries.contains {
+                $0.message.description.contains("did you mean TOKEN_BROKER_VENDOR_ENVIRONMENT?")
+            })
+    }
+
+    @Test func `on libcurl reaches a server, and is shut down`() async throws {
+        let broker = try await compose(
+            minimal.with(["vendor.environment": "sandbox", "vendor.baseURL": "http://127.0.0.1:9"]), transport: nil
+        )
+        let error = await #expect(throws: TokenError.self) {
+            try await broker.accessTokens.token(for: TokenRequest())
+        }
+        #expect((error?.cause as? TransportError)?.kind == .connect)
+        await broker.shutdown()
+        let later = await #expect(throws: TokenError.self) {
+            try await broker.accessTokens.token(for: TokenRequest())
+        }
+        #expect((later?.cause as? TransportError)?.kind == .shutDown)
+    }
+}
+
+@Suite struct `Plug-ins of one's own` {
+    /// Lets one subject have one customer's invoices.
+    private static let owner = PolicyPlugin(
+        "owner", "Lets one customer in.", keys: ConfigurationKey("customer", .text, "Whose invoices."),
+        ConfigurationKey("atMost", .integer(1...9), default: 3, "How many.")
+    ) { _, customer, _ in
+        ClosurePolicy { _, request in request.inputs[.customer] == customer }
+    }
+
+    private var registry: Registry {
+        var registry = Registry.standard
+        registry.register(Self.owner)
+        registry.register(
+            AuthenticatorPlugin("anyone", "") { _ in ClosureAuthenticator { _ in Principal(subject: "x") } })
+        return registry
+    }
+
+    private let values = [
+        "vendor.environment": "demo", "access.authenticator.kind": "anyone", "access.policy.kind": "owner",
+        "access.policy.customer": "cus_1",
+    ]
+
+    @Test func `are chosen by their id and read their keys`() async throws {
+        let allowing = try await compose(values, registry: registry)
+        #expect(await allowing.endpoints.respond(to: post(peer: "192.0.2.1"))?.head.status == .ok)
+        let other = credentials.with(["TOKEN_BROKER_ACCESS_POLICY_CUSTOMER": "cus_2"])
+        let denying = try await compose(values, environment: other, registry: registry)
+        #expect(await denying.endpoints.respond(to: post())?.head.status == .forbidden)
+    }
+
+    @Test func `are as strict as the built-in ones`() throws {
+        let wrong = values.with([
+            "access.policy.atMost": "10", "access.policy.custmer": "x", "access.policy.customer": "[]",
+        ])
+        let problems = problems(wrong, registry: registry)
+        #expect(problems.map(\.key) == ["access.policy.atMost", "access.policy.custmer", "access.policy.customer"])
+        #expect(problems.contains { $0.message.contains("did you mean customer?") })
+    }
+
+    @Test func `say what they read`() {
+        #expect(
+            Self.owner.keys == [
+                KeyDocumentation(name: "customer", type: "text", defaultText: nil, summary: "Whose invoices."),
+                KeyDocumentation(
+                    name: "atMost", type: "a whole number from 1 to 9", defaultText: "3", summary: "How many."),
+            ]
+        )
+    }
+
+    @Test func `that are not registered are answered with those that are`() throws {
+        let problem = try #require(
+            problems(values.with(["access.policy.kind": "ownr", "access.policy.x": "1"]), registry: registry).first)
+        #expect(problem.message == "expected one of owner, found other text; did you mean owner?")
+        let none = try #require(problems(minimal.with(["access.policy.kind": "owner"])).first)
+        #expect(none.message == "expected one of none, since none is registered, found other text")
+    }
+
+    @Test func `are registered in a copy`() {
+        #expect(registry.policies.keys.sorted() == ["owner"])
+        #expect(Registry.standard.policies.isEmpty)
+    }
+
+    /// A source with two keys that must come together, and a transport, both custom.
+    @Test func `may be a source, a transport and a vendor`() async throws {
+        struct Fixed: CredentialSource {
+            func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+                [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))]
+            }
+        }
+        let vendor = VendorDouble()
+        var profile = VendorProfile.alternativePayments
+        profile.id = "another"
+        profile.environments = ["live": "https://another.example"]
+        var registry = Registry()
+        registry.register(CredentialPlugin("fixed", "") { _ in Fixed() })
+        registry.register(TransportPlugin("double", "") { _ in vendor })
+        registry.register(profile)
+        let broker = try await compose(
+            [
+                "vendor.profile": "another", "vendor.environment": "live", "transport.kind": "double",
+                "credentials.sources": "[fixed]", "access.mode": "open",
+            ],
+            environment: [:], registry: registry, transport: nil
+        )
+        #expect(await broker.endpoints.respond(to: post())?.head.status == .ok)
+        #expect(vendor.diary.entries.first == "POST https://another.example/oauth/token")
+    }
+}
+
+@Suite struct `The end of a broker` {
+    private struct Part: Authenticator, AccessPolicy, CredentialSource, ShutsDown {
+        var name: String
+        var diary: Diary
+        func authenticate(_ request: RouteRequest) async throws -> Principal? { nil }
+        func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { false }
+        func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] { [] }
+        func shutdown() async { diary.note("\(name) down") }
+    }
+
+    private struct Broken: Error, CustomStringConvertible { var description: String { "sentinel" } }
+
+    private func registry(_ diary: Diary, policy: @escaping @Sendable () throws -> any AccessPolicy) -> Registry {
+        var registry = Registry.standard
+        registry.register(
+            TransportPlugin("double", "") { _ in
+                diary.note("transport up")
+                return VendorDouble(diary: diary)
+            })
+        registry.register(
+            CredentialPlugin("source", "") { _ in
+                diary.note("source up")
+                return Part(name: "source", diary: diary)
+            })
+        registry.register(
+            AuthenticatorPlugin("who", "") { _ in
+                diary.note("who up")
+                return Part(name: "who", diary: diary)
+            })
+        registry.register(
+            PolicyPlugin("what", "") { _ in
+                diary.note("what up")
+                return try policy()
+            })
+        return registry
+    }
+
+    private let values = [
+        "vendor.environment": "demo", "access.authenticator.kind": "who", "access.policy.kind": "what",
+        "transport.kind": "double", "credentials.sources": "[source]",
+    ]
+    private let up = ["transport up", "source up", "who up", "what up"]
+
+    @Test func `comes in the reverse order of its beginning, once`() async throws {
+        let diary = Diary()
+        let registry = registry(diary) { Part(name: "what", diary: diary) }
+        let broker = try await compose(values, registry: registry, transport: nil)
+        #expect(diary.entries == up)
+        await broker.shutdown()
+        await broker.shutdown()
+        #expect(diary.entries == up + ["what down", "who down", "source down", "transport down"])
+    }
+
+    @Test func `leaves a transport alone that it was given`() async throws {
+        let diary = Diary()
+        let given = VendorDouble()
+        let broker = try await compose(
+            values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: given
+        )
+        await broker.shutdown()
+        #expect(given.diary.entries == [])
+        #expect(diary.entries.contains("source down"))
+    }
+
+    @Test func `comes at once when a part cannot be built`() async throws {
+        let diary = Diary()
+        let registry = registry(diary) { throw Broken() }
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await compose(values, registry: registry, transport: nil)
+        }
+        #expect(diary.entries == up + ["who down", "source down", "transport down"])
+        let problem = try #require(error?.problems.first)
+        #expect(problem.code == .failed)
+        #expect(problem.key == "access.policy")
+        #expect(problem.message == "it cannot be built: Broken")
+    }
+
+    @Test func `tells why libcurl does not start`() async throws {
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await compose(minimal.with(["transport.caFile": "/nowhere.pem"]), transport: nil)
+        }
+        #expect(
+            "\(try #require(error))"
+                == "broker.yaml: transport: it cannot be built: other: caFile cannot be read: /nowhere.pem")
+    }
+
+    @Test func `is what run waits for`() async throws {
+        let diary = Diary()
+        let broker = try await compose(
+            values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
+        async let first: Void = broker.run()
+        async let second: Void = broker.run()
+        await broker.shutdown()
+        _ = await (first, second)
+        await broker.run()
+        #expect(diary.entries.last == "transport down")
+    }
+
+    @Test func `follows from cancellation`() async throws {
+        let diary = Diary()
+        let broker = try await compose(
+            values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
+        let running = Task { await broker.run() }
+        running.cancel()
+        await running.value
+        #expect(diary.entries.last == "transport down")
+    }
 
     #if ServiceLifecycleSupport
-        import ServiceLifecycle
+    @Test func `follows from a graceful shutdown of its service group`() async throws {
+        let diary = Diary()
+        let broker = try await compose(
+            values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
+        let group = ServiceGroup(services: [broker], logger: recordingLogger().0)
+        let running = Task { try await group.run() }
+        await group.triggerGracefulShutdown()
+        try await running.value
+        #expect(diary.entries.last == "transport down")
+    }
     #endif
-
-    private func compose(
-        _ values: [String: String], environment: [String: String] = credentials, registry: Registry = .standard,
-        transport: (any HTTPTransport)? = VendorDouble(), logger: Logger = recordingLogger().0
-    ) async throws -> Broker {
-        try await Composer(registry: registry).compose(
-            try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment), transport: transport,
-            logger: logger
-        )
-    }
-
-    private func post(_ path: String = "/api/checkout-token", peer: String = "127.0.0.1") -> RouteRequest {
-        RouteRequest(
-            head: HTTPRequest(
-                method: .post, scheme: "http", authority: "localhost:8080", path: path,
-                headerFields: [.contentType: "application/json"]
-            ),
-            body: RouteBody(Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)), peer: PeerAddress(ip: peer)
-        )
-    }
-
-    private func get(_ path: String) -> RouteRequest {
-        RouteRequest(head: HTTPRequest(method: .get, scheme: "http", authority: "localhost:8080", path: path))
-    }
-
-    @Suite struct `A composed broker` {
-        @Test func `does the whole job over the transport it was given`() async throws {
-            let vendor = VendorDouble()
-            let broker = try await compose(minimal, transport: vendor)
-            let answer = try #require(await broker.endpoints.respond(to: post()))
-            #expect(answer.head.status == .ok)
-            let body = try JSONValue.parse(answer.body)
-            #expect(body["token"]?.string?.split(separator: ".").count == 3)
-            #expect(body["environment"] == "demo")
-            #expect(
-                vendor.diary.entries == [
-                    "POST https://public-api.demo.alternativepayments.io/oauth/token",
-                    "POST https://public-api.demo.alternativepayments.io/v1/checkout-auth/init",
-                ])
-            #expect(try await broker.accessTokens.token(for: TokenRequest()).secret == Secret("sentinel-access"))
-            #expect(vendor.diary.entries.count == 2)
-        }
-
-        @Test func `reuses checkout tokens unless told not to`() async throws {
-            for (written, calls) in [("true", 2), ("false", 3)] {
-                let vendor = VendorDouble()
-                let broker = try await compose(minimal.with(["tokens.reuse": written]), transport: vendor)
-                for _ in 0..<2 {
-                    _ = try await broker.checkoutTokens.token(for: TokenRequest(customer: "cus_1", invoice: "inv_1"))
-                }
-                #expect(vendor.diary.entries.count == calls)
-            }
-        }
-
-        @Test func `has its routes where the configuration puts them`() async throws {
-            let moved = try await compose(
-                minimal.with(["route.path": "/t", "health.livePath": "/live", "health.readyPath": "none"])
-            )
-            #expect(await moved.endpoints.respond(to: post("/t"))?.head.status == .ok)
-            #expect(await moved.endpoints.respond(to: get("/live"))?.head.status == .ok)
-            for path in ["/api/checkout-token", "/healthz", "/readyz", "none", "/none"] {
-                #expect(await moved.endpoints.respond(to: get(path)) == nil)
-            }
-        }
-
-        @Test func `is ready once there are credentials`() async throws {
-            let without = try await compose(minimal, environment: [:])
-            #expect(await without.endpoints.respond(to: get("/readyz"))?.head.status == .serviceUnavailable)
-            let with = try await compose(minimal)
-            #expect(await with.endpoints.respond(to: get("/readyz"))?.head.status == .ok)
-            #expect(await with.readiness.readiness().isReady)
-        }
-
-        @Test func `takes credentials from the variables that the configuration names`() async throws {
-            let broker = try await compose(
-                minimal.with([
-                    "credentials.environment.clientID": "MY_ID", "credentials.environment.clientSecret": "MY_SECRET",
-                ]),
-                environment: ["MY_ID": "id", "MY_SECRET": "sentinel-secret"]
-            )
-            let found = try await broker.credentials.credentials(for: CredentialID(rawValue: broker.vendor.profile.id))
-            #expect(found == [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))])
-        }
-
-        @Test func `takes credentials from the file that the configuration names`() async throws {
-            let file = FileManager.default.temporaryDirectory.appending(
-                path: "pair-\(UInt64.random(in: 0 ... .max)).json")
-            try Data(#"{"client_id": "id", "client_secret": "sentinel-secret"}"#.utf8).write(to: file)
-            defer { try? FileManager.default.removeItem(at: file) }
-            let values = minimal.with([
-                "credentials.sources": "[environment, file]", "credentials.file.path": file.path,
-            ])
-            let broker = try await compose(values, environment: [:])
-            #expect(await broker.endpoints.respond(to: post())?.head.status == .ok)
-        }
-
-        @Test func `says nothing secret`() async throws {
-            let (logger, log) = recordingLogger()
-            let broker = try await compose(minimal, logger: logger)
-            _ = await broker.endpoints.respond(to: post())
-            var dumped = ""
-            dump(broker, to: &dumped)
-            dumped += "\(broker) \(String(reflecting: broker)) \(log.entries)"
-            #expect(!dumped.contains("sentinel"))
-        }
-
-        @Test func `warns at every start in open mode`() async throws {
-            for _ in 0..<2 {
-                let (logger, log) = recordingLogger()
-                let broker = try await compose(minimal.with(["tokens.burst": "5"]), logger: logger)
-                let warnings = log.entries.filter { $0.level == .warning }.map(\.message.description)
-                #expect(warnings.contains { $0.hasPrefix("open mode") })
-                #expect(warnings.contains { $0.hasPrefix("tokens.burst has no effect yet") })
-                #expect(await broker.endpoints.respond(to: post(peer: "192.0.2.1"))?.head.status == .unauthorized)
-            }
-        }
-
-        @Test func `is not needed for a warning`() async throws {
-            let (logger, log) = recordingLogger()
-            await #expect(throws: ConfigurationError.self) {
-                try await compose([:], environment: ["TOKEN_BROKER_VENDOR_ENVIROMENT": "demo"], logger: logger)
-            }
-            #expect(
-                log.entries.contains {
-                    $0.message.description.contains("did you mean TOKEN_BROKER_VENDOR_ENVIRONMENT?")
-                })
-        }
-
-        @Test func `on libcurl reaches a server, and is shut down`() async throws {
-            let broker = try await compose(
-                minimal.with(["vendor.environment": "sandbox", "vendor.baseURL": "http://127.0.0.1:9"]), transport: nil
-            )
-            let error = await #expect(throws: TokenError.self) {
-                try await broker.accessTokens.token(for: TokenRequest())
-            }
-            #expect((error?.cause as? TransportError)?.kind == .connect)
-            await broker.shutdown()
-            let later = await #expect(throws: TokenError.self) {
-                try await broker.accessTokens.token(for: TokenRequest())
-            }
-            #expect((later?.cause as? TransportError)?.kind == .shutDown)
-        }
-    }
-
-    @Suite struct `Plug-ins of one's own` {
-        /// Lets one subject have one customer's invoices.
-        private static let owner = PolicyPlugin(
-            "owner", "Lets one customer in.", keys: ConfigurationKey("customer", .text, "Whose invoices."),
-            ConfigurationKey("atMost", .integer(1...9), default: 3, "How many.")
-        ) { _, customer, _ in
-            ClosurePolicy { _, request in request.inputs[.customer] == customer }
-        }
-
-        private var registry: Registry {
-            var registry = Registry.standard
-            registry.register(Self.owner)
-            registry.register(
-                AuthenticatorPlugin("anyone", "") { _ in ClosureAuthenticator { _ in Principal(subject: "x") } })
-            return registry
-        }
-
-        private let values = [
-            "vendor.environment": "demo", "access.authenticator.kind": "anyone", "access.policy.kind": "owner",
-            "access.policy.customer": "cus_1",
-        ]
-
-        @Test func `are chosen by their id and read their keys`() async throws {
-            let allowing = try await compose(values, registry: registry)
-            #expect(await allowing.endpoints.respond(to: post(peer: "192.0.2.1"))?.head.status == .ok)
-            let other = credentials.with(["TOKEN_BROKER_ACCESS_POLICY_CUSTOMER": "cus_2"])
-            let denying = try await compose(values, environment: other, registry: registry)
-            #expect(await denying.endpoints.respond(to: post())?.head.status == .forbidden)
-        }
-
-        @Test func `are as strict as the built-in ones`() throws {
-            let wrong = values.with([
-                "access.policy.atMost": "10", "access.policy.custmer": "x", "access.policy.customer": "[]",
-            ])
-            let problems = problems(wrong, registry: registry)
-            #expect(problems.map(\.key) == ["access.policy.atMost", "access.policy.custmer", "access.policy.customer"])
-            #expect(problems.contains { $0.message.contains("did you mean customer?") })
-        }
-
-        @Test func `say what they read`() {
-            #expect(
-                Self.owner.keys == [
-                    KeyDocumentation(name: "customer", type: "text", defaultText: nil, summary: "Whose invoices."),
-                    KeyDocumentation(
-                        name: "atMost", type: "a whole number from 1 to 9", defaultText: "3", summary: "How many."),
-                ]
-            )
-        }
-
-        @Test func `that are not registered are answered with those that are`() throws {
-            let problem = try #require(
-                problems(values.with(["access.policy.kind": "ownr", "access.policy.x": "1"]), registry: registry).first)
-            #expect(problem.message == "expected one of owner, found other text; did you mean owner?")
-            let none = try #require(problems(minimal.with(["access.policy.kind": "owner"])).first)
-            #expect(none.message == "expected one of none, since none is registered, found other text")
-        }
-
-        @Test func `are registered in a copy`() {
-            #expect(registry.policies.keys.sorted() == ["owner"])
-            #expect(Registry.standard.policies.isEmpty)
-        }
-
-        /// A source with two keys that must come together, and a transport, both custom.
-        @Test func `may be a source, a transport and a vendor`() async throws {
-            struct Fixed: CredentialSource {
-                func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
-                    [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))]
-                }
-            }
-            let vendor = VendorDouble()
-            var profile = VendorProfile.alternativePayments
-            profile.id = "another"
-            profile.environments = ["live": "https://another.example"]
-            var registry = Registry()
-            registry.register(CredentialPlugin("fixed", "") { _ in Fixed() })
-            registry.register(TransportPlugin("double", "") { _ in vendor })
-            registry.register(profile)
-            let broker = try await compose(
-                [
-                    "vendor.profile": "another", "vendor.environment": "live", "transport.kind": "double",
-                    "credentials.sources": "[fixed]", "access.mode": "open",
-                ],
-                environment: [:], registry: registry, transport: nil
-            )
-            #expect(await broker.endpoints.respond(to: post())?.head.status == .ok)
-            #expect(vendor.diary.entries.first == "POST https://another.example/oauth/token")
-        }
-    }
-
-    @Suite struct `The end of a broker` {
-        private struct Part: Authenticator, AccessPolicy, CredentialSource, ShutsDown {
-            var name: String
-            var diary: Diary
-            func authenticate(_ request: RouteRequest) async throws -> Principal? { nil }
-            func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { false }
-            func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] { [] }
-            func shutdown() async { diary.note("\(name) down") }
-        }
-
-        private struct Broken: Error, CustomStringConvertible { var description: String { "sentinel" } }
-
-        private func registry(_ diary: Diary, policy: @escaping @Sendable () throws -> any AccessPolicy) -> Registry {
-            var registry = Registry.standard
-            registry.register(
-                TransportPlugin("double", "") { _ in
-                    diary.note("transport up")
-                    return VendorDouble(diary: diary)
-                })
-            registry.register(
-                CredentialPlugin("source", "") { _ in
-                    diary.note("source up")
-                    return Part(name: "source", diary: diary)
-                })
-            registry.register(
-                AuthenticatorPlugin("who", "") { _ in
-                    diary.note("who up")
-                    return Part(name: "who", diary: diary)
-                })
-            registry.register(
-                PolicyPlugin("what", "") { _ in
-                    diary.note("what up")
-                    return try policy()
-                })
-            return registry
-        }
-
-        private let values = [
-            "vendor.environment": "demo", "access.authenticator.kind": "who", "access.policy.kind": "what",
-            "transport.kind": "double", "credentials.sources": "[source]",
-        ]
-        private let up = ["transport up", "source up", "who up", "what up"]
-
-        @Test func `comes in the reverse order of its beginning, once`() async throws {
-            let diary = Diary()
-            let registry = registry(diary) { Part(name: "what", diary: diary) }
-            let broker = try await compose(values, registry: registry, transport: nil)
-            #expect(diary.entries == up)
-            await broker.shutdown()
-            await broker.shutdown()
-            #expect(diary.entries == up + ["what down", "who down", "source down", "transport down"])
-        }
-
-        @Test func `leaves a transport alone that it was given`() async throws {
-            let diary = Diary()
-            let given = VendorDouble()
-            let broker = try await compose(
-                values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: given
-            )
-            await broker.shutdown()
-            #expect(given.diary.entries == [])
-            #expect(diary.entries.contains("source down"))
-        }
-
-        @Test func `comes at once when a part cannot be built`() async throws {
-            let diary = Diary()
-            let registry = registry(diary) { throw Broken() }
-            let error = await #expect(throws: ConfigurationError.self) {
-                try await compose(values, registry: registry, transport: nil)
-            }
-            #expect(diary.entries == up + ["who down", "source down", "transport down"])
-            let problem = try #require(error?.problems.first)
-            #expect(problem.code == .failed)
-            #expect(problem.key == "access.policy")
-            #expect(problem.message == "it cannot be built: Broken")
-        }
-
-        @Test func `tells why libcurl does not start`() async throws {
-            let error = await #expect(throws: ConfigurationError.self) {
-                try await compose(minimal.with(["transport.caFile": "/nowhere.pem"]), transport: nil)
-            }
-            #expect(
-                "\(try #require(error))"
-                    == "broker.yaml: transport: it cannot be built: other: caFile cannot be read: /nowhere.pem")
-        }
-
-        @Test func `is what run waits for`() async throws {
-            let diary = Diary()
-            let broker = try await compose(
-                values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
-            async let first: Void = broker.run()
-            async let second: Void = broker.run()
-            await broker.shutdown()
-            _ = await (first, second)
-            await broker.run()
-            #expect(diary.entries.last == "transport down")
-        }
-
-        @Test func `follows from cancellation`() async throws {
-            let diary = Diary()
-            let broker = try await compose(
-                values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
-            let running = Task { await broker.run() }
-            running.cancel()
-            await running.value
-            #expect(diary.entries.last == "transport down")
-        }
-
-        #if ServiceLifecycleSupport
-            @Test func `follows from a graceful shutdown of its service group`() async throws {
-                let diary = Diary()
-                let broker = try await compose(
-                    values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
-                let group = ServiceGroup(services: [broker], logger: recordingLogger().0)
-                let running = Task { try await group.run() }
-                await group.triggerGracefulShutdown()
-                try await running.value
-                #expect(diary.entries.last == "transport down")
-            }
-        #endif
-    }
+}
 #endif

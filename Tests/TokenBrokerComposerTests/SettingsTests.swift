@@ -1,524 +1,524 @@
 #if ConfigurationSupport
-    import Testing
-    import TokenBroker
+import Testing
+import TokenBroker
 
-    @testable import TokenBrokerComposer
+@testable import TokenBrokerComposer
 
-    /// One key, how it is written, and what is not accepted.
-    struct KeyCase: Sendable, CustomTestStringConvertible {
-        var key: String
-        var variable: String
-        /// As it is written in a file; what it is then.
-        var written: String
-        var value: String
-        /// As a variable; what it is then.
-        var inEnvironment: String
-        var overridden: String
-        /// What is refused, and what the error says was found.
-        var refused: [String: String]
-        /// What the error says is expected.
-        var expected: String
-        /// What else has to be there.
-        var besides: [String: String] = [:]
-        var read: @Sendable (Settings) -> String
+/// One key, how it is written, and what is not accepted.
+struct KeyCase: Sendable, CustomTestStringConvertible {
+    var key: String
+    var variable: String
+    /// As it is written in a file; what it is then.
+    var written: String
+    var value: String
+    /// As a variable; what it is then.
+    var inEnvironment: String
+    var overridden: String
+    /// What is refused, and what the error says was found.
+    var refused: [String: String]
+    /// What the error says is expected.
+    var expected: String
+    /// What else has to be there.
+    var besides: [String: String] = [:]
+    var read: @Sendable (Settings) -> String
 
-        var testDescription: String { key }
+    var testDescription: String { key }
+}
+
+let keyCases: [KeyCase] = [
+    KeyCase(
+        key: "server.host", variable: "TOKEN_BROKER_SERVER_HOST", written: "localhost", value: "localhost",
+        inEnvironment: "127.0.0.2", overridden: "127.0.0.2",
+        refused: [
+            "12": "a number", "\"\"": "empty text", "[a]": "a list", "a b": "other text", "{}": "a map",
+            "\"localhost:80\"": "other text", "\"[::1]\"": "other text",
+        ],
+        expected: "a host name or an IP address", read: { $0.server.host }
+    ),
+    KeyCase(
+        key: "server.port", variable: "TOKEN_BROKER_SERVER_PORT", written: "8443", value: "8443",
+        inEnvironment: "0",
+        overridden: "0",
+        refused: [
+            "65536": "65536", "-1": "-1", "\"80\"": "other text", "80.5": "80.5", "yes": "other text",
+            "true": "true or false", "": "nothing", "99999999999999999999": "99999999999999999999",
+        ],
+        expected: "a whole number from 0 to 65535", read: { "\($0.server.port)" }
+    ),
+    KeyCase(
+        key: "server.shutdownDeadline", variable: "TOKEN_BROKER_SERVER_SHUTDOWN_DEADLINE", written: "1m",
+        value: "1m",
+        inEnvironment: "0s", overridden: "0s", refused: ["10": "10", "11m": "11m", "soon": "other text"],
+        expected: "a duration from 0s to 10m", read: { $0.server.shutdownDeadline.configured }
+    ),
+    KeyCase(
+        key: "vendor.profile", variable: "TOKEN_BROKER_VENDOR_PROFILE", written: "alternative-payments",
+        value: "alternative-payments", inEnvironment: "alternative-payments", overridden: "alternative-payments",
+        refused: ["alternativepayments": "other text; did you mean alternative-payments?", "stripe": "other text"],
+        expected: "one of alternative-payments", read: { $0.vendor.profile.id }
+    ),
+    KeyCase(
+        key: "vendor.environment", variable: "TOKEN_BROKER_VENDOR_ENVIRONMENT", written: "demo", value: "demo",
+        inEnvironment: "demo", overridden: "demo",
+        refused: ["dmeo": "other text; did you mean demo?", "3": "a number", "": "nothing"],
+        expected: "one of demo, production, sandbox", read: { $0.environment }
+    ),
+    KeyCase(
+        key: "vendor.baseURL", variable: "TOKEN_BROKER_VENDOR_BASE_URL", written: "https://proxy.example/v9",
+        value: "proxy.example", inEnvironment: "http://127.0.0.1:4000", overridden: "127.0.0.1:4000",
+        refused: [
+            "http://vendor.example": "other text: only https", "vendor.example": "other text: it has no scheme",
+            "7": "a number",
+            "ftp://localhost": "other text", "https://user:pw@vendor.example": "other text",
+            "https://": "other text",
+            "https://vendor.example?x=y": "other text",
+        ],
+        expected: "https://host[:port][/path], or http to a loopback host", read: { $0.vendor.authority }
+    ),
+    KeyCase(
+        key: "vendor.basicEncoding", variable: "TOKEN_BROKER_VENDOR_BASIC_ENCODING", written: "raw", value: "raw",
+        inEnvironment: "form", overridden: "form",
+        refused: ["from": "other text; did you mean form?", "1": "a number"],
+        expected: "form or raw", read: { $0.vendor.basicEncoding.rawValue }
+    ),
+    KeyCase(
+        key: "credentials.sources", variable: "TOKEN_BROKER_CREDENTIALS_SOURCES", written: "[file, environment]",
+        value: "file environment", inEnvironment: "environment, file", overridden: "environment file",
+        refused: [
+            "environment": "other text", "[]": "a list", "[environment, environment]": "a list",
+            "[environment, flie]": "other text as element 2; did you mean file?",
+            "[environment, 4]": "a number as element 2",
+        ],
+        expected: "a list, each element one of environment, file", besides: ["credentials.file.path": "/x"],
+        read: { $0.credentials.map { $0.section[1] }.joined(separator: " ") }
+    ),
+    KeyCase(
+        key: "transport.kind", variable: "TOKEN_BROKER_TRANSPORT_KIND", written: "curl", value: "transport",
+        inEnvironment: "curl", overridden: "transport",
+        refused: ["culr": "other text; did you mean curl?", "[]": "a list"],
+        expected: "one of curl", read: { $0.transport.section.joined() }
+    ),
+    KeyCase(
+        key: "transport.timeout", variable: "TOKEN_BROKER_TRANSPORT_TIMEOUT", written: "250ms", value: "250ms",
+        inEnvironment: "5m", overridden: "5m",
+        refused: ["0s": "0s", "6m": "6m", "1d": "other text", "5": "5", "1.5s": "other text"],
+        expected: "a duration from 1ms to 5m, as 250ms, 10s, 2m or 1h", read: { $0.timeout.configured }
+    ),
+    KeyCase(
+        key: "route.path", variable: "TOKEN_BROKER_ROUTE_PATH", written: "/token", value: "/token",
+        inEnvironment: "/a/b.c~d", overridden: "/a/b.c~d",
+        refused: [
+            "token": "other text", "\"/a b\"": "other text", "\"/a\\u0001\"": "other text", "/a//b": "other text",
+            "/a/../b": "other text", "/a?b": "other text", "/{id}": "other text", "/a%20b": "other text",
+        ],
+        expected: "a path such as /api/checkout-token", read: { $0.route.path }
+    ),
+    KeyCase(
+        key: "route.deadline", variable: "TOKEN_BROKER_ROUTE_DEADLINE", written: "1s", value: "1s",
+        inEnvironment: "2s",
+        overridden: "2s", refused: ["0s": "0s", "-1s": "other text", "1h": "1h"],
+        expected: "a duration from 1ms to 5m",
+        read: { $0.route.deadline.configured }
+    ),
+    KeyCase(
+        key: "route.allowedOrigins", variable: "TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS",
+        written: "[\"https://shop.example\", \"http://localhost:8080\"]",
+        value: "https://shop.example http://localhost:8080", inEnvironment: "https://a.example, http://[::1]:8443",
+        overridden: "https://a.example http://[::1]:8443",
+        refused: [
+            "https://shop.example": "other text", "[\"*\"]": "other text as element 1",
+            "[\"null\"]": "other text as element 1",
+            "[\"https://ok.example\", \"https://*.example\"]": "other text as element 2",
+            "[\"https://shop.example/\"]": "other text as element 1",
+            "[\"https://Shop.example\"]": "other text as element 1",
+            "[\"https://shop.example:443\"]": "other text as element 1",
+            "[shop.example]": "other text as element 1",
+            "[\"https://::1\"]": "other text as element 1", "[\"https://[::1]x\"]": "other text as element 1",
+            "[\"https://u@shop.example\"]": "other text as element 1",
+            "[\"ftp://shop.example\"]": "other text as element 1",
+        ],
+        expected: "a list, each element an exact origin", read: { $0.route.allowedOrigins.joined(separator: " ") }
+    ),
+    KeyCase(
+        key: "health.livePath", variable: "TOKEN_BROKER_HEALTH_LIVE_PATH", written: "/alive", value: "/alive",
+        inEnvironment: "none", overridden: "-", refused: ["alive": "other text", "false": "true or false"],
+        expected: "a path such as /healthz, or none", read: { $0.livePath ?? "-" }
+    ),
+    KeyCase(
+        key: "health.readyPath", variable: "TOKEN_BROKER_HEALTH_READY_PATH", written: "none", value: "-",
+        inEnvironment: "/ready", overridden: "/ready", refused: ["ready": "other text"],
+        expected: "a path such as /readyz, or none", read: { $0.readyPath ?? "-" }
+    ),
+    KeyCase(
+        key: "tokens.reuse", variable: "TOKEN_BROKER_TOKENS_REUSE", written: "false", value: "false",
+        inEnvironment: "true",
+        overridden: "true", refused: ["no": "other text", "0": "a number", "\"true\"": "other text"],
+        expected: "true or false", read: { "\($0.reuse)" }
+    ),
+    KeyCase(
+        key: "tokens.minimumRemaining", variable: "TOKEN_BROKER_TOKENS_MINIMUM_REMAINING", written: "90s",
+        value: "90s",
+        inEnvironment: "0s", overridden: "0s", refused: ["2h": "2h", "120": "120"],
+        expected: "a duration from 0s to 1h",
+        read: { $0.minimumRemaining.configured }
+    ),
+]
+
+/// Keys whose values only a part that was built could tell: what is refused of them.
+let refusedOfPlugins: [(key: String, refused: [String: String], expected: String)] = [
+    ("access.mode", ["closed": "other text", "true": "true or false"], "one of open"),
+    (
+        "tokens.requestsPerSecond", ["0": "0", "1000001": "1000001", "1.5": "1.5"],
+        "a whole number from 1 to 1000000"
+    ),
+    ("tokens.burst", ["0": "0", "many": "other text"], "a whole number from 1 to 1000000"),
+    ("transport.connectTimeout", ["0s": "0s", "2m": "2m", "3": "3"], "a duration from 1ms to 1m"),
+    ("transport.caFile", ["3": "a number", "[]": "a list"], "text"),
+    (
+        "credentials.environment.clientID", ["a-b": "other text", "1A": "other text"],
+        "the name of an environment variable"
+    ),
+    (
+        "credentials.environment.clientSecret", ["hunter 2": "other text", "12": "a number"],
+        "the name of an environment variable"
+    ),
+]
+
+@Suite struct `Every key` {
+    @Test(arguments: keyCases)
+    func `is read from the file`(_ key: KeyCase) throws {
+        let settings = try settings(minimal.with(key.besides).with([key.key: key.written]))
+        #expect(key.read(settings) == key.value)
     }
 
-    let keyCases: [KeyCase] = [
-        KeyCase(
-            key: "server.host", variable: "TOKEN_BROKER_SERVER_HOST", written: "localhost", value: "localhost",
-            inEnvironment: "127.0.0.2", overridden: "127.0.0.2",
-            refused: [
-                "12": "a number", "\"\"": "empty text", "[a]": "a list", "a b": "other text", "{}": "a map",
-                "\"localhost:80\"": "other text", "\"[::1]\"": "other text",
-            ],
-            expected: "a host name or an IP address", read: { $0.server.host }
-        ),
-        KeyCase(
-            key: "server.port", variable: "TOKEN_BROKER_SERVER_PORT", written: "8443", value: "8443",
-            inEnvironment: "0",
-            overridden: "0",
-            refused: [
-                "65536": "65536", "-1": "-1", "\"80\"": "other text", "80.5": "80.5", "yes": "other text",
-                "true": "true or false", "": "nothing", "99999999999999999999": "99999999999999999999",
-            ],
-            expected: "a whole number from 0 to 65535", read: { "\($0.server.port)" }
-        ),
-        KeyCase(
-            key: "server.shutdownDeadline", variable: "TOKEN_BROKER_SERVER_SHUTDOWN_DEADLINE", written: "1m",
-            value: "1m",
-            inEnvironment: "0s", overridden: "0s", refused: ["10": "10", "11m": "11m", "soon": "other text"],
-            expected: "a duration from 0s to 10m", read: { $0.server.shutdownDeadline.configured }
-        ),
-        KeyCase(
-            key: "vendor.profile", variable: "TOKEN_BROKER_VENDOR_PROFILE", written: "alternative-payments",
-            value: "alternative-payments", inEnvironment: "alternative-payments", overridden: "alternative-payments",
-            refused: ["alternativepayments": "other text; did you mean alternative-payments?", "stripe": "other text"],
-            expected: "one of alternative-payments", read: { $0.vendor.profile.id }
-        ),
-        KeyCase(
-            key: "vendor.environment", variable: "TOKEN_BROKER_VENDOR_ENVIRONMENT", written: "demo", value: "demo",
-            inEnvironment: "demo", overridden: "demo",
-            refused: ["dmeo": "other text; did you mean demo?", "3": "a number", "": "nothing"],
-            expected: "one of demo, production, sandbox", read: { $0.environment }
-        ),
-        KeyCase(
-            key: "vendor.baseURL", variable: "TOKEN_BROKER_VENDOR_BASE_URL", written: "https://proxy.example/v9",
-            value: "proxy.example", inEnvironment: "http://127.0.0.1:4000", overridden: "127.0.0.1:4000",
-            refused: [
-                "http://vendor.example": "other text: only https", "vendor.example": "other text: it has no scheme",
-                "7": "a number",
-                "ftp://localhost": "other text", "https://user:pw@vendor.example": "other text",
-                "https://": "other text",
-                "https://vendor.example?x=y": "other text",
-            ],
-            expected: "https://host[:port][/path], or http to a loopback host", read: { $0.vendor.authority }
-        ),
-        KeyCase(
-            key: "vendor.basicEncoding", variable: "TOKEN_BROKER_VENDOR_BASIC_ENCODING", written: "raw", value: "raw",
-            inEnvironment: "form", overridden: "form",
-            refused: ["from": "other text; did you mean form?", "1": "a number"],
-            expected: "form or raw", read: { $0.vendor.basicEncoding.rawValue }
-        ),
-        KeyCase(
-            key: "credentials.sources", variable: "TOKEN_BROKER_CREDENTIALS_SOURCES", written: "[file, environment]",
-            value: "file environment", inEnvironment: "environment, file", overridden: "environment file",
-            refused: [
-                "environment": "other text", "[]": "a list", "[environment, environment]": "a list",
-                "[environment, flie]": "other text as element 2; did you mean file?",
-                "[environment, 4]": "a number as element 2",
-            ],
-            expected: "a list, each element one of environment, file", besides: ["credentials.file.path": "/x"],
-            read: { $0.credentials.map { $0.section[1] }.joined(separator: " ") }
-        ),
-        KeyCase(
-            key: "transport.kind", variable: "TOKEN_BROKER_TRANSPORT_KIND", written: "curl", value: "transport",
-            inEnvironment: "curl", overridden: "transport",
-            refused: ["culr": "other text; did you mean curl?", "[]": "a list"],
-            expected: "one of curl", read: { $0.transport.section.joined() }
-        ),
-        KeyCase(
-            key: "transport.timeout", variable: "TOKEN_BROKER_TRANSPORT_TIMEOUT", written: "250ms", value: "250ms",
-            inEnvironment: "5m", overridden: "5m",
-            refused: ["0s": "0s", "6m": "6m", "1d": "other text", "5": "5", "1.5s": "other text"],
-            expected: "a duration from 1ms to 5m, as 250ms, 10s, 2m or 1h", read: { $0.timeout.configured }
-        ),
-        KeyCase(
-            key: "route.path", variable: "TOKEN_BROKER_ROUTE_PATH", written: "/token", value: "/token",
-            inEnvironment: "/a/b.c~d", overridden: "/a/b.c~d",
-            refused: [
-                "token": "other text", "\"/a b\"": "other text", "\"/a\\u0001\"": "other text", "/a//b": "other text",
-                "/a/../b": "other text", "/a?b": "other text", "/{id}": "other text", "/a%20b": "other text",
-            ],
-            expected: "a path such as /api/checkout-token", read: { $0.route.path }
-        ),
-        KeyCase(
-            key: "route.deadline", variable: "TOKEN_BROKER_ROUTE_DEADLINE", written: "1s", value: "1s",
-            inEnvironment: "2s",
-            overridden: "2s", refused: ["0s": "0s", "-1s": "other text", "1h": "1h"],
-            expected: "a duration from 1ms to 5m",
-            read: { $0.route.deadline.configured }
-        ),
-        KeyCase(
-            key: "route.allowedOrigins", variable: "TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS",
-            written: "[\"https://shop.example\", \"http://localhost:8080\"]",
-            value: "https://shop.example http://localhost:8080", inEnvironment: "https://a.example, http://[::1]:8443",
-            overridden: "https://a.example http://[::1]:8443",
-            refused: [
-                "https://shop.example": "other text", "[\"*\"]": "other text as element 1",
-                "[\"null\"]": "other text as element 1",
-                "[\"https://ok.example\", \"https://*.example\"]": "other text as element 2",
-                "[\"https://shop.example/\"]": "other text as element 1",
-                "[\"https://Shop.example\"]": "other text as element 1",
-                "[\"https://shop.example:443\"]": "other text as element 1",
-                "[shop.example]": "other text as element 1",
-                "[\"https://::1\"]": "other text as element 1", "[\"https://[::1]x\"]": "other text as element 1",
-                "[\"https://u@shop.example\"]": "other text as element 1",
-                "[\"ftp://shop.example\"]": "other text as element 1",
-            ],
-            expected: "a list, each element an exact origin", read: { $0.route.allowedOrigins.joined(separator: " ") }
-        ),
-        KeyCase(
-            key: "health.livePath", variable: "TOKEN_BROKER_HEALTH_LIVE_PATH", written: "/alive", value: "/alive",
-            inEnvironment: "none", overridden: "-", refused: ["alive": "other text", "false": "true or false"],
-            expected: "a path such as /healthz, or none", read: { $0.livePath ?? "-" }
-        ),
-        KeyCase(
-            key: "health.readyPath", variable: "TOKEN_BROKER_HEALTH_READY_PATH", written: "none", value: "-",
-            inEnvironment: "/ready", overridden: "/ready", refused: ["ready": "other text"],
-            expected: "a path such as /readyz, or none", read: { $0.readyPath ?? "-" }
-        ),
-        KeyCase(
-            key: "tokens.reuse", variable: "TOKEN_BROKER_TOKENS_REUSE", written: "false", value: "false",
-            inEnvironment: "true",
-            overridden: "true", refused: ["no": "other text", "0": "a number", "\"true\"": "other text"],
-            expected: "true or false", read: { "\($0.reuse)" }
-        ),
-        KeyCase(
-            key: "tokens.minimumRemaining", variable: "TOKEN_BROKER_TOKENS_MINIMUM_REMAINING", written: "90s",
-            value: "90s",
-            inEnvironment: "0s", overridden: "0s", refused: ["2h": "2h", "120": "120"],
-            expected: "a duration from 0s to 1h",
-            read: { $0.minimumRemaining.configured }
-        ),
-    ]
+    @Test(arguments: keyCases)
+    func `is overridden by its variable`(_ key: KeyCase) throws {
+        let values = minimal.with(key.besides).with([key.key: key.written])
+        let settings = try settings(values, environment: [key.variable: key.inEnvironment])
+        #expect(key.read(settings) == key.overridden)
+    }
 
-    /// Keys whose values only a part that was built could tell: what is refused of them.
-    let refusedOfPlugins: [(key: String, refused: [String: String], expected: String)] = [
-        ("access.mode", ["closed": "other text", "true": "true or false"], "one of open"),
-        (
-            "tokens.requestsPerSecond", ["0": "0", "1000001": "1000001", "1.5": "1.5"],
-            "a whole number from 1 to 1000000"
-        ),
-        ("tokens.burst", ["0": "0", "many": "other text"], "a whole number from 1 to 1000000"),
-        ("transport.connectTimeout", ["0s": "0s", "2m": "2m", "3": "3"], "a duration from 1ms to 1m"),
-        ("transport.caFile", ["3": "a number", "[]": "a list"], "text"),
-        (
-            "credentials.environment.clientID", ["a-b": "other text", "1A": "other text"],
-            "the name of an environment variable"
-        ),
-        (
-            "credentials.environment.clientSecret", ["hunter 2": "other text", "12": "a number"],
-            "the name of an environment variable"
-        ),
-    ]
+    @Test(arguments: keyCases)
+    func `is taken from its variable alone`(_ key: KeyCase) throws {
+        var values = minimal.with(key.besides)
+        values[key.key] = nil
+        let settings = try settings(values, environment: [key.variable: key.inEnvironment])
+        #expect(key.read(settings) == key.overridden)
+    }
 
-    @Suite struct `Every key` {
-        @Test(arguments: keyCases)
-        func `is read from the file`(_ key: KeyCase) throws {
-            let settings = try settings(minimal.with(key.besides).with([key.key: key.written]))
-            #expect(key.read(settings) == key.value)
-        }
-
-        @Test(arguments: keyCases)
-        func `is overridden by its variable`(_ key: KeyCase) throws {
-            let values = minimal.with(key.besides).with([key.key: key.written])
-            let settings = try settings(values, environment: [key.variable: key.inEnvironment])
-            #expect(key.read(settings) == key.overridden)
-        }
-
-        @Test(arguments: keyCases)
-        func `is taken from its variable alone`(_ key: KeyCase) throws {
-            var values = minimal.with(key.besides)
-            values[key.key] = nil
-            let settings = try settings(values, environment: [key.variable: key.inEnvironment])
-            #expect(key.read(settings) == key.overridden)
-        }
-
-        @Test(arguments: keyCases)
-        func `is refused with place, key, expected and found`(_ key: KeyCase) throws {
-            for (written, found) in key.refused {
-                try expectRefusal(of: key.key, written, expected: key.expected, found: found, besides: key.besides)
-            }
-        }
-
-        @Test(arguments: refusedOfPlugins)
-        func `of a plug-in is refused alike`(_ key: String, _ refused: [String: String], _ expected: String) throws {
-            for (written, found) in refused { try expectRefusal(of: key, written, expected: expected, found: found) }
-        }
-
-        private func expectRefusal(
-            of key: String, _ written: String, expected: String, found: String, besides: [String: String] = [:]
-        ) throws {
-            let values = minimal.with(besides).with([key: written])
-            let lines = yaml(values).split(separator: "\n")
-            let name = try #require(key.split(separator: ".").last)
-            let line = try #require(lines.firstIndex { $0.hasPrefix(" ") && $0.hasSuffix("\(name): \(written)") })
-            let problems = problems(values)
-            let problem = try #require(problems.first { $0.key == key }, "\(written)")
-            #expect(problem.place == "broker.yaml:\(line + 1)")
-            #expect(problem.message.contains("expected \(expected)"), "\(problem)")
-            #expect(problem.message.contains("found \(found)"), "\(problem)")
-            #expect(problem.description.hasPrefix("broker.yaml:\(line + 1): \(key): expected "))
-        }
-
-        @Test(arguments: keyCases)
-        func `names its variable when that is refused`(_ key: KeyCase) throws {
-            let problems = problems(minimal.with(key.besides), environment: [key.variable: "\u{1}"])
-            let problem = try #require(problems.first { $0.key == key.key })
-            #expect(problem.place == key.variable)
-        }
-
-        @Test(arguments: keyCases)
-        func `has a neighbour that is refused, with the nearest known key`(_ key: KeyCase) throws {
-            let misspelt = key.key + "s"
-            let name = try #require(key.key.split(separator: ".").last)
-            let problem = try #require(problems(minimal.with([misspelt: "x"])).first { $0.key == misspelt })
-            #expect(problem.code == .unknownKey)
-            #expect(problem.message.contains("expected one of "))
-            #expect(problem.message.contains("did you mean \(name)?"))
-        }
-
-        @Test func `has a variable of its own`() {
-            #expect(Set(keyCases.map(\.variable)).count == keyCases.count)
-        }
-
-        @Test func `has the documented default`() throws {
-            let settings = try settings(minimal)
-            #expect(settings.server == ServerSettings(host: "127.0.0.1", port: 8080, shutdownDeadline: .seconds(10)))
-            #expect(settings.vendor.profile.id == "alternative-payments")
-            #expect(settings.vendor.authority == "public-api.demo.alternativepayments.io")
-            #expect(settings.vendor.basicEncoding == .form)
-            #expect(settings.credentials.map(\.section) == [["credentials", "environment"]])
-            #expect(settings.timeout == .seconds(10))
-            #expect(settings.route.path == "/api/checkout-token")
-            #expect(settings.route.deadline == .seconds(8))
-            #expect(settings.route.allowedOrigins == [])
-            #expect(settings.livePath == "/healthz")
-            #expect(settings.readyPath == "/readyz")
-            #expect(settings.reuse)
-            #expect(settings.minimumRemaining == .seconds(120))
+    @Test(arguments: keyCases)
+    func `is refused with place, key, expected and found`(_ key: KeyCase) throws {
+        for (written, found) in key.refused {
+            try expectRefusal(of: key.key, written, expected: key.expected, found: found, besides: key.besides)
         }
     }
 
-    @Suite struct `A configuration` {
-        @Test func `tells all its problems at once, in the order of the file`() {
-            let problems = problems([
-                "access.mode": "opne", "server.port": "x", "tokens.burts": "3", "vendor.environment": "demo",
-            ])
-            #expect(problems.map(\.key) == ["access.mode", "server.port", "tokens.burts"])
-        }
-
-        @Test func `says where a key belongs that stands in the wrong section`() throws {
-            let problem = try #require(problems(minimal.with(["server.deadline": "8s"])).first)
-            #expect(problem.message.contains("did you mean route.deadline?"))
-        }
-
-        @Test(arguments: ["connect_timeout", "connecttimeout", "connect-timeout", "ConnectTimeout"])
-        func `recognizes other spellings`(_ name: String) throws {
-            let problem = try #require(problems(minimal.with(["transport.\(name)": "3s"])).first)
-            #expect(problem.message.contains("did you mean connectTimeout?"))
-        }
-
-        @Test func `knows a spelling of a variable's name from a secret`() throws {
-            let problem = try #require(
-                problems(minimal.with(["credentials.environment.client_secret": "MY_SECRET"])).first)
-            #expect(problem.code == .unknownKey)
-            #expect(problem.message.contains("did you mean clientSecret?"))
-        }
-
-        @Test(arguments: ["3", "[a]", "text"])
-        func `wants maps as sections`(_ written: String) throws {
-            var values = minimal
-            values["server"] = written
-            let problem = try #require(problems(values).first { $0.key == "server" })
-            #expect(problem.message.contains("expected a map with the keys host, port, shutdownDeadline"))
-        }
-
-        @Test func `may have empty sections`() throws {
-            #expect(try settings(minimal.with(["server": "", "tokens": "~"])).server.port == 8080)
-        }
-
-        @Test func `without anything asks for what has no default`() {
-            let problems = problems([:])
-            #expect(problems.map(\.key) == ["vendor.environment", "access"])
-            #expect(problems.allSatisfy { $0.code == .missing && $0.place == "broker.yaml" })
-            #expect(problems.first?.message.contains("TOKEN_BROKER_VENDOR_ENVIRONMENT") == true)
-        }
-
-        @Test func `of the blueprint is accepted`() throws {
-            let text = """
-                server:      {host: 127.0.0.1, port: 8080}
-                vendor:      {profile: alternative-payments, environment: demo}
-                credentials: {sources: [environment, file],
-                              environment: {clientID: ALTERNATIVE_CLIENT_ID, clientSecret: ALTERNATIVE_CLIENT_SECRET},
-                              file: {path: /run/secrets/alternative-payments.json}}
-                transport:   {kind: curl, connectTimeout: 3s, timeout: 10s, caFile: /etc/ssl/ca.pem}
-                route:       {path: /api/checkout-token, deadline: 8s, allowedOrigins: ["https://shop.example"]}
-                access:      {mode: open}
-                tokens:      {reuse: true, minimumRemaining: 2m, requestsPerSecond: 5, burst: 5}
-                """
-            let reader = ConfigurationReader(try BrokerConfiguration(text, environment: [:]))
-            let settings = try #require(Settings(reader, .standard), "\(reader.problems)")
-            #expect(settings.route.allowedOrigins == ["https://shop.example"])
-        }
+    @Test(arguments: refusedOfPlugins)
+    func `of a plug-in is refused alike`(_ key: String, _ refused: [String: String], _ expected: String) throws {
+        for (written, found) in refused { try expectRefusal(of: key, written, expected: expected, found: found) }
     }
 
-    @Suite struct `What does not go together` {
-        @Test func `a sandbox without an address`() throws {
-            let problem = try #require(problems(minimal.with(["vendor.environment": "sandbox"])).first)
-            #expect(problem.key == "vendor.baseURL")
-            #expect(problem.code == .missing)
-            #expect(
-                try settings(minimal.with(["vendor.environment": "sandbox", "vendor.baseURL": "http://localhost:1"]))
-                    .environment == "sandbox")
-        }
+    private func expectRefusal(
+        of key: String, _ written: String, expected: String, found: String, besides: [String: String] = [:]
+    ) throws {
+        let values = minimal.with(besides).with([key: written])
+        let lines = yaml(values).split(separator: "\n")
+        let name = try #require(key.split(separator: ".").last)
+        let line = try #require(lines.firstIndex { $0.hasPrefix(" ") && $0.hasSuffix("\(name): \(written)") })
+        let problems = problems(values)
+        let problem = try #require(problems.first { $0.key == key }, "\(written)")
+        #expect(problem.place == "broker.yaml:\(line + 1)")
+        #expect(problem.message.contains("expected \(expected)"), "\(problem)")
+        #expect(problem.message.contains("found \(found)"), "\(problem)")
+        #expect(problem.description.hasPrefix("broker.yaml:\(line + 1): \(key): expected "))
+    }
 
-        @Test func `paths that are the same`() throws {
-            let problem = try #require(
-                problems(minimal.with(["health.livePath": "/x", "health.readyPath": "/x"])).first)
-            #expect(problem.key == "health.readyPath")
-            #expect(problem.code == .conflict)
-            #expect(problem.message.contains("health.livePath"))
-            let other = try #require(problems(minimal.with(["route.path": "/healthz"])).first)
-            #expect(other.key == "health.livePath")
-        }
+    @Test(arguments: keyCases)
+    func `names its variable when that is refused`(_ key: KeyCase) throws {
+        let problems = problems(minimal.with(key.besides), environment: [key.variable: "\u{1}"])
+        let problem = try #require(problems.first { $0.key == key.key })
+        #expect(problem.place == key.variable)
+    }
 
-        @Test func `neither an authenticator and a policy nor open mode`() throws {
-            let problem = try #require(problems(["vendor.environment": "demo"]).first)
-            #expect(problem.key == "access")
-            #expect(problem.message.contains("authenticators: none yet"))
-            #expect(problem.message.contains("access: {mode: open}"))
-        }
+    @Test(arguments: keyCases)
+    func `has a neighbour that is refused, with the nearest known key`(_ key: KeyCase) throws {
+        let misspelt = key.key + "s"
+        let name = try #require(key.key.split(separator: ".").last)
+        let problem = try #require(problems(minimal.with([misspelt: "x"])).first { $0.key == misspelt })
+        #expect(problem.code == .unknownKey)
+        #expect(problem.message.contains("expected one of "))
+        #expect(problem.message.contains("did you mean \(name)?"))
+    }
 
-        @Test func `only half of access control`() throws {
-            var registry = Registry.standard
-            registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
-            let values = ["vendor.environment": "demo", "access.authenticator.kind": "nobody"]
-            let problem = try #require(problems(values, registry: registry).first)
-            #expect(problem.message.contains("found no policy"))
-            #expect(problem.message.contains("authenticators: nobody"))
-        }
+    @Test func `has a variable of its own`() {
+        #expect(Set(keyCases.map(\.variable)).count == keyCases.count)
+    }
 
-        @Test func `open mode and an authenticator`() throws {
-            var registry = Registry.standard
-            registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
-            let problem = try #require(
-                problems(minimal.with(["access.authenticator.kind": "nobody"]), registry: registry).first
-            )
-            #expect(problem.key == "access.mode")
-            #expect(problem.code == .conflict)
-        }
+    @Test func `has the documented default`() throws {
+        let settings = try settings(minimal)
+        #expect(settings.server == ServerSettings(host: "127.0.0.1", port: 8080, shutdownDeadline: .seconds(10)))
+        #expect(settings.vendor.profile.id == "alternative-payments")
+        #expect(settings.vendor.authority == "public-api.demo.alternativepayments.io")
+        #expect(settings.vendor.basicEncoding == .form)
+        #expect(settings.credentials.map(\.section) == [["credentials", "environment"]])
+        #expect(settings.timeout == .seconds(10))
+        #expect(settings.route.path == "/api/checkout-token")
+        #expect(settings.route.deadline == .seconds(8))
+        #expect(settings.route.allowedOrigins == [])
+        #expect(settings.livePath == "/healthz")
+        #expect(settings.readyPath == "/readyz")
+        #expect(settings.reuse)
+        #expect(settings.minimumRemaining == .seconds(120))
+    }
+}
 
-        @Test(arguments: [
-            ["vendor.environment": "production"],
-            ["vendor.environment": "sandbox", "vendor.baseURL": "https://Public-API.alternativepayments.io/"],
-            ["vendor.environment": "production", "vendor.baseURL": "http://localhost:1"],
+@Suite struct `A configuration` {
+    @Test func `tells all its problems at once, in the order of the file`() {
+        let problems = problems([
+            "access.mode": "opne", "server.port": "x", "tokens.burts": "3", "vendor.environment": "demo",
         ])
-        func `open mode and production`(_ values: [String: String]) throws {
-            let problem = try #require(problems(minimal.with(values)).first)
-            #expect(problem.key == "access.mode")
-            #expect(problem.code == .conflict)
-        }
-
-        @Test(arguments: ["0.0.0.0", "192.168.1.5", "shop.example", "127.0.0.1.example"])
-        func `open mode and a host that others reach`(_ host: String) throws {
-            let problem = try #require(problems(minimal.with(["server.host": host])).first)
-            #expect(problem.key == "access.mode")
-            #expect(problem.message.contains("server.host"))
-        }
+        #expect(problems.map(\.key) == ["access.mode", "server.port", "tokens.burts"])
     }
 
-    @Suite struct `Secrets` {
-        private let sentinel = "sentinel-4242-secret"
-
-        @Test(arguments: [
-            "credentials.client_secret", "credentials.clientSecret", "vendor.clientSecret",
-            "credentials.file.client_secret",
-            "vendor.apiKey", "server.password", "client_secret", "credentials.client_id", "transport.bearerToken",
-        ])
-        func `do not stand in the file`(_ key: String) throws {
-            let values = minimal.with([key: sentinel, "credentials.sources": "[file]", "credentials.file.path": "/x"])
-            let problems = problems(values)
-            let problem = try #require(problems.first { $0.key == key })
-            #expect(problem.code == .secret)
-            #expect(problem.message.contains("credentials"))
-            #expect(!"\(ConfigurationError(problems))".contains(sentinel))
-        }
-
-        @Test func `are not shown wherever they stand by mistake`() throws {
-            let keys =
-                keyCases.map(\.key) + refusedOfPlugins.map(\.key) + [
-                    "server", "access", "nothing.such", "credentials.file",
-                ]
-            for key in keys {
-                for written in [sentinel, "\"\(sentinel)\"", "[\(sentinel)]", "{\(sentinel): 1}", "{a: \(sentinel)}"] {
-                    let values = minimal.filter { !"\($0.key).".hasPrefix("\(key).") }.with([key: written])
-                    // A few keys take any text.
-                    guard let error = errors(yaml(values)) else { continue }
-                    // Where a name is expected, what stands there is shown as one.
-                    if written.hasPrefix("{\(sentinel)") { continue }
-                    #expect(
-                        !"\(error) \(String(reflecting: error.problems.map(\.message)))".contains(sentinel), "\(key)")
-                }
-            }
-        }
-
-        @Test func `are not shown as variables either`() throws {
-            for key in keyCases {
-                guard let error = errors(yaml(minimal.with(key.besides)), [key.variable: "\(sentinel) \u{1}"]) else {
-                    continue
-                }
-                #expect(!"\(error)".contains(sentinel), "\(key.key)")
-            }
-        }
-
-        @Test func `are not shown when a space is forgotten`() throws {
-            for text in [
-                "{client_secret:\(sentinel)}", "vendor: {client_secret:\(sentinel), a: b}", "client_secret:\(sentinel)",
-            ] {
-                #expect(!"\(try #require(errors(text)))".contains(sentinel))
-            }
-        }
-
-        @Test func `are not shown by a configuration that is printed`() throws {
-            let configuration = try BrokerConfiguration("a: \(sentinel)", environment: ["A": sentinel])
-            var dumped = ""
-            dump(configuration, to: &dumped)
-            #expect(!"\(configuration) \(String(reflecting: configuration)) \(dumped)".contains(sentinel))
-        }
-
-        private func errors(_ text: String, _ environment: [String: String] = [:]) -> ConfigurationError? {
-            do throws(ConfigurationError) {
-                let reader = ConfigurationReader(try BrokerConfiguration(text, environment: environment))
-                return Settings(reader, .standard) == nil ? ConfigurationError(reader.problems) : nil
-            } catch {
-                return error
-            }
-        }
+    @Test func `says where a key belongs that stands in the wrong section`() throws {
+        let problem = try #require(problems(minimal.with(["server.deadline": "8s"])).first)
+        #expect(problem.message.contains("did you mean route.deadline?"))
     }
 
-    @Suite struct `Variables` {
-        @Test func `that override nothing are warned about, without their values`() throws {
-            let warnings = try warnings(
-                minimal,
-                environment: [
-                    "TOKEN_BROKER_SERVER_PROT": "sentinel", "TOKEN_BROKER_PORT": "tcp://10.0.0.1:80", "HOME": "/",
-                ]
-            )
-            #expect(warnings.count == 2)
-            #expect(
-                warnings.contains {
-                    $0.contains("TOKEN_BROKER_SERVER_PROT") && $0.contains("TOKEN_BROKER_SERVER_PORT?")
-                })
-            #expect(!warnings.joined().contains("sentinel"))
-        }
+    @Test(arguments: ["connect_timeout", "connecttimeout", "connect-timeout", "ConnectTimeout"])
+    func `recognizes other spellings`(_ name: String) throws {
+        let problem = try #require(problems(minimal.with(["transport.\(name)": "3s"])).first)
+        #expect(problem.message.contains("did you mean connectTimeout?"))
+    }
 
-        @Test func `that are known are not`() throws {
-            let environment = [
-                "TOKEN_BROKER_CONFIG": "x", "TOKEN_BROKER_SERVER_PORT": "1",
-                "TOKEN_BROKER_CREDENTIALS_ENVIRONMENT_CLIENT_ID": "A", "TOKEN_BROKER_TRANSPORT_CA_FILE": "/x",
-                "TOKEN_BROKER_TRANSPORT_CONNECT_TIMEOUT": "1s",
-                "TOKEN_BROKER_CREDENTIALS_ENVIRONMENT_CLIENT_SECRET": "B",
+    @Test func `knows a spelling of a variable's name from a secret`() throws {
+        let problem = try #require(
+            problems(minimal.with(["credentials.environment.client_secret": "MY_SECRET"])).first)
+        #expect(problem.code == .unknownKey)
+        #expect(problem.message.contains("did you mean clientSecret?"))
+    }
+
+    @Test(arguments: ["3", "[a]", "text"])
+    func `wants maps as sections`(_ written: String) throws {
+        var values = minimal
+        values["server"] = written
+        let problem = try #require(problems(values).first { $0.key == "server" })
+        #expect(problem.message.contains("expected a map with the keys host, port, shutdownDeadline"))
+    }
+
+    @Test func `may have empty sections`() throws {
+        #expect(try settings(minimal.with(["server": "", "tokens": "~"])).server.port == 8080)
+    }
+
+    @Test func `without anything asks for what has no default`() {
+        let problems = problems([:])
+        #expect(problems.map(\.key) == ["vendor.environment", "access"])
+        #expect(problems.allSatisfy { $0.code == .missing && $0.place == "broker.yaml" })
+        #expect(problems.first?.message.contains("TOKEN_BROKER_VENDOR_ENVIRONMENT") == true)
+    }
+
+    @Test func `of the blueprint is accepted`() throws {
+        let text = """
+            server:      {host: 127.0.0.1, port: 8080}
+            vendor:      {profile: alternative-payments, environment: demo}
+            credentials: {sources: [environment, file],
+                          environment: {clientID: ALTERNATIVE_CLIENT_ID, clientSecret: ALTERNATIVE_CLIENT_SECRET},
+                          file: {path: /run/secrets/alternative-payments.json}}
+            transport:   {kind: curl, connectTimeout: 3s, timeout: 10s, caFile: /etc/ssl/ca.pem}
+            route:       {path: /api/checkout-token, deadline: 8s, allowedOrigins: ["https://shop.example"]}
+            access:      {mode: open}
+            tokens:      {reuse: true, minimumRemaining: 2m, requestsPerSecond: 5, burst: 5}
+            """
+        let reader = ConfigurationReader(try BrokerConfiguration(text, environment: [:]))
+        let settings = try #require(Settings(reader, .standard), "\(reader.problems)")
+        #expect(settings.route.allowedOrigins == ["https://shop.example"])
+    }
+}
+
+@Suite struct `What does not go together` {
+    @Test func `a sandbox without an address`() throws {
+        let problem = try #require(problems(minimal.with(["vendor.environment": "sandbox"])).first)
+        #expect(problem.key == "vendor.baseURL")
+        #expect(problem.code == .missing)
+        #expect(
+            try settings(minimal.with(["vendor.environment": "sandbox", "vendor.baseURL": "http://localhost:1"]))
+                .environment == "sandbox")
+    }
+
+    @Test func `paths that are the same`() throws {
+        let problem = try #require(
+            problems(minimal.with(["health.livePath": "/x", "health.readyPath": "/x"])).first)
+        #expect(problem.key == "health.readyPath")
+        #expect(problem.code == .conflict)
+        #expect(problem.message.contains("health.livePath"))
+        let other = try #require(problems(minimal.with(["route.path": "/healthz"])).first)
+        #expect(other.key == "health.livePath")
+    }
+
+    @Test func `neither an authenticator and a policy nor open mode`() throws {
+        let problem = try #require(problems(["vendor.environment": "demo"]).first)
+        #expect(problem.key == "access")
+        #expect(problem.message.contains("authenticators: none yet"))
+        #expect(problem.message.contains("access: {mode: open}"))
+    }
+
+    @Test func `only half of access control`() throws {
+        var registry = Registry.standard
+        registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
+        let values = ["vendor.environment": "demo", "access.authenticator.kind": "nobody"]
+        let problem = try #require(problems(values, registry: registry).first)
+        #expect(problem.message.contains("found no policy"))
+        #expect(problem.message.contains("authenticators: nobody"))
+    }
+
+    @Test func `open mode and an authenticator`() throws {
+        var registry = Registry.standard
+        registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
+        let problem = try #require(
+            problems(minimal.with(["access.authenticator.kind": "nobody"]), registry: registry).first
+        )
+        #expect(problem.key == "access.mode")
+        #expect(problem.code == .conflict)
+    }
+
+    @Test(arguments: [
+        ["vendor.environment": "production"],
+        ["vendor.environment": "sandbox", "vendor.baseURL": "https://Public-API.alternativepayments.io/"],
+        ["vendor.environment": "production", "vendor.baseURL": "http://localhost:1"],
+    ])
+    func `open mode and production`(_ values: [String: String]) throws {
+        let problem = try #require(problems(minimal.with(values)).first)
+        #expect(problem.key == "access.mode")
+        #expect(problem.code == .conflict)
+    }
+
+    @Test(arguments: ["0.0.0.0", "192.168.1.5", "shop.example", "127.0.0.1.example"])
+    func `open mode and a host that others reach`(_ host: String) throws {
+        let problem = try #require(problems(minimal.with(["server.host": host])).first)
+        #expect(problem.key == "access.mode")
+        #expect(problem.message.contains("server.host"))
+    }
+}
+
+@Suite struct `Secrets` {
+    private let sentinel = "sentinel-4242-secret"
+
+    @Test(arguments: [
+        "credentials.client_secret", "credentials.clientSecret", "vendor.clientSecret",
+        "credentials.file.client_secret",
+        "vendor.apiKey", "server.password", "client_secret", "credentials.client_id", "transport.bearerToken",
+    ])
+    func `do not stand in the file`(_ key: String) throws {
+        let values = minimal.with([key: sentinel, "credentials.sources": "[file]", "credentials.file.path": "/x"])
+        let problems = problems(values)
+        let problem = try #require(problems.first { $0.key == key })
+        #expect(problem.code == .secret)
+        #expect(problem.message.contains("credentials"))
+        #expect(!"\(ConfigurationError(problems))".contains(sentinel))
+    }
+
+    @Test func `are not shown wherever they stand by mistake`() throws {
+        let keys =
+            keyCases.map(\.key) + refusedOfPlugins.map(\.key) + [
+                "server", "access", "nothing.such", "credentials.file",
             ]
-            #expect(try warnings(minimal, environment: environment) == [])
-        }
-
-        @Test func `empty a list`() throws {
-            let values = minimal.with(["route.allowedOrigins": "[\"https://a.example\"]"])
-            #expect(
-                try settings(values, environment: ["TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS": ""]).route.allowedOrigins == []
-            )
-        }
-    }
-
-    @Suite struct `What has no effect` {
-        @Test func `is said of pacing`() throws {
-            let warnings = try warnings(
-                minimal.with(["tokens.requestsPerSecond": "5"]), environment: ["TOKEN_BROKER_TOKENS_BURST": "5"])
-            #expect(warnings.count == 2)
-            #expect(warnings.allSatisfy { $0.contains("no effect yet") })
-        }
-
-        @Test func `is said of a source that is not listed`() throws {
-            let warnings = try warnings(minimal.with(["credentials.file.path": "/x"]))
-            #expect(warnings.count == 1)
-            #expect(warnings.first?.contains("credentials.file") == true)
+        for key in keys {
+            for written in [sentinel, "\"\(sentinel)\"", "[\(sentinel)]", "{\(sentinel): 1}", "{a: \(sentinel)}"] {
+                let values = minimal.filter { !"\($0.key).".hasPrefix("\(key).") }.with([key: written])
+                // A few keys take any text.
+                guard let error = errors(yaml(values)) else { continue }
+                // Where a name is expected, what stands there is shown as one.
+                if written.hasPrefix("{\(sentinel)") { continue }
+                #expect(
+                    !"\(error) \(String(reflecting: error.problems.map(\.message)))".contains(sentinel), "\(key)")
+            }
         }
     }
 
-    extension [String: String] {
-        func with(_ others: [String: String]) -> Self { merging(others) { $1 } }
+    @Test func `are not shown as variables either`() throws {
+        for key in keyCases {
+            guard let error = errors(yaml(minimal.with(key.besides)), [key.variable: "\(sentinel) \u{1}"]) else {
+                continue
+            }
+            #expect(!"\(error)".contains(sentinel), "\(key.key)")
+        }
     }
+
+    @Test func `are not shown when a space is forgotten`() throws {
+        for text in [
+            "{client_secret:\(sentinel)}", "vendor: {client_secret:\(sentinel), a: b}", "client_secret:\(sentinel)",
+        ] {
+            #expect(!"\(try #require(errors(text)))".contains(sentinel))
+        }
+    }
+
+    @Test func `are not shown by a configuration that is printed`() throws {
+        let configuration = try BrokerConfiguration("a: \(sentinel)", environment: ["A": sentinel])
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        #expect(!"\(configuration) \(String(reflecting: configuration)) \(dumped)".contains(sentinel))
+    }
+
+    private func errors(_ text: String, _ environment: [String: String] = [:]) -> ConfigurationError? {
+        do throws(ConfigurationError) {
+            let reader = ConfigurationReader(try BrokerConfiguration(text, environment: environment))
+            return Settings(reader, .standard) == nil ? ConfigurationError(reader.problems) : nil
+        } catch {
+            return error
+        }
+    }
+}
+
+@Suite struct `Variables` {
+    @Test func `that override nothing are warned about, without their values`() throws {
+        let warnings = try warnings(
+            minimal,
+            environment: [
+                "TOKEN_BROKER_SERVER_PROT": "sentinel", "TOKEN_BROKER_PORT": "tcp://10.0.0.1:80", "HOME": "/",
+            ]
+        )
+        #expect(warnings.count == 2)
+        #expect(
+            warnings.contains {
+                $0.contains("TOKEN_BROKER_SERVER_PROT") && $0.contains("TOKEN_BROKER_SERVER_PORT?")
+            })
+        #expect(!warnings.joined().contains("sentinel"))
+    }
+
+    @Test func `that are known are not`() throws {
+        let environment = [
+            "TOKEN_BROKER_CONFIG": "x", "TOKEN_BROKER_SERVER_PORT": "1",
+            "TOKEN_BROKER_CREDENTIALS_ENVIRONMENT_CLIENT_ID": "A", "TOKEN_BROKER_TRANSPORT_CA_FILE": "/x",
+            "TOKEN_BROKER_TRANSPORT_CONNECT_TIMEOUT": "1s",
+            "TOKEN_BROKER_CREDENTIALS_ENVIRONMENT_CLIENT_SECRET": "B",
+        ]
+        #expect(try warnings(minimal, environment: environment) == [])
+    }
+
+    @Test func `empty a list`() throws {
+        let values = minimal.with(["route.allowedOrigins": "[\"https://a.example\"]"])
+        #expect(
+            try settings(values, environment: ["TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS": ""]).route.allowedOrigins == []
+        )
+    }
+}
+
+@Suite struct `What has no effect` {
+    @Test func `is said of pacing`() throws {
+        let warnings = try warnings(
+            minimal.with(["tokens.requestsPerSecond": "5"]), environment: ["TOKEN_BROKER_TOKENS_BURST": "5"])
+        #expect(warnings.count == 2)
+        #expect(warnings.allSatisfy { $0.contains("no effect yet") })
+    }
+
+    @Test func `is said of a source that is not listed`() throws {
+        let warnings = try warnings(minimal.with(["credentials.file.path": "/x"]))
+        #expect(warnings.count == 1)
+        #expect(warnings.first?.contains("credentials.file") == true)
+    }
+}
+
+extension [String: String] {
+    func with(_ others: [String: String]) -> Self { merging(others) { $1 } }
+}
 #endif

@@ -1,110 +1,110 @@
 #if ConfigurationSupport
-    import HTTPTypes
-    import InMemoryLogging
-    import Logging
-    import Synchronization
-    import Testing
-    import TokenBroker
+import HTTPTypes
+import InMemoryLogging
+import Logging
+import Synchronization
+import Testing
+import TokenBroker
 
-    @testable import TokenBrokerComposer
+@testable import TokenBrokerComposer
 
-    /// The least that is valid: everything else has a default.
-    let minimal = ["vendor.environment": "demo", "access.mode": "open"]
+/// The least that is valid: everything else has a default.
+let minimal = ["vendor.environment": "demo", "access.mode": "open"]
 
-    /// YAML with these keys, each value as it stands.
-    func yaml(_ values: [String: String]) -> String {
-        func lines(_ values: [(path: ArraySlice<Substring>, value: String)], indentation: String) -> [String] {
-            Dictionary(grouping: values) { $0.path.first ?? "" }.sorted { $0.key < $1.key }.flatMap { name, members in
-                if members.count == 1, let only = members.first, only.path.count == 1 {
-                    return ["\(indentation)\(name): \(only.value)"]
-                }
-                return ["\(indentation)\(name):"]
-                    + lines(members.map { ($0.path.dropFirst(), $0.value) }, indentation: indentation + "  ")
+/// YAML with these keys, each value as it stands.
+func yaml(_ values: [String: String]) -> String {
+    func lines(_ values: [(path: ArraySlice<Substring>, value: String)], indentation: String) -> [String] {
+        Dictionary(grouping: values) { $0.path.first ?? "" }.sorted { $0.key < $1.key }.flatMap { name, members in
+            if members.count == 1, let only = members.first, only.path.count == 1 {
+                return ["\(indentation)\(name): \(only.value)"]
             }
+            return ["\(indentation)\(name):"]
+                + lines(members.map { ($0.path.dropFirst(), $0.value) }, indentation: indentation + "  ")
         }
-        return lines(values.map { ($0.key.split(separator: ".")[...], $0.value) }, indentation: "")
-            .joined(separator: "\n") + "\n"
     }
+    return lines(values.map { ($0.key.split(separator: ".")[...], $0.value) }, indentation: "")
+        .joined(separator: "\n") + "\n"
+}
 
-    /// The settings that these keys give.
-    func settings(
-        _ values: [String: String], environment: [String: String] = [:], registry: Registry = .standard
-    ) throws -> Settings {
-        let reader = ConfigurationReader(
-            try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
-        )
-        guard let settings = Settings(reader, registry) else { throw ConfigurationError(reader.problems) }
-        return settings
+/// The settings that these keys give.
+func settings(
+    _ values: [String: String], environment: [String: String] = [:], registry: Registry = .standard
+) throws -> Settings {
+    let reader = ConfigurationReader(
+        try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
+    )
+    guard let settings = Settings(reader, registry) else { throw ConfigurationError(reader.problems) }
+    return settings
+}
+
+/// What is wrong with these keys.
+func problems(
+    _ values: [String: String], environment: [String: String] = [:], registry: Registry = .standard,
+    sourceLocation: SourceLocation = #_sourceLocation
+) -> [ConfigurationError.Problem] {
+    let error = #expect(throws: ConfigurationError.self, sourceLocation: sourceLocation) {
+        try settings(values, environment: environment, registry: registry)
     }
+    return error?.problems ?? []
+}
 
-    /// What is wrong with these keys.
-    func problems(
-        _ values: [String: String], environment: [String: String] = [:], registry: Registry = .standard,
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) -> [ConfigurationError.Problem] {
-        let error = #expect(throws: ConfigurationError.self, sourceLocation: sourceLocation) {
-            try settings(values, environment: environment, registry: registry)
-        }
-        return error?.problems ?? []
-    }
+/// What is warned about with these keys.
+func warnings(_ values: [String: String], environment: [String: String] = [:]) throws -> [String] {
+    let reader = ConfigurationReader(
+        try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
+    )
+    _ = Settings(reader, .standard)
+    return reader.warnings
+}
 
-    /// What is warned about with these keys.
-    func warnings(_ values: [String: String], environment: [String: String] = [:]) throws -> [String] {
-        let reader = ConfigurationReader(
-            try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
-        )
-        _ = Settings(reader, .standard)
-        return reader.warnings
-    }
+/// A logger, and what was logged to it.
+func recordingLogger() -> (Logger, InMemoryLogHandler) {
+    let handler = InMemoryLogHandler()
+    var logger = Logger(label: "test") { _ in handler }
+    logger.logLevel = .trace
+    return (logger, handler)
+}
 
-    /// A logger, and what was logged to it.
-    func recordingLogger() -> (Logger, InMemoryLogHandler) {
-        let handler = InMemoryLogHandler()
-        var logger = Logger(label: "test") { _ in handler }
-        logger.logLevel = .trace
-        return (logger, handler)
-    }
+/// A part that records in which order parts are built and shut down.
+final class Diary: Sendable {
+    private let content = Mutex<[String]>([])
+    var entries: [String] { content.withLock { $0 } }
+    func note(_ entry: String) { content.withLock { $0.append(entry) } }
+}
 
-    /// A part that records in which order parts are built and shut down.
-    final class Diary: Sendable {
-        private let content = Mutex<[String]>([])
-        var entries: [String] { content.withLock { $0 } }
-        func note(_ entry: String) { content.withLock { $0.append(entry) } }
-    }
+/// Answers like the vendor, and writes its end into a diary.
+struct VendorDouble: HTTPTransport, ShutsDown {
+    var diary = Diary()
 
-    /// Answers like the vendor, and writes its end into a diary.
-    struct VendorDouble: HTTPTransport, ShutsDown {
-        var diary = Diary()
-
-        func send(
-            _ request: HTTPRequest, body: [UInt8], options: TransportOptions
-        ) async throws(TransportError) -> TransportResponse {
-            diary.note(
-                "\(request.method.rawValue) \(request.scheme ?? "")://\(request.authority ?? "")\(request.path ?? "")")
-            switch request.path {
-            case "/oauth/token":
-                // base64 of id:secret
-                guard request.headerFields[.authorization] == "Basic aWQ6c2VudGluZWwtc2VjcmV0" else {
-                    return TransportResponse(head: HTTPResponse(status: .forbidden))
-                }
-                return answer(#"{"access_token": "sentinel-access", "expires_in": 3600, "token_type": "bearer"}"#)
-            case "/v1/checkout-auth/init":
-                // A token whose claims are {"customer_id":"cus_1","invoice_id":"inv_1","exp":4102444800}.
-                return answer(
-                    #"{"token": "e30.eyJjdXN0b21lcl9pZCI6ImN1c18xIiwiaW52b2ljZV9pZCI6Imludl8xIiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2ln"}"#
-                )
-            default:
-                return TransportResponse(head: HTTPResponse(status: .notFound))
+    func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        diary.note(
+            "\(request.method.rawValue) \(request.scheme ?? "")://\(request.authority ?? "")\(request.path ?? "")")
+        switch request.path {
+        case "/oauth/token":
+            // base64 of id:secret
+            guard request.headerFields[.authorization] == "Basic aWQ6c2VudGluZWwtc2VjcmV0" else {
+                return TransportResponse(head: HTTPResponse(status: .forbidden))
             }
-        }
-
-        func shutdown() async { diary.note("transport down") }
-
-        private func answer(_ text: String) -> TransportResponse {
-            TransportResponse(head: HTTPResponse(status: .ok), body: Array(text.utf8))
+            return answer(#"{"access_token": "sentinel-access", "expires_in": 3600, "token_type": "bearer"}"#)
+        case "/v1/checkout-auth/init":
+            // A token whose claims are {"customer_id":"cus_1","invoice_id":"inv_1","exp":4102444800}.
+            return answer(
+                #"{"token": "e30.eyJjdXN0b21lcl9pZCI6ImN1c18xIiwiaW52b2ljZV9pZCI6Imludl8xIiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2ln"}"#
+            )
+        default:
+            return TransportResponse(head: HTTPResponse(status: .notFound))
         }
     }
 
-    /// The credentials that ``VendorDouble`` accepts.
-    let credentials = ["ALTERNATIVE_CLIENT_ID": "id", "ALTERNATIVE_CLIENT_SECRET": "sentinel-secret"]
+    func shutdown() async { diary.note("transport down") }
+
+    private func answer(_ text: String) -> TransportResponse {
+        TransportResponse(head: HTTPResponse(status: .ok), body: Array(text.utf8))
+    }
+}
+
+/// The credentials that ``VendorDouble`` accepts.
+let credentials = ["ALTERNATIVE_CLIENT_ID": "id", "ALTERNATIVE_CLIENT_SECRET": "sentinel-secret"]
 #endif

@@ -35,6 +35,7 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
     /// - Parameter endpoints: The routes.
     public init(_ endpoints: EndpointSet) { self.endpoints = endpoints }
 
+    /// Answers what is ours, and passes on the rest.
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
@@ -113,6 +114,7 @@ private final class WatchedBody: AsyncSequence, Sendable {
 
 /// Hummingbird's basic context plus the address of the peer.
 public struct BrokerRequestContext: RemoteAddressRequestContext {
+    /// Hummingbird's own part.
     public var coreContext: CoreRequestContextStorage
     /// Who is at the other end of the connection.
     public let remoteAddress: SocketAddress?

@@ -1,5 +1,6 @@
 /// An authenticator made of a closure, for an adopter who already knows who is signed in.
 public struct ClosureAuthenticator: Authenticator {
+    /// The value of `WWW-Authenticate` in a 401.
     public let challenge: String
     private let closure: @Sendable (RouteRequest) async throws -> Principal?
 
@@ -13,6 +14,7 @@ public struct ClosureAuthenticator: Authenticator {
         self.closure = closure
     }
 
+    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? { try await closure(request) }
 }
 
@@ -25,6 +27,7 @@ public struct ClosurePolicy: AccessPolicy {
         self.closure = closure
     }
 
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
         try await closure(principal, request)
     }

@@ -6,8 +6,10 @@ import HTTPTypes
 /// `Via`. The host is looked at so that a page of another site that points its own name at this machine (DNS
 /// rebinding) gets nothing.
 public struct OpenModeAuthenticator: Authenticator {
+    /// Nothing to configure.
     public init() {}
 
+    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
         guard let peer = request.peer, peer.isLoopback,
             let authority = request.head.authority, let host = host(ofAuthority: authority), isLoopbackHost(host),
@@ -24,7 +26,9 @@ public struct OpenModeAuthenticator: Authenticator {
 
 /// Open mode's answer to what they may have: everything. Only ever together with ``OpenModeAuthenticator``.
 public struct OpenModePolicy: AccessPolicy {
+    /// Nothing to configure.
     public init() {}
 
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { true }
 }

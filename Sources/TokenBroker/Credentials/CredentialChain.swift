@@ -6,6 +6,7 @@ public struct CredentialChain: CredentialSource {
     /// - Parameter sources: In order of preference.
     public init(_ sources: [any CredentialSource]) { self.sources = sources }
 
+    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
     public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
         for source in sources {
             let found = try await source.credentials(for: id)

@@ -16,6 +16,7 @@ public struct EnvironmentCredentials: CredentialSource {
         self.environment = environment ?? ProcessInfo.processInfo.environment
     }
 
+    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
     public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
         try pair(
             from: environment, clientID: clientID, clientSecret: clientSecret, source: "the environment"

@@ -23,6 +23,7 @@ public struct FileCredentials: CredentialSource {
         self.logger = logger
     }
 
+    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
     public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
         let source = "file \(path)"
         guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source) else { return [] }

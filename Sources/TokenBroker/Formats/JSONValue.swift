@@ -14,11 +14,14 @@ public enum JSONValue: Sendable, Hashable {
         if case .object(let members) = self { members[name] } else { nil }
     }
 
+    /// The text of a string; otherwise `nil`.
     public var string: String? { if case .string(let value) = self { value } else { nil } }
+    /// The value of a number; otherwise `nil`.
     public var number: Double? { if case .number(let value) = self { value } else { nil } }
 }
 
 extension JSONValue: Codable {
+    /// Reads any JSON value.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
@@ -36,6 +39,7 @@ extension JSONValue: Codable {
         }
     }
 
+    /// Writes the same JSON value.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {

@@ -17,6 +17,7 @@ public protocol Authenticator: Sendable {
 }
 
 extension Authenticator {
+    /// `Bearer`.
     public var challenge: String { "Bearer" }
 }
 
@@ -43,6 +44,7 @@ public struct Principal: Sendable, Hashable, CustomStringConvertible {
     /// What else is known, such as a token's claims.
     public var claims: [String: JSONValue]
 
+    /// Takes all members, in their order of declaration.
     public init(subject: String, tenant: String = "", claims: [String: JSONValue] = [:]) {
         self.subject = subject
         self.tenant = tenant
@@ -54,5 +56,6 @@ public struct Principal: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension Principal: CustomReflectable {
+    /// Shows no members.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }

@@ -18,18 +18,25 @@ public protocol CredentialSource: Sendable {
 
 /// The name of an account whose credentials are asked for, such as `alternative-payments`.
 public struct CredentialID: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
+    /// The name as text.
     public var rawValue: String
+    /// Takes the name as it is.
     public init(rawValue: String) { self.rawValue = rawValue }
+    /// Takes the name as it is.
     public init(stringLiteral value: String) { self.init(rawValue: value) }
+    /// Safe to log.
     public var description: String { rawValue }
 }
 
 /// A client id and the secret that belongs to it (RFC 6749, section 2.3.1). They are one value because one without the other,
 /// or with another's, is worth nothing.
 public struct Credential: Sendable, Equatable {
+    /// The client id.
     public var clientID: Secret
+    /// The client secret.
     public var clientSecret: Secret
 
+    /// Takes all members, in their order of declaration.
     public init(clientID: Secret, clientSecret: Secret) {
         self.clientID = clientID
         self.clientSecret = clientSecret
@@ -38,18 +45,21 @@ public struct Credential: Sendable, Equatable {
 
 /// Credentials that should be there and cannot be used. Safe to log: it names the source, never a value.
 public struct CredentialError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// In which way it failed.
     public var code: Code
     /// Which source, in words a deployer recognizes: `file /run/secrets/vendor.json`.
     public var source: String
     /// What was expected and what was found instead, without values.
     public var message: String
 
+    /// Takes all members, in their order of declaration.
     public init(_ code: Code, source: String, message: String) {
         self.code = code
         self.source = source
         self.message = message
     }
 
+    /// Safe to log.
     public var description: String { "\(code) credentials in \(source): \(message)" }
 
     /// In which way they cannot be used.
@@ -57,6 +67,7 @@ public struct CredentialError: Error, Sendable, Hashable, CustomStringConvertibl
         private enum Value: String { case unreadable, malformed, incomplete }
         private let value: Value
         private init(_ value: Value) { self.value = value }
+        /// Safe to log.
         public var description: String { value.rawValue }
 
         /// The source exists and cannot be read.

@@ -31,6 +31,7 @@ public protocol Endpoint: Sendable {
 ///
 /// **Test an adapter.** `RouteAdapterContract` in `TokenBrokerTesting` runs these rules over a real socket.
 public struct EndpointSet: Sendable {
+    /// In the order in which they are asked.
     public private(set) var endpoints: [any Endpoint]
 
     /// - Parameter endpoints: The first whose path matches answers.
@@ -72,6 +73,7 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
         case parameter(String)
     }
 
+    /// Takes all members, in their order of declaration.
     public init(_ text: String) {
         self.description = text
         self.segments = text.split(separator: "/", omittingEmptySubsequences: false).map { segment in
@@ -82,6 +84,7 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
         }
     }
 
+    /// Takes the literal as it is.
     public init(stringLiteral value: String) { self.init(value) }
 
     /// The parameters by name if `target` matches, otherwise `nil`. A query is passed over.
@@ -114,6 +117,7 @@ public struct RouteRequest: Sendable {
     /// The parameters of the matched ``RoutePath``; filled in by the ``EndpointSet``.
     public var pathParameters: [String: String] = [:]
 
+    /// Takes all members, in their order of declaration.
     public init(head: HTTPRequest, body: RouteBody = RouteBody(), peer: PeerAddress? = nil) {
         self.head = head
         self.body = body
@@ -128,11 +132,13 @@ public struct RouteResponse: Sendable {
     /// The whole body. For a HEAD request the adapter sends its length and not its bytes.
     public var body: [UInt8]
 
+    /// Takes all members, in their order of declaration.
     public init(head: HTTPResponse, body: [UInt8] = []) {
         self.head = head
         self.body = body
     }
 
+    /// Takes all members, in their order of declaration.
     public init(status: HTTPResponse.Status, headerFields: HTTPFields = [:], body: [UInt8] = []) {
         self.init(head: HTTPResponse(status: status, headerFields: headerFields), body: body)
     }
@@ -187,6 +193,7 @@ public struct PeerAddress: Sendable, Hashable {
     /// An IP address in text form, without brackets, port or zone; empty for a Unix socket.
     public var ip: String
 
+    /// Takes all members, in their order of declaration.
     public init(ip: String) { self.ip = ip }
 
     /// Whether it is on this machine: `127.0.0.0/8`, `::1`, an IPv4-mapped `127.0.0.0/8`, or a Unix socket.

@@ -47,6 +47,7 @@ public struct TransportOptions: Sendable, Hashable {
     /// Who goes first while calls of one account queue.
     public var priority: Priority
 
+    /// Takes all members, in their order of declaration.
     public init(
         deadline: Duration = .seconds(10), maximumResponseBytes: Int = 1 << 20, account: String? = nil,
         priority: Priority = .normal
@@ -76,27 +77,33 @@ public struct TransportResponse: Sendable {
     /// A token's life is measured from that moment.
     public var elapsed: Duration
 
+    /// Takes all members, in their order of declaration.
     public init(head: HTTPResponse, body: [UInt8] = [], elapsed: Duration = .zero) {
         self.head = head
         self.body = body
         self.elapsed = elapsed
     }
 
+    /// The status.
     public var status: HTTPResponse.Status { head.status }
+    /// The header fields.
     public var headerFields: HTTPFields { head.headerFields }
 }
 
 /// Why there is no response. Safe to log: it holds a kind and this package's own words, never the server's.
 public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What kept the response from arriving.
     public var kind: Kind
     /// A fixed explanation in this package's or the backend's words, without addresses, header values or content.
     public var message: String
 
+    /// Takes all members, in their order of declaration.
     public init(_ kind: Kind, message: String = "") {
         self.kind = kind
         self.message = message
     }
 
+    /// Safe to log.
     public var description: String { message.isEmpty ? "\(kind)" : "\(kind): \(message)" }
 
     /// What kept the response from arriving.
@@ -107,6 +114,7 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
+        /// Safe to log.
         public var description: String { value.rawValue }
 
         /// Neither `https` nor `http` to a loopback host; nothing was sent.

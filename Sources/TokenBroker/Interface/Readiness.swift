@@ -10,10 +10,13 @@ public protocol ReadinessReporting: Sendable {
 
 /// Whether requests can be served.
 public struct Readiness: Sendable, Hashable {
+    /// Whether requests can be served.
     public var isReady: Bool
     /// A short code for the operator, such as `credentials_refused`; `nil` when ready.
     public var reason: String?
 
+    /// Requests can be served.
     public static let ready = Self(isReady: true, reason: nil)
+    /// Somebody must act, for the reason given.
     public static func notReady(_ reason: String) -> Self { Self(isReady: false, reason: reason) }
 }

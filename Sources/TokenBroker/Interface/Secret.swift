@@ -1,9 +1,9 @@
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 import Synchronization
 
@@ -45,9 +45,9 @@ public struct Secret: Sendable {
                     // by the optimizer.
                     guard let start = buffer.baseAddress else { return }
                     #if canImport(Darwin)
-                        _ = memset_s(start, buffer.count, 0, buffer.count)
+                    _ = memset_s(start, buffer.count, 0, buffer.count)
                     #else
-                        explicit_bzero(start, buffer.count)
+                    explicit_bzero(start, buffer.count)
                     #endif
                 }
             }
@@ -75,8 +75,11 @@ extension Secret: Equatable {
 extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     private static let redacted = "<redacted>"
 
+    /// Safe to log.
     public var description: String { Self.redacted }
+    /// Safe to log.
     public var debugDescription: String { Self.redacted }
+    /// Shows no members.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 

@@ -18,6 +18,7 @@ public struct Token: Sendable, Identifiable {
     /// What this token was derived from, and whether that still holds.
     public var lineage: Lineage
 
+    /// Takes all members, in their order of declaration.
     public init(
         id: ID = ID(), secret: Secret, type: String = "Bearer", remaining: Duration, expiresAt: Date? = nil,
         lineage: Lineage = Lineage()
@@ -32,10 +33,13 @@ public struct Token: Sendable, Identifiable {
 
     /// A random name, made by the broker and unrelated to the token's content.
     public struct ID: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
+        /// The name as text.
         public var rawValue: String
+        /// Takes the name as it is.
         public init(rawValue: String) { self.rawValue = rawValue }
         /// A new one: 128 random bits from the system's secure generator, in hexadecimal.
         public init() { self.rawValue = randomHex(words: 2) }
+        /// Safe to log.
         public var description: String { rawValue }
     }
 }
@@ -83,6 +87,7 @@ public final class Lineage: Sendable {
     public enum State: UInt8, Sendable, Comparable {
         case current, superseded, revoked
 
+        /// Whether `left` is the better state.
         public static func < (left: State, right: State) -> Bool { left.rawValue < right.rawValue }
     }
 }

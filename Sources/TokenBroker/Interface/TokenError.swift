@@ -11,6 +11,7 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
     /// What it came from, if that is worth knowing. One of this package's safe errors.
     public var cause: (any Error)?
 
+    /// Takes all members, in their order of declaration.
     public init(
         _ code: Code, message: String, retryAfter: Duration? = nil, wasRetried: Bool = false,
         cause: (any Error)? = nil
@@ -22,6 +23,7 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// Safe to log.
     public var description: String {
         guard let cause else { return "\(code): \(message)" }
         // Only this package's errors are known to be safe as text.
@@ -40,6 +42,7 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
+        /// Safe to log.
         public var description: String { value.rawValue }
 
         /// The server refuses our credentials. Trying again with the same ones is pointless.

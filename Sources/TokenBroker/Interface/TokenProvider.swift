@@ -43,6 +43,7 @@ public struct TokenRequest: Sendable, Hashable {
     /// The resource the token is meant for, where the server asks for it.
     public var audience: String?
 
+    /// Takes all members, in their order of declaration.
     public init(
         tenant: String = "", inputs: [Input: String] = [:], scopes: Set<String> = [], audience: String? = nil
     ) {
@@ -59,12 +60,18 @@ public struct TokenRequest: Sendable, Hashable {
 
     /// The name of something a token can be scoped to.
     public struct Input: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
+        /// The name as text.
         public var rawValue: String
+        /// Takes the name as it is.
         public init(rawValue: String) { self.rawValue = rawValue }
+        /// Takes the name as it is.
         public init(stringLiteral value: String) { self.init(rawValue: value) }
+        /// Safe to log.
         public var description: String { rawValue }
 
+        /// The customer whose session it is.
         public static let customer: Self = "customer"
+        /// The invoice that is to be paid.
         public static let invoice: Self = "invoice"
     }
 }
@@ -81,6 +88,7 @@ public struct TokenDemand: Sendable, Hashable {
     /// that others wait for.
     public var patience: Duration?
 
+    /// Takes all members, in their order of declaration.
     public init(minimumRemaining: Duration = .zero, insteadOf: Token.ID? = nil, patience: Duration? = nil) {
         self.minimumRemaining = minimumRemaining
         self.insteadOf = insteadOf

@@ -7,6 +7,7 @@ public import Logging
 /// The order of work is path, method, origin, content type, who asks, body, policy, token; the first that fails
 /// answers. Failures are `application/problem+json` (RFC 9457) with a `code`.
 public struct CheckoutTokenEndpoint: Endpoint {
+    /// Which paths it answers.
     public let path: RoutePath
     private let tokens: any TokenProvider
     private let authenticator: any Authenticator
@@ -47,6 +48,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         self.logger = logger
     }
 
+    /// The answer; the type tells how it comes about.
     public func respond(to request: RouteRequest) async -> RouteResponse {
         var response: RouteResponse
         do throws(Problem) {

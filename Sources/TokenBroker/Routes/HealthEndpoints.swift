@@ -2,11 +2,13 @@ import HTTPTypes
 
 /// `GET /healthz`: 200 as long as the process answers at all.
 public struct HealthEndpoint: Endpoint {
+    /// Which paths it answers.
     public let path: RoutePath
 
     /// - Parameter path: Where it answers.
     public init(path: RoutePath = "/healthz") { self.path = path }
 
+    /// The answer; the type tells how it comes about.
     public func respond(to request: RouteRequest) async -> RouteResponse {
         healthAnswer(to: request) { ["status": "ok"] }
     }
@@ -16,6 +18,7 @@ public struct HealthEndpoint: Endpoint {
 ///
 /// Not ready are only credentials that cannot be loaded or are refused. The reason is told to loopback peers only.
 public struct ReadinessEndpoint: Endpoint {
+    /// Which paths it answers.
     public let path: RoutePath
     private let parts: [any ReadinessReporting]
 
@@ -27,6 +30,7 @@ public struct ReadinessEndpoint: Endpoint {
         self.parts = parts
     }
 
+    /// The answer; the type tells how it comes about.
     public func respond(to request: RouteRequest) async -> RouteResponse {
         for part in parts {
             let readiness = await part.readiness()

@@ -25,6 +25,7 @@ public struct Caching<Upstream: TokenProvider, C: Clock>: TokenProvider where C.
         self.cache = TokenCache(maximumEntries: maximumEntries)
     }
 
+    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         if let token = cache.hit(request, demand, now: clock.now) { return token }
         let waiter = cache.newWaiter()

@@ -31,6 +31,7 @@ public struct CheckoutTokenProvider: TokenProvider {
 
     private var step: VendorProfile.CheckoutTokenStep { call.vendor.profile.checkoutToken }
 
+    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let accessRequest = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
         let body = try body(for: request)

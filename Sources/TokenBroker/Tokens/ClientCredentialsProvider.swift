@@ -39,6 +39,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         self.line = CredentialLine()
     }
 
+    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let credential = try await load()
         guard let lineage = line.lineage(of: credential, now: clock.now) else {
@@ -64,6 +65,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         return try token(in: response, lineage: Lineage(descendingFrom: lineage))
     }
 
+    /// See ``ReadinessReporting/readiness()``; never calls the vendor.
     public func readiness() async -> Readiness {
         do {
             let credential = try await load()

@@ -42,6 +42,7 @@ public struct VendorProfile: Sendable {
         /// The variable that holds the client secret.
         public var clientSecret: String
 
+        /// Takes all members, in their order of declaration.
         public init(clientID: String, clientSecret: String) {
             self.clientID = clientID
             self.clientSecret = clientSecret
@@ -63,6 +64,7 @@ public struct VendorProfile: Sendable {
         /// What a status means; an absent one means ``TokenError/Code/unavailable``.
         public var outcomes: [Int: TokenError.Code]
 
+        /// Takes all members, in their order of declaration.
         public init(path: String, outcomes: [Int: TokenError.Code]) {
             self.path = path
             self.outcomes = outcomes
@@ -106,6 +108,7 @@ public struct VendorProfile: Sendable {
 
 /// A vendor at an address: a profile with the base URL that is used.
 public struct Vendor: Sendable {
+    /// What is particular to the vendor.
     public let profile: VendorProfile
     /// How id and secret are sent.
     public let basicEncoding: VendorProfile.BasicEncoding
@@ -155,6 +158,7 @@ public struct Vendor: Sendable {
     public struct InvalidBaseURL: Error, Sendable, CustomStringConvertible {
         /// What is wrong and what was expected.
         public var reason: String
+        /// Safe to log.
         public var description: String { "the base URL cannot be used: \(reason)" }
     }
 }

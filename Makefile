@@ -1,0 +1,37 @@
+# The two commands for a newcomer are `make demo` and `make test`; both install what they need.
+SWIFT_TRAITS := --enable-all-traits
+PROGRAM_TRAITS := --traits CommandLineSupport
+
+.PHONY: help demo test build lint soak setup setup-tests
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   build the program and show the whole job in a page"
+	@echo "make test   run all tests"
+	@echo "make build  the release program, at .build/release/token-broker"
+	@echo "make lint   check the format"
+	@echo "make soak   what takes too long for CI"
+
+# ARGS="--port 9000" for another port.
+demo: setup
+	swift build $(SWIFT_TRAITS) --product token-broker
+	exec .build/debug/token-broker demo $(ARGS)
+
+test: setup-tests
+	swift test $(SWIFT_TRAITS) --parallel $(ARGS)
+
+build: setup
+	swift build -c release $(PROGRAM_TRAITS) --product token-broker -Xlinker -s
+	@ls -l .build/release/token-broker
+
+lint:
+	swift format lint --strict --recursive --parallel Package.swift Sources Adapters Tests
+
+soak: setup-tests
+	Scripts/soak
+
+setup:
+	@Scripts/install-packages build
+
+setup-tests:
+	@Scripts/install-packages build test
