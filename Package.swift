@@ -92,14 +92,21 @@ let package = Package(
             ].map { .embedInCode("Storefront/\($0)") }
         ),
         // Raw sockets and certificates for the test targets; not a product.
-        .target(name: "TestSupport", dependencies: ["TokenBroker", .httpTypes, .logging], path: "Tests/TestSupport"),
+        .target(name: "CSlowResolver", path: "Tests/CSlowResolver"),
+        .target(
+            name: "TestSupport", dependencies: ["TokenBroker", .httpTypes, .logging],
+            path: "Tests/TestSupport"
+        ),
         .testTarget(
             name: "TokenBrokerTests",
             dependencies: ["TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging, .inMemoryLogging]
         ),
         .testTarget(
             name: "CurlTransportTests",
-            dependencies: ["CurlTransport", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging]
+            dependencies: [
+                "CurlTransport", "TokenBroker", "TokenBrokerTesting", "TestSupport", "CSlowResolver", .httpTypes,
+                .logging,
+            ]
         ),
         .testTarget(
             name: "TokenBrokerComposerTests",

@@ -1,0 +1,53 @@
+public import HTTPTypes
+public import TokenBroker
+
+/// A transport without a network: a closure answers.
+///
+/// It keeps the promises that can be kept without sockets: the scheme rule, the deadline, cancellation, and the ceiling on the
+/// response's size. The closure must end its waits when its task is cancelled.
+///
+/// ```swift
+/// let transport = InMemoryTransport { request, body in
+///     TransportResponse(head: HTTPResponse(status: .ok), body: Array(#"{"access_token": "t"}"#.utf8))
+/// }
+/// ```
+public struct InMemoryTransport: HTTPTransport {
+    private let clock: any Clock<Duration>
+    private let answer: @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
+
+    /// - Parameters:
+    ///   - clock: Measures deadlines.
+    ///   - answer: A ``TransportError`` it throws is passed on as it is.
+    public init(
+        clock: any Clock<Duration> = ContinuousClock(),
+        answer: @escaping @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
+    ) {
+        self.clock = clock
+        self.answer = answer
+    }
+
+    /// See ``HTTPTransport/send(_:body:options:)``.
+    public func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        guard let authority = request.authority, let host = host(ofAuthority: authority) else {
+            throw TransportError(.invalidRequest, message: "the authority is missing or malformed")
+        }
+        guard request.scheme == "https" || (request.scheme == "http" && isLoopbackHost(host)) else {
+            throw TransportError(.refusedScheme, message: "only https is sent, and http to a loopback host")
+        }
+        let response: TransportResponse?
+        do {
+            let answer = answer
+            response = try await withTimeLimit(options.deadline, clock: clock) { try await answer(request, body) }
+        } catch {
+            if Task.isCancelled { throw TransportError(.cancelled, message: "the calling task was cancelled") }
+            throw error as? TransportError ?? TransportError(.other, message: "the closure failed")
+        }
+        guard let response else { throw TransportError(.timedOut, message: "the deadline passed") }
+        guard response.body.count <= options.maximumResponseBytes else {
+            throw TransportError(.tooLarge, message: "the response body is too large")
+        }
+        return response
+    }
+}

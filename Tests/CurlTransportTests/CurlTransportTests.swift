@@ -1,0 +1,176 @@
+import CurlTransport
+import Foundation
+import HTTPTypes
+import Synchronization
+import TestSupport
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+@Suite(.serialized) struct CurlTransportTests {
+    @Test(arguments: HTTPTransportContract.cases(for: CurlFixture.self))
+    func contract(_ test: HTTPTransportContract.Case) async throws {
+        try await test.run(on: CurlFixture())
+    }
+
+    private func withEcho(
+        _ answer: String = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        _ body: (CurlTransport, HTTPRequest, _ requests: @Sendable () -> [String], _ connections: @Sendable () -> Int)
+            async throws -> Void
+    ) async throws {
+        let seen = Shared()
+        let server = try RawServer { connection in
+            seen.connections.withLock { $0 += 1 }
+            while let request = connection.readRequest() {
+                seen.requests.withLock { $0.append(request) }
+                connection.send(answer)
+            }
+        }
+        let transport = try CurlTransport()
+        let request = HTTPRequest(
+            method: .post, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/a/../b?c=d")
+        try await body(
+            transport, request, { seen.requests.withLock { $0 } }, { seen.connections.withLock { $0 } }
+        )
+        await transport.shutdown()
+        server.stop()
+    }
+
+    private final class Shared: Sendable {
+        let requests = Mutex<[String]>([])
+        let connections = Mutex(0)
+    }
+
+    @Test func aRequestArrivesAsItWasWritten() async throws {
+        try await withEcho { transport, request, requests, _ in
+            var request = request
+            request.headerFields.append(HTTPField(name: .accept, value: "application/json"))
+            request.headerFields.append(HTTPField(name: .cookie, value: "a=1"))
+            request.headerFields.append(HTTPField(name: .cookie, value: "b=2"))
+            request.headerFields[.contentType] = "text/plain"
+            _ = try await transport.send(request, body: Array("body".utf8), options: .init())
+            let received = try #require(requests().first)
+            #expect(received.hasPrefix("POST /a/../b?c=d HTTP/1.1\r\n"))
+            #expect(received.contains("\r\nAccept: application/json\r\n"))
+            #expect(received.contains("\r\nCookie: a=1\r\nCookie: b=2\r\n"))
+            #expect(received.contains("\r\nContent-Type: text/plain\r\n"))
+            #expect(received.contains("\r\nContent-Length: 4\r\n"))
+            #expect(received.hasSuffix("\r\n\r\nbody"))
+            #expect(!received.lowercased().contains("expect:"))
+        }
+    }
+
+    @Test func methodsAndBodiesAreSentAsAsked() async throws {
+        try await withEcho { transport, request, requests, _ in
+            var request = request
+            let combinations: [(HTTPRequest.Method, String)] = [
+                (.get, ""), (.delete, ""), (.post, ""), (.put, "x"), (.patch, "x"), (.get, "x"),
+            ]
+            for (method, body) in combinations {
+                request.method = method
+                _ = try await transport.send(request, body: Array(body.utf8), options: .init())
+                let received = try #require(requests().last)
+                #expect(received.hasPrefix("\(method.rawValue) "), "\(method) \(body)")
+                #expect(received.hasSuffix("\r\n\r\n\(body)"))
+            }
+        }
+    }
+
+    @Test func connectionsAreReused() async throws {
+        try await withEcho { transport, request, requests, connections in
+            for _ in 0..<20 { _ = try await transport.send(request, body: [], options: .init()) }
+            #expect(requests().count == 20)
+            #expect(connections() == 1)
+        }
+    }
+
+    @Test func informationalResponsesAndTrailersAreNoHeaderFields() async throws {
+        let answer =
+            "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nX-Final: 1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Late\r\n\r\n"
+            + "2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
+        try await withEcho(answer) { transport, request, _, _ in
+            let response = try await transport.send(request, body: [], options: .init())
+            #expect(response.status == .ok)
+            #expect(response.headerFields.map(\.name.canonicalName) == ["x-final", "transfer-encoding", "trailer"])
+            #expect(response.body == Array("ok".utf8))
+        }
+    }
+
+    @Test func aThousandRequestsAtOnce() async throws {
+        try await withEcho { transport, request, requests, _ in
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<1000 {
+                    group.addTask { try await transport.send(request, body: [1], options: .init()).status.code }
+                }
+                for try await status in group { #expect(status == 200) }
+            }
+            #expect(requests().count == 1000)
+        }
+    }
+
+    @Test func http2IsUsedWhereTheServerSpeaksIt() async throws {
+        let servers = try TLSServers()
+        defer { servers.stop() }
+        let transport = try CurlTransport(configuration: .init(caFile: servers.caFile))
+        let authority = "localhost:\(try #require(servers.ports["trusted"]))"
+        let request = HTTPRequest(method: .post, scheme: "https", authority: authority, path: "/")
+        let response = try await transport.send(request, body: [1, 2], options: .init())
+        #expect(String(decoding: response.body, as: UTF8.self).hasPrefix("HTTP/2.0 POST"))
+        await transport.shutdown()
+    }
+
+    @Test func shutdownEndsWhatIsUnderWay() async throws {
+        let server = try RawServer { $0.waitForClose() }
+        defer { server.stop() }
+        let transport = try CurlTransport()
+        let request = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
+        let under = (0..<10).map { _ in
+            Task { try await transport.send(request, body: [], options: .init()) }
+        }
+        await transport.shutdown()
+        for task in under {
+            await #expect(throws: TransportError.self) { try await task.value }
+        }
+        await #expect { try await transport.send(request, body: [], options: .init()) } throws: { error in
+            (error as? TransportError)?.kind == .shutDown
+        }
+        await transport.shutdown()
+    }
+
+    @Test func aTransportCanBeDroppedWithoutShutdown() async throws {
+        try await withEcho { _, request, _, _ in
+            for _ in 0..<20 {
+                let transport = try CurlTransport()
+                _ = try await transport.send(request, body: [], options: .init())
+            }
+        }
+    }
+
+    @Test func requestsThatCannotBeSentAreRefused() async throws {
+        let transport = try CurlTransport()
+        for (authority, path) in [
+            (nil, "/"), ("", "/"), ("user@127.0.0.1", "/"), ("127.0.0.1:99999", "/"), ("127.0.0.1/x", "/"),
+            ("127.0.0.1", "x"),
+            ("127.0.0.1", "/a b"), ("127.0.0.1", "/a\r\nHost: x"), ("127.0.0.1", "/a#b"), ("127.0.0.1\r\nX: y", "/"),
+        ] as [(String?, String)] {
+            let request = HTTPRequest(method: .get, scheme: "http", authority: authority, path: path)
+            await #expect("\(authority ?? "none") \(path)") {
+                try await transport.send(request, body: [], options: .init())
+            } throws: { error in
+                (error as? TransportError)?.kind == .invalidRequest
+            }
+        }
+        await transport.shutdown()
+    }
+
+    @Test func badConfigurationIsRefusedByName() {
+        for (configuration, name) in [
+            (CurlTransport.Configuration(connectTimeout: .zero), "connectTimeout"),
+            (CurlTransport.Configuration(timeout: .seconds(-1)), "timeout"),
+            (CurlTransport.Configuration(caFile: "/does/not/exist"), "caFile"),
+            (CurlTransport.Configuration(caFile: "/etc/passwd"), "caFile"),
+        ] {
+            #expect { try CurlTransport(configuration: configuration) } throws: { "\($0)".contains(name) }
+        }
+    }
+}

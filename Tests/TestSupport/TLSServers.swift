@@ -1,0 +1,107 @@
+import Foundation
+
+/// An nginx with one HTTPS server for each kind of certificate, and HTTP/2. For tests only.
+public final class TLSServers: Sendable {
+    /// The authority's certificate, for `caFile`.
+    public let caFile: String
+    /// By the name of the certificate: `trusted`, `untrusted`, `expired`, `another-host`.
+    public let ports: [String: Int]
+    private let directory: URL
+    private let process: Process
+
+    /// - Throws: ``ToolError`` if `openssl` or `nginx` is missing or fails.
+    public init() throws {
+        directory = FileManager.default.temporaryDirectory.appending(path: "tls-servers-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let folder = directory.path
+        caFile = "\(folder)/ca.pem"
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+        try shell(
+            """
+            cd \(folder)
+            openssl req -x509 \(key) -keyout ca.key -out ca.pem -subj /CN=Test-CA -days 2
+            openssl req -x509 \(key) -keyout untrusted.key -out untrusted.pem -subj /CN=localhost -days 2 \
+                -addext subjectAltName=DNS:localhost
+            for name in trusted expired another-host; do
+                host=localhost days=2
+                [ $name = another-host ] && host=other.example
+                [ $name = expired ] && days=-1
+                openssl req \(key) -keyout $name.key -out $name.csr -subj /CN=$host
+                echo subjectAltName=DNS:$host >$name.ext
+                openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $name.pem -days $days \
+                    -extfile $name.ext
+            done
+            """
+        )
+        var ports: [String: Int] = [:]
+        var servers = ""
+        for name in ["trusted", "untrusted", "expired", "another-host"] {
+            // A port that was free a moment ago; nginx cannot tell which one it would choose.
+            let probe = try RawServer { _ in }
+            ports[name] = probe.port
+            probe.stop()
+            servers += """
+                server {
+                    listen 127.0.0.1:\(probe.port) ssl http2;
+                    ssl_certificate \(folder)/\(name).pem;
+                    ssl_certificate_key \(folder)/\(name).key;
+                    location / { return 200 "$server_protocol $request_method $connection"; }
+                }
+
+                """
+        }
+        self.ports = ports
+        let configuration = """
+            daemon off; pid \(folder)/nginx.pid; error_log \(folder)/error.log; worker_processes 1;
+            events { worker_connections 2048; }
+            http {
+                access_log off; keepalive_requests 100000; client_body_temp_path \(folder)/body;
+                proxy_temp_path \(folder)/p; fastcgi_temp_path \(folder)/f; uwsgi_temp_path \(folder)/u; scgi_temp_path \(folder)/s;
+                \(servers)
+            }
+            """
+        try Data(configuration.utf8).write(to: directory.appending(path: "nginx.conf"))
+        process = Process()
+        process.executableURL = URL(filePath: "/usr/sbin/nginx")
+        process.arguments = ["-c", "\(folder)/nginx.conf", "-e", "\(folder)/error.log"]
+        do {
+            try process.run()
+        } catch {
+            throw ToolError(description: "nginx cannot be started; install nginx-light: \(error)")
+        }
+        let wanted = "\(folder)/nginx.pid"
+        let deadline = Date(timeIntervalSinceNow: 10)
+        while !FileManager.default.fileExists(atPath: wanted) {
+            guard process.isRunning, Date() < deadline else {
+                let log = (try? String(contentsOfFile: "\(folder)/error.log", encoding: .utf8)) ?? ""
+                throw ToolError(description: "nginx did not start: \(log)")
+            }
+            usleep(10_000)
+        }
+    }
+
+    /// Ends the servers and removes their files.
+    public func stop() {
+        process.terminate()
+        process.waitUntilExit()
+        try? FileManager.default.removeItem(at: directory)
+    }
+}
+
+/// A tool that the tests need is missing or failed.
+public struct ToolError: Error, CustomStringConvertible {
+    public var description: String
+}
+
+private func shell(_ script: String) throws {
+    let process = Process()
+    let output = Pipe()
+    process.executableURL = URL(filePath: "/bin/bash")
+    process.arguments = ["-e", "-c", script]
+    process.standardOutput = output
+    process.standardError = output
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else { throw ToolError(description: "the script failed: \(text)") }
+}
