@@ -90,6 +90,7 @@ public final class TLSServers: Sendable {
 
 /// A tool that the tests need is missing or failed.
 public struct ToolError: Error, CustomStringConvertible {
+    /// What is missing or failed.
     public var description: String
 }
 

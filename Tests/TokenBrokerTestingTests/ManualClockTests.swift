@@ -1,0 +1,66 @@
+import Testing
+import TokenBrokerTesting
+
+struct ManualClockTests {
+    @Test func durationsHaveTheRightSign() {
+        let clock = ManualClock()
+        let early = clock.now
+        clock.advance(by: .seconds(3))
+        #expect(early.duration(to: clock.now) == .seconds(3))
+        #expect(clock.now.duration(to: early) == .seconds(-3))
+        #expect(early < clock.now)
+        #expect(early.advanced(by: .seconds(3)) == clock.now)
+    }
+
+    @Test func itStandsStillByItself() async throws {
+        let clock = ManualClock()
+        let start = clock.now
+        try await clock.sleep(for: .zero)
+        try await clock.sleep(for: .seconds(-1))
+        #expect(clock.now == start)
+        clock.advance(by: .seconds(-5))
+        #expect(clock.now == start)
+    }
+
+    @Test func sleepersWakeWhenTheirTimeHasComeAndNotBefore() async throws {
+        let clock = ManualClock()
+        let sleepers = (1...5).map { seconds in Task { try await clock.sleep(for: .seconds(seconds)) } }
+        await clock.sleepers(5)
+        clock.advance(by: .milliseconds(2999))
+        #expect(clock.sleeperCount == 3)
+        clock.advance(by: .milliseconds(1))
+        #expect(clock.sleeperCount == 2)
+        clock.advance(by: .seconds(100))
+        for sleeper in sleepers { try await sleeper.value }
+    }
+
+    @Test func aCancelledSleeperWakesWithAnError() async {
+        let clock = ManualClock()
+        let sleeper = Task { try await clock.sleep(for: .seconds(1)) }
+        await clock.sleepers(1)
+        sleeper.cancel()
+        await #expect(throws: CancellationError.self) { try await sleeper.value }
+        #expect(clock.sleeperCount == 0)
+    }
+
+    @Test func aTaskThatIsCancelledAlreadyDoesNotSleep() async {
+        let clock = ManualClock()
+        let sleeper = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            try await clock.sleep(for: .seconds(1))
+        }
+        await #expect(throws: CancellationError.self) { try await sleeper.value }
+    }
+
+    @Test func manySleepersAndCancellationsAtOnce() async {
+        let clock = ManualClock()
+        let tasks = (0..<1000).map { index in
+            Task { try? await clock.sleep(for: .seconds(index % 10 + 1)) }
+        }
+        await clock.sleepers(1000)
+        for (index, task) in tasks.enumerated() where index.isMultiple(of: 3) { task.cancel() }
+        clock.advance(by: .seconds(10))
+        for task in tasks { await task.value }
+        #expect(clock.sleeperCount == 0)
+    }
+}
