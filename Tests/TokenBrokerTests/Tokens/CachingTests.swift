@@ -260,7 +260,8 @@ struct CachingTests {
         let request = request
         let tasks = (0..<2000).map { index in
             Task {
-                try await cache.token(for: request, demand: TokenDemand(patience: index.isMultiple(of: 2) ? .seconds(5) : nil))
+                try await cache.token(
+                    for: request, demand: TokenDemand(patience: index.isMultiple(of: 2) ? .seconds(5) : nil))
             }
         }
         for (index, task) in tasks.enumerated() where index.isMultiple(of: 5) { task.cancel() }

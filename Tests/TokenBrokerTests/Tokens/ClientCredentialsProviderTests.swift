@@ -1,0 +1,196 @@
+import Foundation
+import HTTPTypes
+import Synchronization
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+/// A source whose credentials a test can change.
+final class ChangingCredentials: CredentialSource {
+    private let answer: Mutex<Result<[Credential], CredentialError>>
+
+    init(_ id: String = "id", _ secret: String = "secret") {
+        answer = Mutex(.success([Credential(clientID: Secret(id), clientSecret: Secret(secret))]))
+    }
+
+    func set(_ new: Result<[Credential], CredentialError>) { answer.withLock { $0 = new } }
+
+    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        try answer.withLock { $0 }.get()
+    }
+}
+
+func testVendor(_ profile: VendorProfile = .alternativePayments, encoding: VendorProfile.BasicEncoding? = nil) throws
+    -> Vendor
+{
+    try Vendor(profile: profile, baseURL: "https://vendor.example", basicEncoding: encoding)
+}
+
+func code(_ body: () async throws -> Token) async -> TokenError.Code? {
+    do {
+        _ = try await body()
+        return nil
+    } catch {
+        return (error as? TokenError)?.code
+    }
+}
+
+struct ClientCredentialsProviderTests {
+    private let clock = ManualClock()
+    private let now = Date(timeIntervalSince1970: 1_800_000_000)
+
+    private func provider(
+        _ transport: any HTTPTransport, _ credentials: any CredentialSource = ChangingCredentials(),
+        encoding: VendorProfile.BasicEncoding? = nil
+    ) throws -> ClientCredentialsProvider<ManualClock> {
+        let now = now
+        return ClientCredentialsProvider(
+            vendor: try testVendor(encoding: encoding), credentials: credentials, transport: transport, clock: clock,
+            wallClock: { now }
+        )
+    }
+
+    private func answer(_ body: String, elapsed: Duration = .zero) async throws -> Token {
+        try await provider(ScriptedTransport([.respond(.ok, body, elapsed: elapsed)])).token(for: TokenRequest())
+    }
+
+    @Test func theRequestIsTheClientCredentialsGrant() async throws {
+        let transport = ScriptedTransport([
+            .respond(.ok, #"{"access_token": "580d", "expires_in": 3600, "token_type": "bearer"}"#)
+        ])
+        let token = try await provider(transport).token(for: TokenRequest(scopes: ["b", "a"], audience: "x y"))
+        let sent = try #require(transport.sent.first)
+        #expect(sent.request.method == .post)
+        #expect(sent.request.scheme == "https")
+        #expect(sent.request.authority == "vendor.example")
+        #expect(sent.request.path == "/oauth/token")
+        #expect(sent.request.headerFields[.authorization] == "Basic " + Data("id:secret".utf8).base64EncodedString())
+        #expect(sent.request.headerFields[.contentType] == "application/x-www-form-urlencoded")
+        #expect(String(decoding: sent.body, as: UTF8.self) == "grant_type=client_credentials&scope=a+b&audience=x+y")
+        #expect(sent.options.priority == .high)
+        #expect(sent.options.account == "alternative-payments")
+        #expect(token.secret == Secret("580d"))
+        #expect(token.remaining == .seconds(3600))
+        #expect(token.expiresAt == now.addingTimeInterval(3600))
+    }
+
+    @Test func idAndSecretAreFormEncodedUnlessToldOtherwise() async throws {
+        let credentials = ChangingCredentials("i+d%:", "s =&é")
+        for (encoding, expected) in [
+            (VendorProfile.BasicEncoding.form, "i%2Bd%25%3A:s+%3D%26%C3%A9"), (.raw, "i+d%::s =&é"),
+        ] {
+            let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "t", "expires_in": 60}"#)])
+            _ = try await provider(transport, credentials, encoding: encoding).token(for: TokenRequest())
+            let field = try #require(transport.sent.first?.request.headerFields[.authorization])
+            let decoded = try #require(Data(base64Encoded: String(field.dropFirst(6))))
+            #expect(String(decoding: decoded, as: UTF8.self) == expected)
+        }
+    }
+
+    @Test(arguments: [
+        ("3600", 3600.0), ("\"3600\"", 3600), ("1.5", 1.5), ("3600000", 3600), ("999999", 86_400), ("1e300", 86_400),
+        ("null", 300), ("\"soon\"", 300), ("[]", 300), ("true", 300),
+    ])
+    func lifetimesAreReadInAnyForm(text: String, seconds: Double) async throws {
+        let token = try await answer(#"{"access_token": "t", "expires_in": \#(text)}"#)
+        #expect(token.remaining == .seconds(seconds))
+    }
+
+    @Test func withoutALifetimeTheProfilesIsAssumed() async throws {
+        #expect(try await answer(#"{"access_token": "t"}"#).remaining == .seconds(300))
+    }
+
+    @Test func aLifeCountsFromSending() async throws {
+        let token = try await answer(#"{"access_token": "t", "expires_in": 60}"#, elapsed: .seconds(10))
+        #expect(token.remaining == .seconds(50))
+    }
+
+    @Test(arguments: ["0", "-5", "\"-1\"", "1e-9"]) func deadOnArrivalIsAFailure(text: String) async throws {
+        let body = #"{"access_token": "t", "expires_in": \#(text)}"#
+        #expect(await code { try await answer(body, elapsed: .milliseconds(1)) } == .unavailable)
+    }
+
+    @Test(arguments: [
+        "", "null", "[]", "<html>oops</html>", #"{"access_token": ""#, #"{"access_token": 5}"#,
+        #"{"access_token": ""}"#,
+        #"{"error": "invalid_client", "access_token": "t"}"#, #"{"access_token": "t", "token_type": "mac"}"#,
+        #"{"access_token": "t", "token_type": 1}"#, #"{"access_token": "t", "access_token": "u"}"#, "{}",
+    ])
+    func nonsenseIsUnavailable(body: String) async throws {
+        #expect(await code { try await answer(body) } == .unavailable)
+    }
+
+    @Test(arguments: ["bearer", "Bearer", "BEARER"]) func theTypeIsComparedWithoutCase(type: String) async throws {
+        _ = try await answer(#"{"access_token": "t", "token_type": "\#(type)"}"#)
+    }
+
+    @Test(arguments: [
+        (400, TokenError.Code.misconfigured), (401, .credentialsRejected), (403, .credentialsRejected),
+        (404, .misconfigured),
+        (429, .throttled), (500, .unavailable), (502, .unavailable), (503, .unavailable), (302, .unavailable),
+        (307, .unavailable), (408, .unavailable),
+    ])
+    func statusesMeanWhatTheProfileSays(status: Int, expected: TokenError.Code) async throws {
+        let transport = ScriptedTransport([.respond(.init(code: status), headerFields: [.retryAfter: "7"], "<html>")])
+        let provider = try provider(transport)
+        do {
+            _ = try await provider.token(for: TokenRequest())
+            Issue.record("no error")
+        } catch {
+            #expect(error.code == expected)
+            #expect(error.retryAfter == .seconds(7))
+        }
+        #expect(transport.sent.count == 1)
+    }
+
+    @Test(arguments: [
+        (TransportError.Kind.timedOut, TokenError.Code.timedOut), (.connect, .unavailable), (.trust, .unavailable),
+        (.tooLarge, .unavailable), (.shutDown, .cancelled), (.throttled, .throttled), (.refusedScheme, .misconfigured),
+    ])
+    func transportFailuresMeanWhatACallerCanDo(kind: TransportError.Kind, expected: TokenError.Code) async throws {
+        let provider = try provider(ScriptedTransport([.fail(kind)]))
+        #expect(await code { try await provider.token(for: TokenRequest()) } == expected)
+    }
+
+    @Test func refusedCredentialsAreNotSentAgainForHalfAMinute() async throws {
+        let transport = ScriptedTransport([.respond(.forbidden)])
+        let provider = try provider(transport)
+        for _ in 0..<100 {
+            #expect(await code { try await provider.token(for: TokenRequest()) } == .credentialsRejected)
+        }
+        #expect(transport.sent.count == 1)
+        #expect(await provider.readiness() == .notReady("credentials_refused"))
+        clock.advance(by: .seconds(30))
+        #expect(await provider.readiness() == .ready)
+        transport.then(.respond(.ok, #"{"access_token": "t"}"#))
+        _ = try await provider.token(for: TokenRequest())
+    }
+
+    @Test func anotherPairIsTriedAtOnceAndSupersedesTheLineOfTheFormer() async throws {
+        let credentials = ChangingCredentials()
+        let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "old"}"#), .respond(.forbidden)])
+        let provider = try provider(transport, credentials)
+        let old = try await provider.token(for: TokenRequest())
+        #expect(await code { try await provider.token(for: TokenRequest()) } == .credentialsRejected)
+        #expect(old.lineage.state == .current)
+        credentials.set(.success([Credential(clientID: Secret("id"), clientSecret: Secret("rotated"))]))
+        transport.then(.respond(.ok, #"{"access_token": "new"}"#))
+        let new = try await provider.token(for: TokenRequest())
+        #expect(old.lineage.state == .superseded)
+        #expect(new.lineage.state == .current)
+    }
+
+    @Test func credentialsThatCannotBeLoadedAreAMatterOfConfiguration() async throws {
+        let credentials = ChangingCredentials()
+        let transport = ScriptedTransport([])
+        let provider = try provider(transport, credentials)
+        for broken in [.success([]), .failure(CredentialError(.incomplete, source: "file x", message: "it is empty"))]
+            as [Result<[Credential], CredentialError>]
+        {
+            credentials.set(broken)
+            #expect(await code { try await provider.token(for: TokenRequest()) } == .misconfigured)
+            #expect(await provider.readiness() == .notReady("credentials_unavailable"))
+        }
+        #expect(transport.sent.isEmpty)
+    }
+}
