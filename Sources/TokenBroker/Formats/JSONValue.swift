@@ -90,6 +90,8 @@ struct JSONScanner {
     /// One entry for each open container: the keys seen in an object, `nil` for an array.
     private var open: [Set<String>?] = []
     private var expectsKey = false
+    /// The decoder lets a comma before a closing bracket pass; JSON does not.
+    private var isAfterComma = false
 
     init(_ bytes: [UInt8], maximumDepth: Int) {
         self.bytes = bytes
@@ -100,6 +102,10 @@ struct JSONScanner {
         while position < bytes.count {
             let byte = bytes[position]
             position += 1
+            if byte == UInt8(ascii: " ") || (UInt8(ascii: "\t")...UInt8(ascii: "\r")).contains(byte) { continue }
+            let closesAfterComma = isAfterComma && (byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]"))
+            guard !closesAfterComma else { throw .malformed }
+            isAfterComma = byte == UInt8(ascii: ",")
             switch byte {
             case UInt8(ascii: "{"), UInt8(ascii: "["):
                 guard open.count < maximumDepth else { throw .tooDeep }

@@ -1,0 +1,206 @@
+import Foundation
+import Testing
+@testable import TokenBroker
+
+struct FormatTests {
+    /// A small generator with a seed, so that a failure can be repeated.
+    private struct Seeded: RandomNumberGenerator {
+        var state: UInt64
+        mutating func next() -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return state ^ (state >> 29)
+        }
+    }
+
+    private func json(_ text: String, depth: Int = 32) -> Result<JSONValue, JSONError> {
+        Result { () throws(JSONError) in try JSONValue.parse(Array(text.utf8), maximumDepth: depth) }
+    }
+
+    @Test(arguments: [
+        (#"{"a": 1, "a": 2}"#, JSONError.duplicateKey), (#"{"a": 1, "\u0061": 2}"#, .duplicateKey),
+        (#"[{"x": {"b": 1, "c": [], "b": 2}}]"#, .duplicateKey), ("[[[[[[]]]]]]", .tooDeep),
+        (#"{"a":{"a":{"a":{"a":{"a":{}}}}}}"#, .tooDeep),
+        ("", .malformed), ("{", .malformed), ("}", .malformed), (#"{"a"}"#, .malformed), (#"{"a": 1,}"#, .malformed),
+        (#"{"a": "#, .malformed), (#""abc"#, .malformed), (#"{"a": 1} x"#, .malformed), ("nul", .malformed),
+        (#"{'a': 1}"#, .malformed),
+        ("[1 2]", .malformed), (#"{"\"#, .malformed), ("{\"\u{1}\": 1}", .malformed), ("[1e999]", .malformed),
+    ])
+    func badJSONIsRefused(text: String, expected: JSONError) {
+        #expect(json(text, depth: 5) == .failure(expected), "\(text)")
+    }
+
+    @Test func goodJSONIsRead() throws {
+        let value = try json(#"{"a": [1, -2.5, true, null, "x\n\u00e9"], "b": {"a": {}}, "": ""}"#).get()
+        let expected: JSONValue = [
+            "a": .array([.number(1), .number(-2.5), .bool(true), .null, .string("x\né")]), "b": ["a": [:]], "": "",
+        ]
+        #expect(value == expected)
+        #expect(try JSONValue.parse(value.serialized) == value)
+        // The same key in different objects is no duplicate, nor is a key that stands as a value.
+        _ = try json(#"[{"a": 1}, {"a": "a"}, {"b": {"a": 1}, "a": 2}]"#).get()
+    }
+
+    @Test func generatedAndMutilatedJSONNeverCrashesAndRoundTrips() {
+        var generator = Seeded(state: 20_261_123)
+        for _ in 0..<3000 {
+            let value = random(&generator, depth: 4)
+            var bytes = value.serialized
+            #expect((try? JSONValue.parse(bytes)) == value)
+            for _ in 0..<Int.random(in: 1...4, using: &generator) where !bytes.isEmpty {
+                let index = Int.random(in: 0..<bytes.count, using: &generator)
+                switch Int.random(in: 0..<3, using: &generator) {
+                case 0: bytes.remove(at: index)
+                case 1: bytes[index] = UInt8.random(in: 0...255, using: &generator)
+                default: bytes.insert(UInt8.random(in: 0...255, using: &generator), at: index)
+                }
+            }
+            _ = try? JSONValue.parse(bytes)
+        }
+    }
+
+    private func random(_ generator: inout Seeded, depth: Int) -> JSONValue {
+        switch Int.random(in: 0..<(depth > 0 ? 6 : 4), using: &generator) {
+        case 0: return .null
+        case 1: return .bool(.random(using: &generator))
+        case 2: return .number(Double(Int.random(in: -1000...1000, using: &generator)) / 8)
+        case 3: return .string(text(&generator))
+        case 4: return .array((0..<3).map { _ in random(&generator, depth: depth - 1) })
+        default:
+            let members = (0..<3).map { _ in (text(&generator), random(&generator, depth: depth - 1)) }
+            return .object(Dictionary(members) { $1 })
+        }
+    }
+
+    private func text(_ generator: inout Seeded) -> String {
+        let characters = Array("ab\"\\\n\té😀{}[]:, ")
+        return String(
+            (0..<Int.random(in: 0...5, using: &generator)).map { _ in
+                characters.randomElement(using: &generator) ?? "x"
+            })
+    }
+
+    @Test(arguments: [
+        ("+ % : = &", "%2B+%25+%3A+%3D+%26"), ("é", "%C3%A9"), ("a-b_c.d~e*", "a-b_c.d%7Ee*"), ("", ""), ("\n", "%0A"),
+    ])
+    func formEncodingIsTheStandards(text: String, expected: String) {
+        #expect(formEncoded(text) == expected)
+    }
+
+    @Test func percentEncodingRoundTrips() {
+        var generator = Seeded(state: 7)
+        for _ in 0..<1000 {
+            let original = text(&generator)
+            #expect(percentDecoded(percentEncoded(original)) == original)
+        }
+        for bad in ["%", "%1", "%zz", "%ff", "a%"] { #expect(percentDecoded(bad) == nil) }
+    }
+
+    @Test(arguments: [
+        ("0", 0.0), ("7", 7), ("86400", 86_400), ("99999999999999999999", 86_400),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 37),
+        ("Sun, 06 Nov 1994 08:48:00 GMT", 0), ("Sun, 06 Nov 2094 08:48:00 GMT", 86_400),
+    ])
+    func retryAfterIsSecondsOrADate(text: String, seconds: Double) {
+        let now = Date(timeIntervalSince1970: 784_111_740)
+        #expect(retryAfter(text, now: now) == .seconds(seconds))
+    }
+
+    @Test(arguments: ["", "-1", "1.5", "soon", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT", "١"])
+    func anythingElseIsNoRetryAfter(text: String) {
+        #expect(retryAfter(text, now: Date()) == nil)
+    }
+
+    @Test func timestampsAgreeWithFoundation() {
+        var generator = Seeded(state: 3)
+        for _ in 0..<2000 {
+            let date = Date(timeIntervalSince1970: Double(Int.random(in: 0...253_000_000_000, using: &generator)))
+            #expect(timestamp(.string(date.formatted(.iso8601))) == date)
+        }
+    }
+
+    @Test func mutilatedTimestampsNeverCrash() {
+        var generator = Seeded(state: 5)
+        let characters = Array("0123456789-:TZ+. e")
+        for _ in 0..<5000 {
+            var text = Array("2027-01-15T08:10:00.123+01:00")
+            for _ in 0..<3 {
+                text[Int.random(in: 0..<text.count, using: &generator)] =
+                    characters.randomElement(using: &generator) ?? "0"
+            }
+            _ = timestamp(.string(String(text.prefix(Int.random(in: 0...29, using: &generator)))))
+        }
+    }
+
+    @Test func claimsAreReadWithoutVerification() {
+        #expect(UnverifiedJWT(jwt(#"{"exp": 5, "a": "é?>"}"#))?.claims["a"] == "é?>")
+        #expect(UnverifiedJWT(jwt(#"{"exp": 5}"#))?.expiry == Date(timeIntervalSince1970: 5))
+        for bad in ["", "a", "a.b", "a.b.c.d", "a..c", "a.!!.c", jwt("[]"), jwt(#"{"a":1,"a":2}"#)] {
+            #expect(UnverifiedJWT(bad) == nil, "\(bad)")
+        }
+    }
+
+    @Test(arguments: [
+        ("250ms", Duration.milliseconds(250)), ("10s", .seconds(10)), ("2m", .seconds(120)), ("1h", .seconds(3600)),
+        ("0s", .zero),
+    ])
+    func durationsAreANumberAndAUnit(text: String, expected: Duration) {
+        #expect(Duration(configured: text) == expected)
+    }
+
+    @Test(arguments: ["", "s", "10", "-1s", "1.5s", "10 s", "1d", "99999999999999999999s", "١s", "1S"])
+    func anythingElseIsNoDuration(text: String) {
+        #expect(Duration(configured: text) == nil)
+    }
+
+    @Test func loopbackIsThisMachineByDefinition() {
+        for host in [
+            "localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.255.255.254", "::1", "[::1]", "::ffff:127.0.0.1",
+        ] {
+            #expect(isLoopbackHost(host), "\(host)")
+        }
+        for host in [
+            "", "localhost.example", "127.0.0.1.example", "127.1", "128.0.0.1", "127.0.0.256", "10.0.0.1", "::2",
+            "127.0.0.0x1",
+            "notlocalhost", "::ffff:10.0.0.1", "127.0.0.+1",
+        ] {
+            #expect(!isLoopbackHost(host), "\(host)")
+        }
+    }
+
+    @Test func authoritiesAreTakenApart() {
+        #expect(host(ofAuthority: "a.example:443") == "a.example")
+        #expect(host(ofAuthority: "[::1]:80") == "[::1]")
+        #expect(host(ofAuthority: "a.example") == "a.example")
+        for bad in ["", ":80", "a:b", "a:99999", "u@a", "[::1", "[::1]x", "a:", "::1"] {
+            #expect(host(ofAuthority: bad) == nil, "\(bad)")
+        }
+    }
+
+    @Test func routePathsMatchWholeSegments() {
+        let path: RoutePath = "/invoices/{id}"
+        #expect(path.match("/invoices/inv_1") == ["id": "inv_1"])
+        #expect(path.match("/invoices/a%20b?x=/y") == ["id": "a b"])
+        for other in ["/invoices", "/invoices/", "/invoices/a/b", "/Invoices/a", "/invoices/%zz", "", "/"] {
+            #expect(path.match(other) == nil, "\(other)")
+        }
+    }
+}
+
+struct VendorTests {
+    @Test(arguments: [
+        "https://api.example", "https://api.example:8443/base/", "http://127.0.0.1:8081", "http://localhost",
+        "http://[::1]:80",
+    ])
+    func addressesThatAreAccepted(text: String) throws {
+        _ = try Vendor(profile: .alternativePayments, baseURL: text)
+    }
+
+    @Test(arguments: [
+        "", "api.example", "http://api.example", "ftp://api.example", "https://", "https://u@api.example",
+        "https://a b",
+        "https://api.example/?q=1", "https://api.example#f", "https://api.example?q=1", "http://127.0.0.1.example",
+    ])
+    func addressesThatAreRefused(text: String) {
+        #expect(throws: Vendor.InvalidBaseURL.self) { try Vendor(profile: .alternativePayments, baseURL: text) }
+    }
+}

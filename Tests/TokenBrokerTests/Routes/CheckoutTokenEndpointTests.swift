@@ -1,0 +1,330 @@
+import Foundation
+import HTTPTypes
+import InMemoryLogging
+import Logging
+import Synchronization
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+private final class Tokens: TokenProvider {
+    let asked = Mutex<[(TokenRequest, TokenDemand)]>([])
+    private let result: Result<Token, TokenError>
+
+    init(_ result: Result<Token, TokenError>) { self.result = result }
+
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        asked.withLock { $0.append((request, demand)) }
+        return try result.get()
+    }
+}
+
+struct CheckoutTokenEndpointTests {
+    private struct Boom: Error {}
+    private static let token = Token(
+        id: Token.ID(rawValue: "id-1"), secret: Secret("a.b.c"), remaining: .milliseconds(59_900),
+        expiresAt: Date(timeIntervalSince1970: 1_800_000_000.7)
+    )
+    private static let session = #"{"customerId": "cus_1", "invoiceId": "inv_1"}"#
+
+    private func endpoint(
+        _ tokens: any TokenProvider = Tokens(.success(token)),
+        authenticate: @escaping @Sendable (RouteRequest) async throws -> Principal? = { _ in
+            Principal(subject: "me", tenant: "shop")
+        },
+        allow: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool = { _, _ in true },
+        clock: any Clock<Duration> = ContinuousClock(),
+        logger: Logger = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
+    ) -> CheckoutTokenEndpoint {
+        CheckoutTokenEndpoint(
+            tokens: tokens, authenticator: ClosureAuthenticator(authenticate), policy: ClosurePolicy(allow),
+            allowedOrigins: ["https://shop.example"], environment: "demo", clock: clock, logger: logger
+        )
+    }
+
+    private func post(
+        _ body: String = session, fields: HTTPFields = [.contentType: "application/json"],
+        method: HTTPRequest.Method = .post
+    ) -> RouteRequest {
+        RouteRequest(
+            head: HTTPRequest(
+                method: method, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
+                headerFields: fields
+            ),
+            body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "127.0.0.1")
+        )
+    }
+
+    private func problem(_ response: RouteResponse) throws -> (status: Int, code: String) {
+        let body = try JSONDecoder().decode(JSONValue.self, from: Data(response.body))
+        #expect(response.head.headerFields[.contentType] == "application/problem+json")
+        #expect(body["error"] == body["title"])
+        #expect(body["status"]?.number == Double(response.head.status.code))
+        #expect(body["type"]?.string == "about:blank")
+        #expect(response.head.headerFields[.cacheControl] == "no-store")
+        return (response.head.status.code, try #require(body["code"]?.string))
+    }
+
+    @Test func aTokenIsAnsweredAsDocumented() async throws {
+        let tokens = Tokens(.success(Self.token))
+        let response = await endpoint(tokens).respond(to: post())
+        #expect(response.head.status == .ok)
+        let body = try JSONDecoder().decode(JSONValue.self, from: Data(response.body))
+        let expected: JSONValue = [
+            "token": "a.b.c", "tokenId": "id-1", "expiresAt": "2027-01-15T08:00:00Z", "expiresIn": .number(59),
+            "environment": "demo",
+        ]
+        #expect(body == expected)
+        #expect(response.head.headerFields[.cacheControl] == "no-store")
+        #expect(response.head.headerFields[.xContentTypeOptions] == "nosniff")
+        #expect(response.head.headerFields[.vary] == "Origin")
+        let (request, demand) = try #require(tokens.asked.withLock { $0.first })
+        #expect(request == TokenRequest(tenant: "shop", customer: "cus_1", invoice: "inv_1"))
+        #expect(demand.insteadOf == nil)
+        #expect(try #require(demand.patience) <= .seconds(8))
+    }
+
+    @Test(arguments: [
+        #"{"customer_id": "cus_1", "invoice_id": "inv_1", "unknown": [1]}"#,
+        #"{"customerId": "cus_1", "invoice_id": "inv_1"}"#,
+        #"{"customerId": "cus_1", "customer_id": "cus_1", "invoiceId": "inv_1", "replaces": null}"#,
+    ])
+    func bothSpellingsWork(body: String) async {
+        #expect(await endpoint().respond(to: post(body)).head.status == .ok)
+    }
+
+    @Test func replacesNamesTheTokenThatWasRefused() async throws {
+        let tokens = Tokens(.success(Self.token))
+        _ = await endpoint(tokens).respond(to: post(#"{"customerId": "c", "invoiceId": "i", "replaces": "old"}"#))
+        #expect(tokens.asked.withLock { $0.first?.1.insteadOf } == Token.ID(rawValue: "old"))
+    }
+
+    @Test(arguments: [
+        "", "x", "[]", "null", #""text""#, "{}", #"{"customerId": "c"}"#, #"{"invoiceId": "i"}"#,
+        #"{"customerId": "", "invoiceId": "i"}"#,
+        #"{"customerId": 5, "invoiceId": "i"}"#, #"{"customerId": null, "invoiceId": "i"}"#,
+        #"{"customerId": "c\u0000", "invoiceId": "i"}"#,
+        #"{"customerId": "c\n", "invoiceId": "i"}"#, #"{"customerId": "a", "customer_id": "b", "invoiceId": "i"}"#,
+        #"{"customerId": "c", "customerId": "c", "invoiceId": "i"}"#,
+        #"{"customerId": "c", "invoiceId": "i", "replaces": 5}"#,
+        #"{"customerId": "c", "invoiceId": "i", "x": [[[[[[[[[]]]]]]]]]}"#,
+        #"{"customerId": "c", "invoiceId": "i"} {}"#,
+        #"{"customerId": "c", "invoiceId": "\#(String(repeating: "i", count: 256))"}"#,
+    ])
+    func invalidBodiesAreRefused(body: String) async throws {
+        let tokens = Tokens(.success(Self.token))
+        let found = try problem(await endpoint(tokens).respond(to: post(body)))
+        #expect(found == (400, "invalid_request"))
+        #expect(tokens.asked.withLock { $0.isEmpty })
+    }
+
+    @Test func idsMayBeAsLongAsDocumented() async {
+        let id = String(repeating: "é", count: 255)
+        #expect(await endpoint().respond(to: post(#"{"customerId": "\#(id)", "invoiceId": "i"}"#)).head.status == .ok)
+    }
+
+    @Test func theContentTypeMustBeJSON() async throws {
+        for fields in [[:], [.contentType: "text/plain"], [.contentType: "application/json5"]] as [HTTPFields] {
+            #expect(try problem(await endpoint().respond(to: post(fields: fields))) == (415, "unsupported_media_type"))
+        }
+        for type in ["application/json; charset=utf-8", "Application/JSON"] {
+            #expect(await endpoint().respond(to: post(fields: [.contentType: type])).head.status == .ok)
+        }
+    }
+
+    @Test func otherMethodsAreToldWhichAreAllowed() async throws {
+        for method in [HTTPRequest.Method.get, .head, .put, .delete, .patch] {
+            let response = await endpoint().respond(to: post(method: method))
+            #expect(try problem(response) == (405, "method_not_allowed"))
+            #expect(response.head.headerFields[.allow] == "POST, OPTIONS")
+        }
+    }
+
+    @Test func anOverlongBodyIsRefused() async throws {
+        let body = String(repeating: " ", count: (64 << 10) + 1 - Self.session.utf8.count) + Self.session
+        #expect(try problem(await endpoint().respond(to: post(body))) == (413, "too_large"))
+        #expect(await endpoint().respond(to: post(String(body.dropFirst()))).head.status == .ok)
+    }
+
+    @Test func aSlowBodyIsGivenUpOn() async throws {
+        let clock = ManualClock()
+        let (isReading, started) = AsyncStream.makeStream(of: Void.self)
+        // Nothing ever comes; the read ends when it is cancelled.
+        let chunks = AsyncStream<[UInt8]> {
+            started.finish()
+            try? await ContinuousClock().sleep(for: .seconds(3600))
+            return nil
+        }
+        let endpoint = endpoint(clock: clock)
+        let response = Task {
+            var request = post()
+            request.body = RouteBody(chunks)
+            return await endpoint.respond(to: request)
+        }
+        for await _ in isReading {}
+        await clock.sleepers(1)
+        clock.advance(by: .seconds(8))
+        #expect(try problem(await response.value) == (408, "too_slow"))
+    }
+
+    @Test func withoutProofThereIsNothing() async throws {
+        for authenticate in [{ _ in nil }, { _ in throw Boom() }]
+            as [@Sendable (RouteRequest) async throws -> Principal?]
+        {
+            let tokens = Tokens(.success(Self.token))
+            let response = await endpoint(tokens, authenticate: authenticate).respond(to: post())
+            #expect(try problem(response) == (401, "unauthenticated"))
+            #expect(response.head.headerFields[.wwwAuthenticate] == "Bearer")
+            #expect(tokens.asked.withLock { $0.isEmpty })
+        }
+    }
+
+    @Test func aPolicyThatSaysNoOrFailsLooksTheSame() async throws {
+        var bodies: Set<[UInt8]> = []
+        for allow in [{ _, _ in false }, { _, _ in throw Boom() }]
+            as [@Sendable (Principal, TokenRequest) async throws -> Bool]
+        {
+            let tokens = Tokens(.success(Self.token))
+            let response = await endpoint(tokens, allow: allow).respond(to: post())
+            #expect(try problem(response) == (403, "forbidden"))
+            bodies.insert(response.body)
+            #expect(tokens.asked.withLock { $0.isEmpty })
+        }
+        #expect(bodies.count == 1)
+    }
+
+    @Test func whoAsksIsLookedAtBeforeTheBody() async throws {
+        let response = await endpoint(authenticate: { _ in nil }).respond(to: post("nonsense"))
+        #expect(try problem(response).code == "unauthenticated")
+    }
+
+    @Test(arguments: [
+        (TokenError.Code.requestRejected, 422, "session_rejected"), (.throttled, 503, "vendor_busy"),
+        (.unavailable, 503, "vendor_unavailable"), (.timedOut, 503, "vendor_unavailable"),
+        (.cancelled, 503, "vendor_unavailable"),
+        (.credentialsRejected, 500, "misconfigured"), (.misconfigured, 500, "misconfigured"),
+    ])
+    func failuresAreAnsweredByWhatTheyMean(code: TokenError.Code, status: Int, expected: String) async throws {
+        let handler = InMemoryLogHandler()
+        let error = TokenError(code, message: "inside", retryAfter: .milliseconds(2100))
+        let response = await endpoint(Tokens(.failure(error)), logger: Logger(label: "t") { _ in handler }).respond(
+            to: post())
+        #expect(try problem(response) == (status, expected))
+        #expect(!String(decoding: response.body, as: UTF8.self).contains("inside"))
+        #expect(response.head.headerFields[.retryAfter] == (status == 503 ? "3" : nil))
+        let incident = try JSONDecoder().decode(JSONValue.self, from: Data(response.body))["incident"]?.string
+        #expect((incident != nil) == (status == 500))
+        if let incident { #expect(handler.entries.contains { "\($0.metadata)".contains(incident) }) }
+    }
+
+    @Test func aVendorThatIsDownAlwaysSaysWhenToComeBack() async {
+        let response = await endpoint(Tokens(.failure(TokenError(.unavailable, message: "m")))).respond(to: post())
+        #expect(response.head.headerFields[.retryAfter] == "5")
+    }
+
+    @Test func onlyListedOriginsAndTheServersOwnMayCall() async throws {
+        func fields(_ origin: String) -> HTTPFields { [.contentType: "application/json", .origin: origin] }
+        let listed = await endpoint().respond(to: post(fields: fields("https://shop.example")))
+        #expect(listed.head.status == .ok)
+        #expect(listed.head.headerFields[.accessControlAllowOrigin] == "https://shop.example")
+        let own = await endpoint().respond(to: post(fields: fields("https://pay.example")))
+        #expect(own.head.status == .ok)
+        #expect(own.head.headerFields[.accessControlAllowOrigin] == nil)
+        for origin in [
+            "null", "https://shop.example.evil", "https://evilshop.example", "http://shop.example",
+            "https://shop.example:8443",
+            "https://SHOP.example", "", "*", "https://shop.example, https://x",
+        ] {
+            let response = await endpoint().respond(to: post(fields: fields(origin)))
+            #expect(try problem(response) == (403, "forbidden"), "\(origin)")
+            #expect(response.head.headerFields[.accessControlAllowOrigin] == nil)
+        }
+    }
+
+    @Test func aPreflightIsAnswered() async {
+        let response = await endpoint().respond(
+            to: post(
+                "", fields: [.origin: "https://shop.example", .accessControlRequestMethod: "POST"], method: .options)
+        )
+        #expect(response.head.status == .noContent)
+        #expect(response.head.headerFields[.accessControlAllowMethods] == "POST")
+        #expect(response.head.headerFields[.accessControlAllowOrigin] == "https://shop.example")
+        #expect(response.head.headerFields[.accessControlMaxAge] != nil)
+        let foreign = await endpoint().respond(
+            to: post("", fields: [.origin: "https://evil.example"], method: .options))
+        #expect(foreign.head.status == .forbidden)
+    }
+
+    @Test func randomBodiesNeverCrash() async {
+        var generator = SystemRandomNumberGenerator()
+        let endpoint = endpoint()
+        for _ in 0..<2000 {
+            var bytes = Array(Self.session.utf8)
+            for _ in 0..<Int.random(in: 1...6, using: &generator) {
+                bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+            }
+            var request = post()
+            request.body = RouteBody(bytes)
+            let status = await endpoint.respond(to: request).head.status.code
+            #expect(status == 200 || status == 400)
+        }
+    }
+}
+
+struct HealthEndpointTests {
+    private struct Part: ReadinessReporting {
+        var answer: Readiness
+        func readiness() async -> Readiness { answer }
+    }
+
+    private func get(_ endpoint: some Endpoint, peer: String = "10.0.0.1", method: HTTPRequest.Method = .get) async
+        -> RouteResponse
+    {
+        let head = HTTPRequest(method: method, scheme: "http", authority: "a", path: endpoint.path.description)
+        return await endpoint.respond(to: RouteRequest(head: head, peer: PeerAddress(ip: peer)))
+    }
+
+    @Test func healthIsAlwaysFine() async {
+        #expect(await get(HealthEndpoint()).head.status == .ok)
+        #expect(await get(HealthEndpoint(), method: .head).head.status == .ok)
+        #expect(await get(HealthEndpoint(), method: .post).head.status == .methodNotAllowed)
+    }
+
+    @Test func readinessNeedsAllPartsAndTellsTheReasonAtHomeOnly() async {
+        let bad = Part(answer: .notReady("credentials_refused"))
+        #expect(await get(ReadinessEndpoint([Part(answer: .ready)])).head.status == .ok)
+        let endpoint = ReadinessEndpoint([Part(answer: .ready), bad])
+        let far = await get(endpoint)
+        #expect(far.head.status == .serviceUnavailable)
+        #expect(!String(decoding: far.body, as: UTF8.self).contains("credentials"))
+        let near = await get(endpoint, peer: "127.0.0.1")
+        #expect(String(decoding: near.body, as: UTF8.self).contains("credentials_refused"))
+    }
+}
+
+struct OpenModeTests {
+    private func principal(_ authority: String?, peer: String?, _ fields: HTTPFields = [:]) async throws -> Principal? {
+        let head = HTTPRequest(method: .post, scheme: "http", authority: authority, path: "/", headerFields: fields)
+        return try await OpenModeAuthenticator().authenticate(
+            RouteRequest(head: head, peer: peer.map { PeerAddress(ip: $0) })
+        )
+    }
+
+    @Test func onlyThisMachineIsLetIn() async throws {
+        for (authority, peer) in [
+            ("localhost:8080", "127.0.0.1"), ("127.0.0.1", "::1"), ("[::1]:80", "::ffff:127.0.0.1"),
+        ] {
+            #expect(try await principal(authority, peer: peer) != nil)
+        }
+        for (authority, peer) in [
+            ("localhost", nil), ("localhost", "10.0.0.1"), ("shop.example", "127.0.0.1"), (nil, "127.0.0.1"),
+            ("rebound.example:8080", "127.0.0.1"),
+        ] as [(String?, String?)] {
+            #expect(try await principal(authority, peer: peer) == nil)
+        }
+        for name in ["Forwarded", "X-Forwarded-For", "x-forwarded-proto", "Via"] {
+            let field = try #require(HTTPField.Name(name))
+            #expect(try await principal("localhost", peer: "127.0.0.1", [field: "x"]) == nil)
+        }
+    }
+}
