@@ -126,7 +126,9 @@ let package = Package(
         .testTarget(
             name: "TokenBrokerHummingbirdTests",
             dependencies: [
-                "TokenBrokerHummingbird", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+                "TokenBrokerHummingbird", "TokenBroker", "TokenBrokerTesting", "CurlTransport", "TestSupport",
+                .httpTypes,
+                .logging,
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
             ],
             path: "Adapters/Hummingbird/Tests"

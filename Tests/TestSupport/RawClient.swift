@@ -1,0 +1,35 @@
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// A TCP connection to a loopback port. For tests only.
+public struct RawClient: Sendable {
+    private let connection: RawServer.Connection
+
+    /// Connects.
+    public init(port: UInt16) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = loopback(port: port)
+        let connected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard descriptor >= 0, connected == 0 else { throw SocketError(errno: errno) }
+        connection = RawServer.Connection(descriptor: descriptor)
+    }
+
+    /// Sends everything; `false` if the other end is gone.
+    @discardableResult
+    public func send(_ bytes: [UInt8]) -> Bool { connection.send(bytes) }
+
+    /// Sends text; `false` if the other end is gone.
+    @discardableResult
+    public func send(_ text: String) -> Bool { connection.send(text) }
+
+    /// Some bytes; `nil` at the end of the connection.
+    public func read() -> [UInt8]? { connection.read() }
+
+    /// Ends the connection.
+    public func close() { Glibc.close(connection.descriptor) }
+}
