@@ -92,6 +92,9 @@ public final class TLSServers: Sendable {
 public struct ToolError: Error, CustomStringConvertible {
     /// What is missing or failed.
     public var description: String
+
+    /// Takes the explanation.
+    public init(description: String) { self.description = description }
 }
 
 private func shell(_ script: String) throws {

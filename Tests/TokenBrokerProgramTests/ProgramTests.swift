@@ -1,0 +1,235 @@
+#if CommandLineSupport
+import CurlTransport
+import Foundation
+import HTTPTypes
+import TestSupport
+import Testing
+import TokenBroker
+
+/// The program as its user runs it: processes, files, sockets.
+@Suite(.serialized) struct ProgramTests {
+    private let transport: CurlTransport
+
+    init() throws { transport = try CurlTransport() }
+
+    private func configuration(_ text: String) throws -> String {
+        let path = FileManager.default.temporaryDirectory.appending(path: "broker-\(UUID().uuidString).yaml").path
+        try Data(text.utf8).write(to: URL(filePath: path))
+        return path
+    }
+
+    private func broker(vendor: String, extra: String = "") -> String {
+        """
+        server: {port: 0}
+        vendor: {profile: alternative-payments, environment: sandbox, baseURL: "\(vendor)"}
+        credentials: {sources: [environment]}
+        access: {mode: open}
+        \(extra)
+        """
+    }
+
+    private func credentials(_ id: String = "sandbox-client", _ secret: String = "sandbox-secret") -> [String: String] {
+        ["ALTERNATIVE_CLIENT_ID": id, "ALTERNATIVE_CLIENT_SECRET": secret]
+    }
+
+    private func send(
+        _ authority: String, _ path: String, method: HTTPRequest.Method = .get, fields: HTTPFields = [:],
+        _ body: String = ""
+    ) async throws -> TransportResponse {
+        let request = HTTPRequest(
+            method: method, scheme: "http", authority: authority, path: path, headerFields: fields)
+        return try await transport.send(request, body: Array(body.utf8), options: .init(deadline: .seconds(10)))
+    }
+
+    private func post(_ authority: String, invoice: String, customer: String = "cus_demo") async throws
+        -> TransportResponse
+    {
+        try await send(
+            authority, "/api/checkout-token", method: .post, fields: [.contentType: "application/json"],
+            #"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#
+        )
+    }
+
+    private func json(_ response: TransportResponse) throws -> JSONValue {
+        try JSONDecoder().decode(JSONValue.self, from: Data(response.body))
+    }
+
+    private func accessTokenCalls(_ sandbox: String) async throws -> Double {
+        try json(try await send(sandbox, "/_sandbox/calls"))["calls"]?["POST /oauth/token"]?.number ?? 0
+    }
+
+    @Test func serveWorksAgainstASandboxBeforeAndAfterExpiry() async throws {
+        let sandbox = try RunningProgram.tokenBroker(
+            ["sandbox", "--port", "0", "--no-v1", "--requests-per-second", "0", "--access-token-lifetime", "2s"]
+        )
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let file = try configuration(broker(vendor: "http://\(vendor)"))
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        try await withThrowingTaskGroup(of: (Int, TransportResponse).self) { group in
+            for index in 1...200 { group.addTask { (index, try await post(authority, invoice: "inv_\(index)")) } }
+            for try await (index, response) in group {
+                #expect(response.status == .ok)
+                let token = try #require(try json(response)["token"]?.string)
+                let claims = try #require(UnverifiedJWT(token)).claims
+                #expect(claims["customer_id"] == "cus_demo")
+                #expect(claims["invoice_id"] == .string("inv_\(index)"))
+            }
+        }
+        #expect(try await accessTokenCalls(vendor) == 1)
+        // New sessions go on working while the access token is renewed.
+        var index = 200
+        let start = ContinuousClock.now
+        while try await accessTokenCalls(vendor) < 3 {
+            index += 1
+            #expect(try await post(authority, invoice: "inv_\(index)").status == .ok)
+            try #require(start.duration(to: .now) < .seconds(30))
+        }
+        #expect(await server.terminate() == 0)
+        #expect(await sandbox.terminate() == 0)
+    }
+
+    @Test func nothingSecretIsEverPrinted() async throws {
+        let (id, secret) = ("sentinel-id-4711", "sentinel-secret-4711")
+        let sandbox = try RunningProgram.tokenBroker(
+            [
+                "sandbox", "--port", "0", "--requests-per-second", "0", "--client-id", id, "--client-secret", secret,
+                "--log-level", "trace",
+            ]
+        )
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let good = try configuration(broker(vendor: "http://\(vendor)"))
+        let unreachable = try configuration(broker(vendor: "http://127.0.0.1:1"))
+        var printed = ""
+        for (file, environment, format, expected) in [
+            (good, credentials(id, secret), "text", 200), (good, credentials(id, secret), "json", 200),
+            (good, credentials(id, secret + "-wrong"), "json", 500),
+            (unreachable, credentials(id, secret), "text", 503),
+            (good, ["ALTERNATIVE_CLIENT_ID": id], "text", 500),
+        ] {
+            let server = try RunningProgram.tokenBroker(
+                ["serve", "--config", file, "--log-level", "trace", "--log-format", format], environment: environment
+            )
+            let authority = try await server.authority(inLine: "token-broker listens on")
+            for _ in 0..<3 {
+                let response = try await post(authority, invoice: "inv_1")
+                #expect(response.status.code == expected)
+                if expected != 200 { printed += String(decoding: response.body, as: UTF8.self) }
+            }
+            for response in [
+                try await post(authority, invoice: "oth_1"), try await post(authority, invoice: ""),
+                try await send(authority, "/api/checkout-token", method: .put),
+                try await send(
+                    authority, "/api/checkout-token", method: .post, fields: [.contentType: "application/json"],
+                    "{\"a\": \(secret)}"),
+                try await send(
+                    authority, "/api/checkout-token", method: .post,
+                    fields: [.contentType: "application/json", .authorization: "Bearer \(secret)"],
+                    String(repeating: secret, count: 10_000)
+                ),
+                try await send(authority, "/readyz"),
+                try await send(authority, "/\(secret)?\(secret)", fields: [.cookie: secret]),
+            ] {
+                #expect(response.status.code >= 400 || response.body.count < 100)
+                printed +=
+                    response.headerFields.map { "\($0)" }.joined() + String(decoding: response.body, as: UTF8.self)
+            }
+            #expect(await server.terminate() == 0)
+            printed += server.output
+        }
+        let check = try RunningProgram.tokenBroker(
+            ["check", "--live", "--config", good, "--log-level", "trace"], environment: credentials(id, secret)
+        )
+        #expect(await check.exitCode() == 0)
+        await sandbox.terminate()
+        printed += check.output + sandbox.output
+        #expect(printed.contains("trace"))
+        #expect(!printed.contains("sentinel"))
+        #expect(!printed.contains(Data("\(id):\(secret)".utf8).base64EncodedString()))
+        // No JWT either; all of them begin like this.
+        #expect(!printed.contains("eyJ"))
+    }
+
+    @Test func theAnswersAreTheDocumentedOnes() async throws {
+        let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let file = try configuration(broker(vendor: "http://\(vendor)"))
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        func check(_ response: TransportResponse, _ status: Int, _ code: String) throws {
+            #expect(response.status.code == status)
+            #expect(try json(response)["code"] == .string(code))
+        }
+        let jsonType: HTTPFields = [.contentType: "application/json"]
+        let path = "/api/checkout-token"
+        try check(try await post(authority, invoice: "oth_1"), 422, "session_rejected")
+        try check(try await post(authority, invoice: "nope"), 422, "session_rejected")
+        try check(try await send(authority, path, method: .post, fields: jsonType, "{"), 400, "invalid_request")
+        try check(try await send(authority, path, method: .post, "{}"), 415, "unsupported_media_type")
+        try check(try await send(authority, path), 405, "method_not_allowed")
+        let large = String(repeating: "x", count: 100_000)
+        try check(try await send(authority, path, method: .post, fields: jsonType, large), 413, "too_large")
+        let proxied: HTTPFields = [.contentType: "application/json", try #require(.init("X-Forwarded-For")): "1.2.3.4"]
+        try check(try await send(authority, path, method: .post, fields: proxied, "{}"), 401, "unauthenticated")
+        #expect(try await send(authority, "/healthz").status == .ok)
+        #expect(try await send(authority, "/readyz").status == .ok)
+        #expect(try await send(authority, "/other").status == .notFound)
+        await server.terminate()
+        await sandbox.terminate()
+    }
+
+    @Test func anExpiredCertificateIsAVendorThatIsNotAvailable() async throws {
+        let servers = try TLSServers()
+        defer { servers.stop() }
+        let port = try #require(servers.ports["expired"])
+        let file = try configuration(
+            broker(vendor: "https://localhost:\(port)", extra: "transport: {caFile: \"\(servers.caFile)\"}")
+        )
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let response = try await post(try await server.authority(inLine: "token-broker listens on"), invoice: "inv_1")
+        #expect(response.status == .serviceUnavailable)
+        #expect(try json(response)["code"] == "vendor_unavailable")
+        #expect(response.headerFields[.retryAfter] != nil)
+        await server.terminate()
+        #expect(server.output.contains("trust"))
+    }
+
+    @Test func exitCodesTellWhatIsWrong() async throws {
+        let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let good = try configuration(broker(vendor: "http://\(vendor)"))
+        let misspelt = try configuration(broker(vendor: "http://\(vendor)", extra: "routes: {path: /x}"))
+        let unreachable = try configuration(broker(vendor: "http://127.0.0.1:1"))
+        let taken = try configuration(
+            broker(vendor: "http://\(vendor)").replacing(
+                "port: 0", with: "port: \(vendor.split(separator: ":").last ?? "")")
+        )
+        let session = ["--customer", "cus_demo", "--invoice"]
+        for (arguments, environment, code, text) in [
+            (["check", "--config", good], credentials(), 0, "credentials: found"),
+            (["check", "--live", "--config", good], credentials(), 0, "access token: issued"),
+            (["check", "--live", "--config", good], credentials("sandbox-client", "x"), 77, "credentialsRejected"),
+            (["check", "--config", good], [:], 78, "no source has credentials"),
+            (["check", "--config", good], ["ALTERNATIVE_CLIENT_ID": "x"], 78, "ALTERNATIVE_CLIENT_SECRET is missing"),
+            (["check", "--config", misspelt], credentials(), 78, "route"),
+            (["check", "--config", "/does/not/exist"], credentials(), 78, "/does/not/exist"),
+            (["check", "--live", "--config", unreachable], credentials(), 69, "connect"),
+            (["serve", "--config", taken], credentials(), 71, "cannot listen"),
+            (["mint", "--config", good] + session + ["inv_1"], credentials(), 0, "\"invoice_id\":\"inv_1\""),
+            (
+                ["mint", "--json", "--config", good] + session + ["inv_1"], credentials(), 0,
+                "\"customer_id\":\"cus_demo\""
+            ),
+            (["mint", "--config", good] + session + ["oth_1"], credentials(), 65, "requestRejected"),
+            (["serve", "--nonsense"], [:], 64, "nonsense"), (["sandbox", "--port", "99999"], [:], 64, "--port"),
+            (["sandbox", "--checkout-token-lifetime", "5"], [:], 64, "checkout-token-lifetime"),
+            (["--help"], [:], 0, "demo"),
+        ] as [([String], [String: String], Int32, String)] {
+            let program = try RunningProgram.tokenBroker(arguments, environment: environment)
+            #expect(await program.exitCode() == code, "\(arguments): \(program.output)")
+            #expect(program.output.contains(text), "\(arguments): \(program.output)")
+        }
+        await sandbox.terminate()
+    }
+}
+#endif

@@ -1,0 +1,126 @@
+#if JWTSupport
+import Foundation
+import HTTPTypes
+import Synchronization
+import Testing
+import TokenBroker
+import TokenBrokerSandbox
+
+/// A wall clock that a test moves.
+private final class Wall: Sendable {
+    private let date = Mutex(Date(timeIntervalSince1970: 1_800_000_000))
+    var now: Date { date.withLock { $0 } }
+    func advance(by seconds: Double) { date.withLock { $0 += seconds } }
+}
+
+struct SandboxTests {
+    private let wall = Wall()
+
+    private func sandbox(_ configuration: Sandbox.Configuration = .init(requestsPerSecond: 0)) async -> Sandbox {
+        await Sandbox(configuration: configuration) { [wall] in wall.now }
+    }
+
+    private func call(
+        _ sandbox: Sandbox, _ method: HTTPRequest.Method, _ path: String, _ authorization: String? = nil,
+        _ body: String = ""
+    ) async throws -> (status: Int, body: JSONValue) {
+        var head = HTTPRequest(method: method, scheme: "http", authority: "a", path: path)
+        head.headerFields[.authorization] = authorization
+        let response = try #require(
+            await sandbox.endpoints.respond(to: RouteRequest(head: head, body: RouteBody(Array(body.utf8))))
+        )
+        return (
+            response.head.status.code, (try? JSONDecoder().decode(JSONValue.self, from: Data(response.body))) ?? .null
+        )
+    }
+
+    private func accessToken(_ sandbox: Sandbox) async throws -> String {
+        let basic = "Basic " + Data("sandbox-client:sandbox-secret".utf8).base64EncodedString()
+        let answer = try await call(sandbox, .post, "/oauth/token", basic, "grant_type=client_credentials")
+        #expect(answer.status == 200)
+        #expect(answer.body["token_type"] == "bearer")
+        return "Bearer " + (try #require(answer.body["access_token"]?.string))
+    }
+
+    private func initialize(
+        _ sandbox: Sandbox, _ access: String?, _ body: String = #"{"customer_id": "cus_demo", "invoice_id": "inv_1"}"#,
+        path: String = "/checkout-auth/init"
+    ) async throws -> (status: Int, body: JSONValue) {
+        try await call(sandbox, .post, path, access, body)
+    }
+
+    @Test func badCredentialsAre403() async throws {
+        let sandbox = await sandbox()
+        for field in [nil, "Basic", "Basic !!", "Basic " + Data("a:b".utf8).base64EncodedString(), "Bearer x"] {
+            #expect(
+                try await call(sandbox, .post, "/oauth/token", field, "grant_type=client_credentials").status == 403)
+        }
+    }
+
+    @Test func aSessionGetsASignedTokenThatOpensItsInvoice() async throws {
+        let sandbox = await sandbox()
+        let answer = try await initialize(sandbox, try await accessToken(sandbox), path: "/v1/checkout-auth/init")
+        #expect(answer.status == 200)
+        let token = try #require(answer.body["token"]?.string)
+        let claims = try #require(UnverifiedJWT(token)).claims
+        for name in ["partner_id", "client_id", "customer_id", "invoice_id", "exp"] { #expect(claims[name] != nil) }
+        let invoice = try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(token)")
+        #expect(invoice.status == 200)
+        #expect(invoice.body["id"] == "inv_1")
+        #expect(try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(token)x").status == 401)
+        wall.advance(by: 901)
+        #expect(try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(token)").status == 401)
+    }
+
+    @Test func errorsAreTheDocumentedOnes() async throws {
+        let sandbox = await sandbox()
+        let access = try await accessToken(sandbox)
+        for (body, status) in [
+            ("{", 400), ("{}", 400), (#"{"customer_id": "cus_demo"}"#, 400),
+            (#"{"customer_id": "x", "invoice_id": "inv_1"}"#, 404),
+            (#"{"customer_id": "cus_demo", "invoice_id": "x"}"#, 404),
+            (#"{"customer_id": "cus_demo", "invoice_id": "oth_1"}"#, 422),
+        ] {
+            let answer = try await initialize(sandbox, access, body)
+            #expect(answer.status == status, "\(body)")
+            #expect(answer.body["code"]?.string != nil)
+            #expect(answer.body["message"]?.string != nil)
+        }
+        #expect(try await initialize(sandbox, nil).status == 401)
+        wall.advance(by: 3601)
+        #expect(try await initialize(sandbox, access).status == 401)
+    }
+
+    @Test func readsNeedTheAccessToken() async throws {
+        let sandbox = await sandbox()
+        let access = try await accessToken(sandbox)
+        #expect(try await call(sandbox, .get, "/invoices/oth_1", access).body["customer_id"] == "cus_other")
+        #expect(try await call(sandbox, .get, "/customers/cus_demo", access).status == 200)
+        #expect(try await call(sandbox, .get, "/customers/x", access).status == 404)
+        #expect(try await call(sandbox, .get, "/invoices/inv_1").status == 401)
+    }
+
+    @Test func withoutV1ThatPathIsNotThere() async throws {
+        let sandbox = await sandbox(.init(requestsPerSecond: 0, servesV1: false))
+        let access = try await accessToken(sandbox)
+        let answer = try await initialize(sandbox, access, path: "/v1/checkout-auth/init")
+        #expect(answer.status == 404)
+        #expect(answer.body == .null)
+        #expect(try await initialize(sandbox, access).status == 200)
+    }
+
+    @Test func theLimitHoldsInAnySecondAndCallsAreCounted() async throws {
+        let sandbox = await sandbox(.init(requestsPerSecond: 5))
+        let access = try await accessToken(sandbox)
+        for _ in 0..<4 { #expect(try await initialize(sandbox, access).status == 200) }
+        wall.advance(by: 0.9)
+        for _ in 0..<3 { #expect(try await initialize(sandbox, access).status == 429) }
+        wall.advance(by: 0.1)
+        #expect(try await initialize(sandbox, access).status == 200)
+        let calls = try await call(sandbox, .get, "/_sandbox/calls").body
+        #expect(calls["total"] == .number(9))
+        #expect(calls["throttled"] == .number(3))
+        #expect(calls["calls"]?["POST /oauth/token"] == .number(1))
+    }
+}
+#endif
