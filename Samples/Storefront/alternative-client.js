@@ -128,11 +128,16 @@ export class AlternativeClient extends EventTarget {
   async #send(path, token) {
     const spoilt = this.#isNextCallSpoilt;
     this.#isNextCallSpoilt = false;
+    const call = () => fetch(this.#base + path, {
+      headers: { Authorization: `Bearer ${token}${spoilt ? 'spoilt' : ''}` },
+      cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(10_000),
+    });
     try {
-      return await fetch(this.#base + path, {
-        headers: { Authorization: `Bearer ${token}${spoilt ? 'spoilt' : ''}` },
-        cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(10_000),
-      });
+      const response = await call();
+      if (response.status !== 429) return response;
+      // The vendor counts calls by the second.
+      await new Promise((resume) => setTimeout(resume, 1_000));
+      return await call();
     } catch {
       throw new VendorError(null, 'The vendor cannot be reached.');
     }

@@ -75,9 +75,9 @@ import TokenBroker
                 const { createCheckoutToken, CheckoutTokenError } = await import('/checkout-token.js');
                 const sent = [];
                 let number = 0;
-                const good = (expiresIn = 60) => new Response(JSON.stringify({
+                const good = life => { const expiresIn = typeof life === 'number' ? life : 60; return new Response(JSON.stringify({
                     token: `t${++number}`, tokenId: `id${number}`, expiresIn,
-                    expiresAt: new Date(Date.now() + expiresIn * 1000).toISOString(), environment: 'sandbox' }));
+                    expiresAt: new Date(Date.now() + expiresIn * 1000).toISOString(), environment: 'sandbox' })); };
                 const bad = (status, code, fields = {}) => new Response(
                     JSON.stringify({ code, title: code, incident: 'i1' }), { status, headers: fields });
                 const make = (answers, more = {}) => createCheckoutToken({ customerId: 'c', invoiceId: 'i', ...more,

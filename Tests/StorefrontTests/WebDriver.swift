@@ -35,7 +35,7 @@ struct Browser: Sendable {
 
     func stop() async {
         _ = try? await call(session, nil, method: .delete)
-        await driver.terminate()
+        driver.signalToEnd()
         await transport.shutdown()
     }
 

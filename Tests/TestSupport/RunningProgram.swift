@@ -82,6 +82,9 @@ public final class RunningProgram: Sendable {
         return process.terminationStatus
     }
 
+    /// Sends SIGTERM, and waits neither for its end nor for that of programs it started, which share its output.
+    public func signalToEnd() { process.terminate() }
+
     /// Sends SIGTERM, and waits for its end.
     @discardableResult
     public func terminate() async -> Int32 {
