@@ -6,7 +6,7 @@ extension TransportError {
     ///
     /// - Parameters:
     ///   - code: Of a finished transfer; not `CURLE_OK`.
-    ///   - wasConnecting: Whether there was no connection yet and the request's deadline had not passed.
+    ///   - wasConnecting: Whether a passed time limit was that for connecting, not the request's deadline.
     init(curl code: CURLcode, wasConnecting: Bool) {
         let kind: Kind =
             switch code {

@@ -210,8 +210,8 @@ private struct Handles {
         let untilSent = time(easy, CURLINFO_PRETRANSFER_TIME_T)
         if code == CURLE_OK { return transfer.response(elapsed: total - untilSent) }
         if let refusal = transfer.refusal { return .failure(refusal) }
-        // libcurl has one code for both of its time limits.
-        let wasConnecting = untilSent == .zero && total < transfer.deadline
+        // libcurl has one code for both of its time limits; without a connection, the shorter one has passed.
+        let wasConnecting = untilSent == .zero && configuration.connectTimeout < transfer.deadline
         return .failure(TransportError(curl: code, wasConnecting: wasConnecting))
     }
 

@@ -173,8 +173,8 @@ extension HTTPTransportContract {
                 let start = ContinuousClock.now
                 task.cancel()
                 #expect(kind(await task.value) == .cancelled)
-                // 50 ms are promised; the rest is for a machine that is busy with other tests.
-                #expect(start.duration(to: .now) < .seconds(1))
+                // 50 ms are promised; a machine that is busy with other tests may take longer, but not half of the patience.
+                #expect(start.duration(to: .now) < .seconds(5))
             }
         }
         return [deadline, cancellation]

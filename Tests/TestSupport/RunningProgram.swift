@@ -6,6 +6,7 @@ public final class RunningProgram: Sendable {
     private let process: Process
     private let text = Mutex("")
     private let lines: AsyncStream<String>
+    private let end: AsyncStream<Int32>
 
     /// The built `token-broker`, which lies beside the test program.
     public static func tokenBroker(_ arguments: [String], environment: [String: String] = [:]) throws -> RunningProgram
@@ -19,6 +20,8 @@ public final class RunningProgram: Sendable {
     public init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) throws {
         let (lines, found) = AsyncStream.makeStream(of: String.self)
         self.lines = lines
+        let (end, ended) = AsyncStream.makeStream(of: Int32.self)
+        self.end = end
         process = Process()
         process.executableURL = URL(filePath: path)
         process.arguments = arguments
@@ -27,6 +30,10 @@ public final class RunningProgram: Sendable {
         let output = Pipe()
         process.standardOutput = output
         process.standardError = output
+        process.terminationHandler = { process in
+            ended.yield(process.terminationStatus)
+            ended.finish()
+        }
         do {
             try process.run()
         } catch {
@@ -75,11 +82,12 @@ public final class RunningProgram: Sendable {
     }
 
     /// Waits for its end.
-    /// - Returns: The exit code.
+    /// - Returns: The exit code. Asked once; it is -1 afterwards.
     public func exitCode() async -> Int32 {
         for await _ in lines {}
-        process.waitUntilExit()
-        return process.terminationStatus
+        // Not `waitUntilExit`, which would take a thread from the other tests.
+        for await code in end { return code }
+        return -1
     }
 
     /// Sends SIGTERM, and waits neither for its end nor for that of programs it started, which share its output.
