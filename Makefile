@@ -27,7 +27,8 @@ build: setup
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Adapters Tests
 
-soak: setup-tests
+soak: setup
+	@Scripts/install-packages soak
 	Scripts/soak
 
 setup:

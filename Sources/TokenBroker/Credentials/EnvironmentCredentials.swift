@@ -4,7 +4,8 @@ import FoundationEssentials
 public struct EnvironmentCredentials: CredentialSource {
     private let clientID: String
     private let clientSecret: String
-    private let environment: [String: String]
+    /// The two variables alone; the rest of the environment is nobody's business.
+    private let values: [String: Secret]
 
     /// - Parameters:
     ///   - clientID: The name of the variable that holds the client id.
@@ -13,13 +14,15 @@ public struct EnvironmentCredentials: CredentialSource {
     public init(clientID: String, clientSecret: String, environment: [String: String]? = nil) {
         self.clientID = clientID
         self.clientSecret = clientSecret
-        self.environment = environment ?? ProcessInfo.processInfo.environment
+        let environment = environment ?? ProcessInfo.processInfo.environment
+        self.values = environment.filter { [clientID, clientSecret].contains($0.key) }.mapValues(Secret.init)
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
     public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
         try pair(
-            from: environment, clientID: clientID, clientSecret: clientSecret, source: "the environment"
+            from: values.mapValues { $0.reveal() }, clientID: clientID, clientSecret: clientSecret,
+            source: "the environment"
         ).map { [$0] } ?? []
     }
 }

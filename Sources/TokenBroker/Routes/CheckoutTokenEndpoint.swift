@@ -83,15 +83,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
             tenant: principal.tenant, customer: session.customer, invoice: session.invoice
         )
         try await check(principal, tokenRequest, within: timeLeft())
-        let demand = TokenDemand(
-            minimumRemaining: minimumRemaining, insteadOf: session.replaces, patience: timeLeft()
-        )
-        let token: Token
-        do throws(TokenError) {
-            token = try await tokens.token(for: tokenRequest, demand: demand)
-        } catch {
-            throw problem(error)
-        }
+        let token = try await token(for: tokenRequest, insteadOf: session.replaces, within: timeLeft())
         logger.debug("checkout token given", metadata: ["token": "\(token.id)"])
         return answer(with: token)
     }
@@ -140,6 +132,25 @@ public struct CheckoutTokenEndpoint: Endpoint {
             logger.error("the policy failed", metadata: ["error": "\(type(of: error))"])
         }
         throw .forbidden
+    }
+
+    private func token(
+        for request: TokenRequest, insteadOf refused: Token.ID?, within limit: Duration
+    ) async throws(Problem) -> Token {
+        let demand = TokenDemand(minimumRemaining: minimumRemaining, insteadOf: refused, patience: limit)
+        do {
+            let tokens = tokens
+            // A provider keeps to the patience by itself if a cache is in front of it; another may not.
+            let found = try await withTimeLimit(limit, clock: clock) {
+                try await tokens.token(for: request, demand: demand)
+            }
+            if let found { return found }
+        } catch let error as TokenError {
+            throw problem(error)
+        } catch {
+            throw problem(TokenError(.cancelled, message: "the caller was cancelled"))
+        }
+        throw problem(TokenError(.timedOut, message: "no token within the route's deadline"))
     }
 
     private func answer(with token: Token) -> RouteResponse {

@@ -42,6 +42,13 @@ struct CredentialTests {
         }
     }
 
+    @Test func theEnvironmentIsNotKept() async throws {
+        let values = ["AP_ID": "id", "AP_SECRET": "sentinel", "DATABASE_PASSWORD": "sentinel"]
+        var dumped = ""
+        dump(EnvironmentCredentials(clientID: "AP_ID", clientSecret: "AP_SECRET", environment: values), to: &dumped)
+        #expect(!dumped.contains("sentinel"))
+    }
+
     @Test func theEnvironmentHasAPairOrNoneOrIsBroken() async throws {
         #expect(try await environment(["AP_ID": "id\n", "AP_SECRET": " sentinel\r\n"]) == wanted)
         #expect(try await environment(["OTHER": "x"]) == [])

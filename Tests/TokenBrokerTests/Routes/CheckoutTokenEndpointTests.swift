@@ -19,6 +19,20 @@ private final class Tokens: TokenProvider {
     }
 }
 
+/// Answers only when it is cancelled, whatever the caller's patience.
+private struct HangingTokens: TokenProvider {
+    let asked: AsyncStream<Void>
+    private let wasAsked: AsyncStream<Void>.Continuation
+
+    init() { (asked, wasAsked) = AsyncStream.makeStream() }
+
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        wasAsked.yield()
+        try? await ContinuousClock().sleep(for: .seconds(60))
+        throw TokenError(.cancelled, message: "cancelled")
+    }
+}
+
 struct CheckoutTokenEndpointTests {
     private struct Boom: Error {}
     private static let token = Token(
@@ -53,6 +67,19 @@ struct CheckoutTokenEndpointTests {
             ),
             body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "127.0.0.1")
         )
+    }
+
+    @Test func aProviderWithoutPatienceIsEndedAtTheDeadline() async throws {
+        let clock = ManualClock()
+        let tokens = HangingTokens()
+        let endpoint = endpoint(tokens, clock: clock)
+        let answer = Task { await endpoint.respond(to: post()) }
+        for await _ in tokens.asked { break }
+        await clock.sleepers(1)
+        clock.advance(by: .seconds(8))
+        let (status, code) = try problem(await answer.value)
+        #expect(status == 503)
+        #expect(code == "vendor_unavailable")
     }
 
     private func problem(_ response: RouteResponse) throws -> (status: Int, code: String) {
