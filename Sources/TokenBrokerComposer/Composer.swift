@@ -56,6 +56,8 @@ public struct Composer: Sendable {
     }
 }
 
+extension Caching: ShutsDown {}
+
 /// Builds the parts, leaves first.
 private struct Assembly {
     let settings: Settings
@@ -85,12 +87,14 @@ private struct Assembly {
             clock: clock, wallClock: wallClock
         )
         let accessTokens = accessTokenProvider.caching(clock: clock)
+        teardown.add(accessTokens)
         let checkoutTokenProvider = CheckoutTokenProvider(
             vendor: settings.vendor, accessTokens: accessTokens, transport: transport, deadline: settings.timeout,
             wallClock: wallClock
         )
         let checkoutTokens: any TokenProvider =
             settings.reuse ? checkoutTokenProvider.caching(clock: clock) : checkoutTokenProvider
+        teardown.add(checkoutTokens)
         let (authenticator, policy) = try await access(transport, accessTokens)
 
         var endpoints = EndpointSet()

@@ -12,7 +12,7 @@ public import TokenBroker
 /// }
 /// ```
 public struct InMemoryTransport: HTTPTransport {
-    private let clock: any Clock<Duration>
+    private let alarm: Alarm
     private let answer: @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
 
     /// - Parameters:
@@ -22,7 +22,7 @@ public struct InMemoryTransport: HTTPTransport {
         clock: any Clock<Duration> = ContinuousClock(),
         answer: @escaping @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
     ) {
-        self.clock = clock
+        self.alarm = Alarm(clock)
         self.answer = answer
     }
 
@@ -39,7 +39,7 @@ public struct InMemoryTransport: HTTPTransport {
         let response: TransportResponse?
         do {
             let answer = answer
-            response = try await withTimeLimit(options.deadline, clock: clock) { try await answer(request, body) }
+            response = try await withTimeLimit(options.deadline, alarm) { try await answer(request, body) }
         } catch {
             if Task.isCancelled { throw TransportError(.cancelled, message: "the calling task was cancelled") }
             throw error as? TransportError ?? TransportError(.other, message: "the closure failed")

@@ -102,7 +102,7 @@ private final class WatchedBody: AsyncSequence, Sendable {
     }
 
     func drain(upTo limit: Int, within time: Duration) async {
-        _ = try? await withTimeLimit(time, clock: ContinuousClock()) { [self] in
+        _ = try? await withTimeLimit(time, Alarm(ContinuousClock())) { [self] in
             var count = 0
             for try await chunk in self {
                 count += chunk.count

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HTTPTypes
 public import Logging
+import Synchronization
 
 /// `POST /api/checkout-token`: gives a page a checkout token, if whoever asks may have it.
 ///
@@ -16,7 +17,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private let environment: String
     private let deadline: Duration
     private let minimumRemaining: Duration
-    private let clock: any Clock<Duration>
+    private let alarm: Alarm
     private let logger: Logger
 
     /// - Parameters:
@@ -44,7 +45,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         self.environment = environment
         self.deadline = deadline
         self.minimumRemaining = minimumRemaining
-        self.clock = clock
+        self.alarm = Alarm(clock)
         self.logger = logger
     }
 
@@ -52,7 +53,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     public func respond(to request: RouteRequest) async -> RouteResponse {
         var response: RouteResponse
         do throws(Problem) {
-            response = try await answer(request, timeLeft: stopwatch(clock))
+            response = try await answerInTime(request)
         } catch {
             response = error.response
             log(error)
@@ -63,27 +64,65 @@ public struct CheckoutTokenEndpoint: Endpoint {
         return response
     }
 
-    /// How much of the deadline is left, whichever clock measures it.
-    private func stopwatch(_ clock: some Clock<Duration>) -> @Sendable () -> Duration {
-        let end = clock.now.advanced(by: deadline)
-        return { max(.zero, clock.now.duration(to: end)) }
+    private func answerInTime(_ request: RouteRequest) async throws(Problem) -> RouteResponse {
+        let stage = Stage()
+        do {
+            let end = alarm.now + deadline
+            let answer = try await withTimeLimit(deadline, alarm) {
+                try await self.answer(request, stage) { max(.zero, end - alarm.now) }
+            }
+            if let answer { return answer }
+        } catch let problem as Problem {
+            throw problem
+        } catch {
+            // Nothing else is thrown within.
+        }
+        throw problem(whenLateIn: stage.value.withLock { $0 })
     }
 
-    private func answer(_ request: RouteRequest, timeLeft: @Sendable () -> Duration) async throws(Problem)
-        -> RouteResponse
-    {
+    /// What is being done, for the answer when time runs out.
+    private final class Stage: Sendable {
+        enum Value { case authenticating, readingBody, checking, gettingToken }
+        let value = Mutex(Value.authenticating)
+        func begin(_ value: Value) { self.value.withLock { $0 = value } }
+    }
+
+    private func problem(whenLateIn stage: Stage.Value) -> Problem {
+        switch stage {
+        case .authenticating: .unauthenticated(challenge: authenticator.challenge)
+        case .readingBody: .tooSlow
+        case .checking: .forbidden
+        // A cache keeps to the patience by itself; another provider may not.
+        case .gettingToken: problem(TokenError(.timedOut, message: "no token within the route's deadline"))
+        }
+    }
+
+    private func answer(
+        _ request: RouteRequest, _ stage: Stage, timeLeft: @Sendable () -> Duration
+    ) async throws(Problem) -> RouteResponse {
         let isPreflight = request.head.method == .options
         guard isPreflight || request.head.method == .post else { throw .methodNotAllowed("POST, OPTIONS") }
         guard origins.allows(request.head) else { throw .forbidden }
         if isPreflight { return origins.answerToPreflight(request.head) }
         guard hasJSONContent(request.head) else { throw .unsupportedMediaType }
-        let principal = try await authenticate(request, within: timeLeft())
-        let session = try CheckoutSessionRequest(try await body(of: request, within: timeLeft()))
+        let principal = try await authenticate(request)
+        stage.begin(.readingBody)
+        let session = try CheckoutSessionRequest(try await body(of: request))
+        stage.begin(.checking)
         let tokenRequest = TokenRequest(
             tenant: principal.tenant, customer: session.customer, invoice: session.invoice
         )
-        try await check(principal, tokenRequest, within: timeLeft())
-        let token = try await token(for: tokenRequest, insteadOf: session.replaces, within: timeLeft())
+        try await check(principal, tokenRequest)
+        stage.begin(.gettingToken)
+        let demand = TokenDemand(
+            minimumRemaining: minimumRemaining, insteadOf: session.replaces, patience: timeLeft()
+        )
+        let token: Token
+        do throws(TokenError) {
+            token = try await tokens.token(for: tokenRequest, demand: demand)
+        } catch {
+            throw problem(error)
+        }
         logger.debug("checkout token given", metadata: ["token": "\(token.id)"])
         return answer(with: token)
     }
@@ -94,63 +133,32 @@ public struct CheckoutTokenEndpoint: Endpoint {
         return type.prefix { $0 != ";" }.trimmingWhiteSpace.lowercased() == "application/json"
     }
 
-    private func authenticate(_ request: RouteRequest, within limit: Duration) async throws(Problem) -> Principal {
+    private func authenticate(_ request: RouteRequest) async throws(Problem) -> Principal {
         do {
-            let authenticator = authenticator
-            let found = try await withTimeLimit(limit, clock: clock) { try await authenticator.authenticate(request) }
-            if let principal = found ?? nil { return principal }
+            if let principal = try await authenticator.authenticate(request) { return principal }
         } catch {
             logger.error("the authenticator failed", metadata: ["error": "\(type(of: error))"])
         }
         throw .unauthenticated(challenge: authenticator.challenge)
     }
 
-    private func body(of request: RouteRequest, within limit: Duration) async throws(Problem) -> [UInt8] {
+    private func body(of request: RouteRequest) async throws(Problem) -> [UInt8] {
         do {
-            let read = try await withTimeLimit(limit, clock: clock) {
-                try await request.body.collect(upTo: Problem.maximumBodyBytes)
-            }
-            if let read { return read }
+            return try await request.body.collect(upTo: Problem.maximumBodyBytes)
         } catch RouteBody.Failure.tooLarge {
             throw .tooLarge
         } catch {
             throw .invalidRequest("The body ended early.")
         }
-        throw .tooSlow
     }
 
-    private func check(
-        _ principal: Principal, _ request: TokenRequest, within limit: Duration
-    ) async throws(Problem) {
+    private func check(_ principal: Principal, _ request: TokenRequest) async throws(Problem) {
         do {
-            let policy = policy
-            let allowed = try await withTimeLimit(limit, clock: clock) {
-                try await policy.allows(principal, toRequest: request)
-            }
-            if allowed == true { return }
+            if try await policy.allows(principal, toRequest: request) { return }
         } catch {
             logger.error("the policy failed", metadata: ["error": "\(type(of: error))"])
         }
         throw .forbidden
-    }
-
-    private func token(
-        for request: TokenRequest, insteadOf refused: Token.ID?, within limit: Duration
-    ) async throws(Problem) -> Token {
-        let demand = TokenDemand(minimumRemaining: minimumRemaining, insteadOf: refused, patience: limit)
-        do {
-            let tokens = tokens
-            // A provider keeps to the patience by itself if a cache is in front of it; another may not.
-            let found = try await withTimeLimit(limit, clock: clock) {
-                try await tokens.token(for: request, demand: demand)
-            }
-            if let found { return found }
-        } catch let error as TokenError {
-            throw problem(error)
-        } catch {
-            throw problem(TokenError(.cancelled, message: "the caller was cancelled"))
-        }
-        throw problem(TokenError(.timedOut, message: "no token within the route's deadline"))
     }
 
     private func answer(with token: Token) -> RouteResponse {

@@ -58,10 +58,10 @@ struct CachingTests {
     private let issuer = FakeIssuer()
     private let request = TokenRequest(customer: "c", invoice: "i")
 
-    private var cache: Caching<FakeIssuer, ManualClock> { Caching(issuer, clock: clock) }
+    private var cache: Caching<FakeIssuer> { Caching(issuer, clock: clock) { 0 } }
 
     /// Fills the cache with one token.
-    private func filled(_ cache: Caching<FakeIssuer, ManualClock>, with token: Token) async throws -> Token {
+    private func filled(_ cache: Caching<FakeIssuer>, with token: Token) async throws -> Token {
         let count = issuer.calls
         async let first = cache.token(for: request)
         await issuer.called(count + 1)
@@ -95,17 +95,72 @@ struct CachingTests {
         }
     }
 
-    @Test(arguments: [(3600, 60), (120, 60), (60, 30), (10, 5)])
-    func aTokenIsServedUntilTheMargin(life: Int, margin: Int) async throws {
+    @Test func aTokenIsRenewedBehindItsCallersAndServedMeanwhile() async throws {
         let cache = cache
-        let first = try await filled(cache, with: token("t", life: .seconds(life)))
-        clock.advance(by: .seconds(life - margin))
+        let first = try await filled(cache, with: token("t", life: .seconds(100)))
+        clock.advance(by: .milliseconds(74_999))
         #expect(try await cache.token(for: request).id == first.id)
+        #expect(issuer.calls == 1)
         clock.advance(by: .milliseconds(1))
-        async let second = cache.token(for: request)
+        for _ in 0..<100 { #expect(try await cache.token(for: request).id == first.id) }
         await issuer.called(2)
+        clock.advance(by: .milliseconds(24_999))
+        #expect(try await cache.token(for: request).remaining == .milliseconds(1))
         issuer.answer(.success(token("u")))
-        #expect(try await second.id != first.id)
+        while try await cache.token(for: request).id == first.id { await Task.yield() }
+        #expect(issuer.calls == 2)
+    }
+
+    @Test func aRenewalThatFailsLeavesTheTokenToItsEndAndNotBeyond() async throws {
+        let cache = cache
+        let request = request
+        let first = try await filled(cache, with: token("t", life: .seconds(100)))
+        clock.advance(by: .seconds(90))
+        #expect(try await cache.token(for: request).id == first.id)
+        await issuer.called(2)
+        issuer.answer(.failure(TokenError(.unavailable, message: "down")))
+        // Chance is 0 here, so that the next one who is served starts the next attempt.
+        while issuer.calls < 3 {
+            #expect(try await cache.token(for: request).id == first.id)
+            await Task.yield()
+        }
+        clock.advance(by: .seconds(10))
+        let late = Task { try await cache.token(for: request) }
+        issuer.answer(.failure(TokenError(.unavailable, message: "down")))
+        await #expect { try await late.value } throws: { ($0 as? TokenError)?.code == .unavailable }
+    }
+
+    @Test func aFetchThatHangsIsGivenUpOn() async throws {
+        let cache = cache
+        let request = request
+        let waiting = Task { try await cache.token(for: request) }
+        await issuer.called(1)
+        await clock.sleepers(1)
+        clock.advance(by: .seconds(30))
+        await #expect { try await waiting.value } throws: { ($0 as? TokenError)?.code == .timedOut }
+        clock.advance(by: .seconds(1))
+        let next = Task { try await cache.token(for: request) }
+        await issuer.called(2)
+        issuer.answer(.success(token("late")))
+        issuer.answer(.success(token("t")))
+        #expect(try await next.value.secret == Secret("t"))
+        #expect(try await cache.token(for: request).secret == Secret("t"))
+    }
+
+    @Test func shutdownEndsEveryWaitAndEveryFetchAndKeepsServing() async throws {
+        let cache = cache
+        let (request, other) = (request, TokenRequest(customer: "c", invoice: "other"))
+        let first = try await filled(cache, with: token("t"))
+        let waiting = (0..<100).map { _ in Task { try await cache.token(for: other) } }
+        await issuer.called(2)
+        let shutdown = Task { await cache.shutdown() }
+        for task in waiting {
+            await #expect { try await task.value } throws: { ($0 as? TokenError)?.code == .cancelled }
+        }
+        issuer.answer(.failure(TokenError(.cancelled, message: "cancelled")))
+        await shutdown.value
+        #expect(try await cache.token(for: request).id == first.id)
+        await #expect { try await cache.token(for: other) } throws: { ($0 as? TokenError)?.code == .cancelled }
     }
 
     @Test func whatIsPromisedIsTheSmallerOfTheDemandAndHalfTheLife() async throws {
@@ -131,15 +186,49 @@ struct CachingTests {
         #expect(issuer.calls == 1)
     }
 
-    @Test func aFailureIsSharedAndNotKept() async throws {
+    @Test func aFailureIsSharedUntilItIsWorthTryingAgain() async throws {
+        let cache = cache
+        let request = request
+        for (number, pause) in [1, 2, 4, 8, 16, 30, 30].enumerated() {
+            let waiting = (0..<10).map { _ in Task { try await cache.token(for: request) } }
+            await issuer.called(number + 1)
+            issuer.answer(.failure(TokenError(.unavailable, message: "down")))
+            for task in waiting {
+                await #expect { try await task.value } throws: { ($0 as? TokenError)?.code == .unavailable }
+            }
+            await #expect { try await cache.token(for: request) } throws: { error in
+                (error as? TokenError)?.retryAfter == .seconds(pause)
+            }
+            clock.advance(by: .seconds(pause) - .milliseconds(1))
+            await #expect(throws: TokenError.self) { try await cache.token(for: request) }
+            #expect(issuer.calls == number + 1)
+            clock.advance(by: .milliseconds(1))
+        }
+        _ = try await filled(cache, with: token("t"))
+    }
+
+    @Test func whatTheServerAsksForIsObeyedByAllCallers() async throws {
         let cache = cache
         let request = request
         let waiting = Task { try await cache.token(for: request) }
         await issuer.called(1)
-        issuer.answer(.failure(TokenError(.unavailable, message: "down")))
-        await #expect { try await waiting.value } throws: { ($0 as? TokenError)?.code == .unavailable }
+        issuer.answer(.failure(TokenError(.throttled, message: "429", retryAfter: .seconds(7))))
+        _ = await waiting.result
+        clock.advance(by: .seconds(3))
+        await #expect { try await cache.token(for: request) } throws: { error in
+            (error as? TokenError)?.code == .throttled && (error as? TokenError)?.retryAfter == .seconds(4)
+        }
+        #expect(issuer.calls == 1)
+    }
+
+    @Test func aCancellationIsNobodyElsesFailure() async throws {
+        let cache = cache
+        let request = request
+        let waiting = Task { try await cache.token(for: request) }
+        await issuer.called(1)
+        issuer.answer(.failure(TokenError(.cancelled, message: "the transport was shut down")))
+        _ = await waiting.result
         _ = try await filled(cache, with: token("t"))
-        #expect(issuer.calls == 2)
     }
 
     @Test func theCallerWhoStartedTheFetchCanLeaveAndTheOthersGetTheirToken() async throws {
@@ -173,12 +262,21 @@ struct CachingTests {
         let request = request
         let patient = Task { try await cache.token(for: request) }
         await issuer.called(1)
-        let impatient = Task {
-            try await cache.token(for: request, demand: TokenDemand(patience: .seconds(2)))
+        let impatient = (1...100).map { seconds in
+            Task { try await cache.token(for: request, demand: TokenDemand(patience: .milliseconds(10 * seconds))) }
         }
-        await clock.sleepers(1)
-        clock.advance(by: .seconds(2))
-        await #expect { try await impatient.value } throws: { ($0 as? TokenError)?.code == .timedOut }
+        // Nothing tells when somebody begins to wait; who comes late waits from then on.
+        let moving = Task {
+            while !Task.isCancelled {
+                clock.advance(by: .milliseconds(10))
+                try await Task.sleep(for: .milliseconds(5))
+                if clock.now.offset > .seconds(20) { break }
+            }
+        }
+        for task in impatient {
+            await #expect { try await task.value } throws: { ($0 as? TokenError)?.code == .timedOut }
+        }
+        moving.cancel()
         issuer.answer(.success(token("t")))
         #expect(try await patient.value.secret == Secret("t"))
     }
@@ -227,16 +325,28 @@ struct CachingTests {
         #expect(try await cache.token(for: request).secret == Secret("new"))
     }
 
-    @Test(arguments: [Lineage.State.superseded, .revoked])
-    func aTokenWhoseLineIsOverIsNotServed(state: Lineage.State) async throws {
+    @Test func aTokenWhoseLineIsRevokedIsGone() async throws {
         let cache = cache
         let credential = Lineage()
         let first = try await filled(cache, with: token("t", lineage: Lineage(descendingFrom: credential)))
-        if state == .revoked { credential.revoke() } else { credential.supersede() }
+        credential.revoke()
         async let second = cache.token(for: request)
         await issuer.called(2)
         issuer.answer(.success(token("u")))
         #expect(try await second.id != first.id)
+    }
+
+    @Test func aTokenWhoseLineIsSupersededIsServedAndRenewedBehind() async throws {
+        let cache = cache
+        let credential = Lineage()
+        let first = try await filled(cache, with: token("t", lineage: Lineage(descendingFrom: credential)))
+        credential.supersede()
+        #expect(try await cache.token(for: request).id == first.id)
+        await issuer.called(2)
+        #expect(try await cache.token(for: request).id == first.id)
+        issuer.answer(.success(token("u")))
+        while try await cache.token(for: request).id == first.id { await Task.yield() }
+        #expect(issuer.calls == 2)
     }
 
     @Test func theNumberOfTokensIsBounded() async throws {

@@ -1,0 +1,79 @@
+import Synchronization
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+private final class Counter: Sendable {
+    private let count = Atomic(0)
+    var value: Int { count.load(ordering: .relaxed) }
+    func increment() { count.add(1, ordering: .relaxed) }
+}
+
+struct AlarmTests {
+    private let clock = ManualClock()
+
+    @Test func alarmsGoOffOnceInTheirOrderAndNotBefore() async {
+        let alarm = Alarm(clock)
+        let (fired, firing) = AsyncStream.makeStream(of: Int.self)
+        for seconds in [5, 1, 3, 4, 2] { _ = alarm.schedule(after: .seconds(seconds)) { firing.yield(seconds) } }
+        let cancelled = alarm.schedule(after: .seconds(2)) { firing.yield(-1) }
+        alarm.cancel(cancelled)
+        var all: [Int] = []
+        var iterator = fired.makeAsyncIterator()
+        for second in 1...5 {
+            await clock.sleepers(1)
+            clock.advance(by: .seconds(1))
+            if let next = await iterator.next() { all.append(next) }
+            #expect(all.count == second)
+        }
+        #expect(all == [1, 2, 3, 4, 5])
+    }
+
+    @Test func anEarlierAlarmOvertakesALaterOne() async {
+        let alarm = Alarm(clock)
+        let (fired, firing) = AsyncStream.makeStream(of: String.self)
+        _ = alarm.schedule(after: .seconds(60)) { firing.yield("late") }
+        await clock.sleepers(1)
+        _ = alarm.schedule(after: .seconds(1)) { firing.yield("early") }
+        // The runner for the late one goes, and another comes.
+        while clock.sleeperCount != 1 { await Task.yield() }
+        clock.advance(by: .seconds(1))
+        for await first in fired {
+            #expect(first == "early")
+            break
+        }
+    }
+
+    @Test func manyTasksScheduleAndCancelAtOnce() async {
+        let alarm = Alarm(ContinuousClock())
+        let fired = Counter()
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 {
+                group.addTask {
+                    for index in 0..<200 {
+                        let id = alarm.schedule(after: .milliseconds(index.isMultiple(of: 2) ? 0 : 60_000)) {
+                            fired.increment()
+                        }
+                        if !index.isMultiple(of: 2) { alarm.cancel(id) }
+                    }
+                }
+            }
+        }
+        while fired.value < 5_000 { await Task.yield() }
+        #expect(fired.value == 5_000)
+    }
+
+    @Test func whatEndsInTimeIsHandedOnAndWhatDoesNotIsCancelled() async throws {
+        let alarm = Alarm(clock)
+        #expect(try await withTimeLimit(.seconds(1), alarm) { 7 } == 7)
+        let late = Task {
+            try await withTimeLimit(.seconds(1), alarm) { try await ContinuousClock().sleep(for: .seconds(60)) }
+        }
+        await clock.sleepers(1)
+        while !late.isCancelled, clock.now.offset < .seconds(100) {
+            clock.advance(by: .seconds(1))
+            await Task.yield()
+        }
+        #expect(try await late.value == nil)
+    }
+}

@@ -1,0 +1,186 @@
+import Testing
+
+@testable import TokenBroker
+
+/// SplitMix64, so that a seed replays.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+    init(seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+/// Random histories of one slot: callers that come, wait and leave, an issuer that answers in any order, fails, throttles, issues short and
+/// dead tokens, lines that are superseded and revoked, jumps of time. After each step the slot is compared with a model that knows only what was
+/// issued, to whom, and when.
+private struct Simulation {
+    let seed: UInt64
+    var random: SeededGenerator
+    var slot = TokenSlot()
+    var now: Duration = .zero
+    var steps = 0
+
+    // The model.
+    var issued: [Token.ID: (flight: UInt64, end: Duration, lifetime: Duration, lineage: Lineage)] = [:]
+    /// What a caller may be served: the token of the highest flight that landed while its line held.
+    var best: Token.ID?
+    var credential = Lineage()
+    var waiters: [UInt64: TokenDemand] = [:]
+    var flights: [UInt64: Token.ID?] = [:]
+    var failedUntil: Duration?
+    var consecutiveFailures = 0
+    var lastWaiter: UInt64 = 0
+    var complaint: String?
+
+    init(seed: UInt64) {
+        self.seed = seed
+        self.random = SeededGenerator(seed: seed)
+    }
+
+    mutating func expect(_ condition: Bool, _ promise: String) {
+        if !condition, complaint == nil { complaint = "seed \(seed), step \(steps): \(promise)" }
+    }
+
+    mutating func run(_ count: Int) {
+        while steps < count, complaint == nil {
+            steps += 1
+            switch Int.random(in: 0..<100, using: &random) {
+            case 0..<45: ask()
+            case 45..<55: leave()
+            case 55..<80: land()
+            case 80..<95: now += .milliseconds(Int.random(in: 0...2_000, using: &random))
+            case 95..<97: now += .seconds(Int.random(in: 1...4_000, using: &random))
+            case 97: rotate()
+            case 98: if let best { issued[best]?.lineage.revoke() }
+            default: credential.revoke()
+            }
+        }
+        // In the end everybody has an answer.
+        while let flight = flights.keys.min() { land(flight) }
+        expect(waiters.isEmpty, "everybody who waits gets an answer: \(waiters.count) did not")
+    }
+
+    mutating func rotate() {
+        credential.supersede()
+        credential = Lineage()
+    }
+
+    func isServable(_ id: Token.ID, _ demand: TokenDemand) -> Bool {
+        guard let token = issued[id], token.lineage.state != .revoked, id != demand.insteadOf else { return false }
+        let remaining = token.end - now
+        return remaining > .zero && remaining >= min(demand.minimumRemaining, token.lifetime / 2)
+    }
+
+    mutating func ask() {
+        var demand = TokenDemand()
+        if Bool.random(using: &random) {
+            demand.minimumRemaining = .seconds(Int.random(in: 0...400, using: &random))
+        }
+        if Int.random(in: 0..<6, using: &random) == 0 {
+            demand.insteadOf = Bool.random(using: &random) ? best : Token.ID(rawValue: "old")
+        }
+        let served = slot.served(demand, now: now)
+        let servable = best.map { isServable($0, demand) } ?? false
+        expect((served != nil) == servable, "a valid token is served, and only a valid one")
+        if let served {
+            expect(served.token.id == best, "the newest token is served, not \(served.token.id)")
+            expect(served.token.remaining == (issued[served.token.id]?.end ?? .zero) - now, "the life is told truly")
+            if served.isDue { perform(slot.handle(.due, now: now, chance: chance())) }
+            return
+        }
+        lastWaiter += 1
+        waiters[lastWaiter] = demand
+        if demand.insteadOf == best { best = nil }
+        let before = flights.count
+        let actions = slot.handle(.asked(lastWaiter, demand), now: now, chance: chance())
+        perform(actions)
+        if let until = failedUntil, now < until {
+            expect(flights.count == before, "nothing is asked of the issuer before it is worth it")
+        }
+    }
+
+    mutating func leave() {
+        guard let waiter = waiters.keys.randomElement(using: &random) else { return }
+        waiters[waiter] = nil
+        perform(slot.handle(.left(waiter), now: now, chance: chance()))
+    }
+
+    mutating func chance() -> Double { Double.random(in: 0..<1, using: &random) }
+
+    mutating func land() {
+        if let flight = flights.keys.sorted().randomElement(using: &random) { land(flight) }
+    }
+
+    mutating func land(_ flight: UInt64) {
+        guard let insteadOf = flights.removeValue(forKey: flight) else { return }
+        var result: Result<Token, TokenError>
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0: result = .failure(TokenError(.unavailable, message: ""))
+        case 1:
+            result = .failure(
+                TokenError(.throttled, message: "", retryAfter: .seconds(Int.random(in: -1...90, using: &random))))
+        case 2: result = .failure(TokenError(.credentialsRejected, message: ""))
+        case 3: result = .failure(TokenError(.cancelled, message: ""))
+        default:
+            let life: Duration =
+                [.seconds(3600), .seconds(900), .seconds(3), .milliseconds(1), .zero, .seconds(Int64.max / 4)]
+                .randomElement(using: &random) ?? .zero
+            result = .success(Token(secret: Secret("t"), remaining: life, lineage: Lineage(descendingFrom: credential)))
+        }
+        if case .success(let token) = result, token.remaining > .zero {
+            let lifetime = min(token.remaining, .seconds(86_400))
+            issued[token.id] = (flight, now + lifetime, lifetime, token.lineage)
+            (failedUntil, consecutiveFailures) = (nil, 0)
+            if token.lineage.state != .revoked, best.flatMap({ issued[$0]?.flight }) ?? 0 < flight { best = token.id }
+        }
+        let waiting = waiters.count
+        perform(slot.handle(.landed(flight, result), now: now, chance: chance()))
+        if case .failure(let error) = result, error.code != .cancelled {
+            consecutiveFailures += 1
+            failedUntil = slot.failure?.until
+            let pause = (failedUntil ?? .zero) - now
+            expect(pause >= .zero && pause <= .seconds(300), "a pause is within bounds")
+            if best == nil, error.code == .unavailable, consecutiveFailures > 1 {
+                expect(pause >= .milliseconds(900), "failures are not repeated at once")
+            }
+        }
+        // The same flight once more changes nothing.
+        expect(slot.handle(.landed(flight, result), now: now, chance: 0).isEmpty, "a flight lands once")
+        expect(waiters.count <= waiting, "landing brings no waiters")
+        _ = insteadOf
+    }
+
+    mutating func perform(_ actions: [TokenSlot.Action]) {
+        for action in actions {
+            switch action {
+            case .answer(let waiter, let result):
+                let demand = waiters.removeValue(forKey: waiter)
+                expect(demand != nil, "nobody is answered twice, and nobody who left")
+                if let demand, case .success(let token) = result {
+                    expect(token.id != demand.insteadOf, "a refused token does not come again")
+                    expect(token.remaining > .zero, "no dead token is handed out")
+                }
+            case .fetch(let flight, let insteadOf):
+                expect(!flights.values.contains(insteadOf), "one fetch at a time")
+                expect(flights[flight] == nil, "flights have numbers of their own")
+                flights[flight] = insteadOf
+            }
+        }
+    }
+}
+
+struct TokenSlotSimulation {
+    /// A million steps; to replay a failure, put its seed here alone.
+    @Test(arguments: 1...10 as ClosedRange<UInt64>) func randomHistoriesKeepThePromises(part: UInt64) {
+        for seed in (part * 1000)..<(part * 1000 + 50) {
+            var simulation = Simulation(seed: seed)
+            simulation.run(2_000)
+            #expect(simulation.complaint == nil)
+        }
+    }
+}
