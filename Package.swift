@@ -93,8 +93,9 @@ let package = Package(
         ),
         // Raw sockets and certificates for the test targets; not a product.
         .target(name: "CSlowResolver", path: "Tests/CSlowResolver"),
+        .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
         .target(
-            name: "TestSupport", dependencies: ["TokenBroker", .httpTypes, .logging],
+            name: "TestSupport", dependencies: ["TokenBroker", "CThreadSanitizer", .httpTypes, .logging],
             path: "Tests/TestSupport"
         ),
         .testTarget(

@@ -81,21 +81,33 @@ private struct Assembly {
                 try await settings.transport.build(TransportContext(logger: logger, timeout: settings.timeout))
             }
         }
+        // Every call to the vendor goes through it, whichever step or policy makes it.
+        let vendorTransport: any HTTPTransport =
+            if let (requestsPerSecond, burst) = settings.pace {
+                PacedTransport(
+                    transport, account: settings.vendor.profile.id, requestsPerSecond: requestsPerSecond, burst: burst,
+                    clock: clock, wallClock: wallClock
+                )
+            } else {
+                transport
+            }
+        // A call that would end after the answer has to be given is of no use.
+        let deadline = min(settings.timeout, settings.route.deadline)
         let credentials = try await credentials(transport)
         let accessTokenProvider = ClientCredentialsProvider(
-            vendor: settings.vendor, credentials: credentials, transport: transport, deadline: settings.timeout,
+            vendor: settings.vendor, credentials: credentials, transport: vendorTransport, deadline: deadline,
             clock: clock, wallClock: wallClock
         )
         let accessTokens = accessTokenProvider.caching(clock: clock)
         teardown.add(accessTokens)
         let checkoutTokenProvider = CheckoutTokenProvider(
-            vendor: settings.vendor, accessTokens: accessTokens, transport: transport, deadline: settings.timeout,
+            vendor: settings.vendor, accessTokens: accessTokens, transport: vendorTransport, deadline: deadline,
             wallClock: wallClock
         )
         let checkoutTokens: any TokenProvider =
             settings.reuse ? checkoutTokenProvider.caching(clock: clock) : checkoutTokenProvider
         teardown.add(checkoutTokens)
-        let (authenticator, policy) = try await access(transport, accessTokens)
+        let (authenticator, policy) = try await access(vendorTransport, accessTokens)
 
         var endpoints = EndpointSet()
         endpoints.add(

@@ -15,6 +15,8 @@ struct Settings: Sendable {
     var access: Access
     var reuse: Bool
     var minimumRemaining: Duration
+    /// `nil` without a limit.
+    var pace: (requestsPerSecond: Int, burst: Int)?
 
     struct Route: Sendable {
         var path: String
@@ -44,7 +46,7 @@ struct Settings: Sendable {
         let route = Self.route(reader)
         let health = Self.health(reader, route)
         let access = Self.access(reader, registry)
-        let tokens = Self.tokens(reader)
+        let tokens = Self.tokens(reader, vendor?.vendor.profile)
         if case .open? = access { Self.checkOpenMode(reader, server, vendor) }
         reader.finish()
         guard reader.problems.isEmpty, let server, let vendor, let timeout, let transport, let credentials,
@@ -59,7 +61,7 @@ struct Settings: Sendable {
         self.route = route
         (self.livePath, self.readyPath) = health
         self.access = access
-        (self.reuse, self.minimumRemaining) = tokens
+        (self.reuse, self.minimumRemaining, self.pace) = tokens
     }
 
     // MARK: Section by section
@@ -143,14 +145,24 @@ struct Settings: Sendable {
         return (live, ready)
     }
 
-    private static func tokens(_ reader: ConfigurationReader) -> (reuse: Bool, minimumRemaining: Duration)? {
+    private static func tokens(
+        _ reader: ConfigurationReader, _ profile: VendorProfile?
+    ) -> (reuse: Bool, minimumRemaining: Duration, pace: (requestsPerSecond: Int, burst: Int)?)? {
         let values = reader.read(
             "tokens", keys: Keys.reuse, Keys.minimumRemaining, Keys.requestsPerSecond, Keys.burst
         )
-        for key in ["requestsPerSecond", "burst"] where reader.isSet(["tokens", key]) {
-            reader.warn("tokens.\(key) has no effect yet: this version does not pace its calls to the vendor")
+        guard let (reuse, minimumRemaining, configured, burst) = values else { return nil }
+        guard let requestsPerSecond = configured ?? profile?.requestsPerSecond else {
+            if burst != nil { reader.warn("tokens.burst has no effect without tokens.requestsPerSecond") }
+            return (reuse, minimumRemaining, nil)
         }
-        return values.map { ($0.0, $0.1) }
+        if let burst, burst > requestsPerSecond {
+            reader.note(
+                .conflict, ["tokens", "burst"],
+                message: "expected at most requestsPerSecond, which is \(requestsPerSecond), found \(burst)"
+            )
+        }
+        return (reuse, minimumRemaining, (requestsPerSecond, burst ?? requestsPerSecond))
     }
 
     private static func access(_ reader: ConfigurationReader, _ registry: Registry) -> Access? {
@@ -340,11 +352,11 @@ private enum Keys {
     )
     static let requestsPerSecond = ConfigurationKey(
         "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
-        "The vendor's limit. Has no effect yet."
+        "How many calls to the vendor may start within any second; otherwise the profile's."
     )
     static let burst = ConfigurationKey(
         "burst", .optional(.integer(1...1_000_000)), default: nil,
-        "How many calls may start at once. Has no effect yet."
+        "How many of them may start back to back; otherwise all."
     )
 }
 

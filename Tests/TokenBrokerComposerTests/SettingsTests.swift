@@ -503,14 +503,26 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 }
 
-@Suite struct `What has no effect` {
-    @Test func `is said of pacing`() throws {
-        let warnings = try warnings(
-            minimal.with(["tokens.requestsPerSecond": "5"]), environment: ["TOKEN_BROKER_TOKENS_BURST": "5"])
-        #expect(warnings.count == 2)
-        #expect(warnings.allSatisfy { $0.contains("no effect yet") })
+@Suite struct `The pace of calls` {
+    private func pace(_ values: [String: String]) throws -> [Int]? {
+        try settings(minimal.with(values)).pace.map { [$0.requestsPerSecond, $0.burst] }
     }
 
+    @Test func `is the profile's, or what is configured`() throws {
+        #expect(try pace([:]) == [5, 5])
+        #expect(try pace(["tokens.requestsPerSecond": "1000000"]) == [1_000_000, 1_000_000])
+        #expect(try pace(["tokens.burst": "2"]) == [5, 2])
+        #expect(try pace(["tokens.requestsPerSecond": "20", "tokens.burst": "20"]) == [20, 20])
+    }
+
+    @Test func `has no burst beyond the rate`() throws {
+        let error = #expect(throws: ConfigurationError.self) { try pace(["tokens.burst": "6"]) }
+        #expect(error?.description.contains("tokens.burst") == true)
+        #expect(error?.description.contains("at most requestsPerSecond, which is 5, found 6") == true)
+    }
+}
+
+@Suite struct `What has no effect` {
     @Test func `is said of a source that is not listed`() throws {
         let warnings = try warnings(minimal.with(["credentials.file.path": "/x"]))
         #expect(warnings.count == 1)

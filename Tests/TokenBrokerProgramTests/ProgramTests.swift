@@ -18,12 +18,13 @@ import TokenBroker
         return path
     }
 
-    private func broker(vendor: String, extra: String = "") -> String {
+    private func broker(vendor: String, requestsPerSecond: Int = 1_000_000, extra: String = "") -> String {
         """
         server: {port: 0}
         vendor: {profile: alternative-payments, environment: sandbox, baseURL: "\(vendor)"}
         credentials: {sources: [environment]}
         access: {mode: open}
+        tokens: {requestsPerSecond: \(requestsPerSecond)}
         \(extra)
         """
     }
@@ -87,6 +88,37 @@ import TokenBroker
         }
         #expect(await server.terminate() == 0)
         #expect(await sandbox.terminate() == 0)
+    }
+
+    @Test func theVendorsLimitIsKeptAndWhoeverWaitsAsToldGetsAToken() async throws {
+        let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "5"])
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let file = try configuration(broker(vendor: "http://\(vendor)", requestsPerSecond: 5))
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            for index in 1...60 {
+                group.addTask {
+                    var turnedAway = 0
+                    while true {
+                        let response = try await post(authority, invoice: "inv_\(index)")
+                        if response.status == .ok { return turnedAway }
+                        #expect(response.status == .serviceUnavailable)
+                        #expect(try json(response)["code"] == "vendor_busy")
+                        turnedAway += 1
+                        try #require(turnedAway < 2, "turned away after waiting as told")
+                        let pause = try #require(response.headerFields[.retryAfter].flatMap { Int($0) })
+                        try await Task.sleep(for: .seconds(pause))
+                    }
+                }
+            }
+            var turnedAway = 0
+            for try await count in group { turnedAway += count }
+            #expect(turnedAway > 0)
+        }
+        #expect(try json(try await send(vendor, "/_sandbox/calls"))["throttled"] == .number(0))
+        #expect(await server.terminate() == 0)
+        await sandbox.terminate()
     }
 
     @Test func nothingSecretIsEverPrinted() async throws {

@@ -96,11 +96,14 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
     public var kind: Kind
     /// A fixed explanation in this package's or the backend's words, without addresses, header values or content.
     public var message: String
+    /// With ``Kind/throttled``: when there should be room.
+    public var retryAfter: Duration?
 
     /// Takes all members, in their order of declaration.
-    public init(_ kind: Kind, message: String = "") {
+    public init(_ kind: Kind, message: String = "", retryAfter: Duration? = nil) {
         self.kind = kind
         self.message = message
+        self.retryAfter = retryAfter
     }
 
     /// Safe to log.

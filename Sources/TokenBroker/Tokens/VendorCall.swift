@@ -14,7 +14,10 @@ struct VendorCall: Sendable {
         do {
             return try await transport.send(request, body: body, options: options)
         } catch {
-            throw TokenError(meaning(of: error.kind), message: "the call to the vendor failed", cause: error)
+            throw TokenError(
+                meaning(of: error.kind), message: "the call to the vendor failed", retryAfter: error.retryAfter,
+                cause: error
+            )
         }
     }
 

@@ -12,6 +12,7 @@ extension VendorProfile {
             "sandbox": nil,
         ],
         credentialVariables: .init(clientID: "ALTERNATIVE_CLIENT_ID", clientSecret: "ALTERNATIVE_CLIENT_SECRET"),
+        requestsPerSecond: 5,
         errorMembers: ["code", "message", "error", "errors", "validation_errors"],
         accessToken: .init(
             path: "/oauth/token",

@@ -12,6 +12,8 @@ public struct VendorProfile: Sendable {
     public var basicEncoding: BasicEncoding
     /// The lifetime of a token whose answer does not tell one.
     public var assumedLifetime: Duration
+    /// How many calls the vendor takes in a second from one account, all endpoints together; `nil` if it has no limit.
+    public var requestsPerSecond: Int?
     /// An error body is the vendor's own if it is a JSON object with one of these members.
     public var errorMembers: Set<String>
     /// How an access token is had.
@@ -22,7 +24,8 @@ public struct VendorProfile: Sendable {
     /// All members, in their order of declaration.
     public init(
         id: String, environments: [String: String?], credentialVariables: CredentialVariables,
-        basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300), errorMembers: Set<String>,
+        basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300),
+        requestsPerSecond: Int? = nil, errorMembers: Set<String>,
         accessToken: AccessTokenStep, checkoutToken: CheckoutTokenStep
     ) {
         self.id = id
@@ -30,6 +33,7 @@ public struct VendorProfile: Sendable {
         self.credentialVariables = credentialVariables
         self.basicEncoding = basicEncoding
         self.assumedLifetime = assumedLifetime
+        self.requestsPerSecond = requestsPerSecond
         self.errorMembers = errorMembers
         self.accessToken = accessToken
         self.checkoutToken = checkoutToken

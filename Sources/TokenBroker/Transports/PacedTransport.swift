@@ -1,0 +1,158 @@
+public import FoundationEssentials
+public import HTTPTypes
+import Synchronization
+
+/// Keeps an account's rate limit: every call to a vendor goes out through one of these, whichever step or policy makes it.
+///
+/// - Never more than `requestsPerSecond` calls start within any second, by the vendor's count.
+/// - Calls wait in the order in which they came, those of high priority before the others.
+/// - A caller whose turn cannot come before its deadline is told so at once: ``TransportError/Kind/throttled``, with the time to come
+///   back in ``TransportError/retryAfter``. Times differ from caller to caller, so that they do not all come back together.
+/// - A caller that leaves gives up its place; no turn is spent on it.
+/// - A 429 that comes all the same stops everybody for as long as its `Retry-After` says (one second without), and halves the rate;
+///   ten quiet seconds double it again, up to the configured one.
+///
+/// The account is ``TransportOptions/account``; calls for another one, or none, pass.
+public struct PacedTransport: HTTPTransport {
+    private let upstream: any HTTPTransport
+    private let account: String
+    private let wallClock: @Sendable () -> Date
+    private let schedule: Schedule
+
+    /// - Parameters:
+    ///   - upstream: Carries the calls.
+    ///   - account: Whose limit it is.
+    ///   - requestsPerSecond: How many calls may start within any second; at least 1.
+    ///   - burst: How many of them may start back to back; at most `requestsPerSecond`.
+    ///   - queueLimit: How many calls may wait.
+    ///   - clock: Measures the seconds.
+    ///   - wallClock: For a `Retry-After` that is a date.
+    public init(
+        _ upstream: any HTTPTransport, account: String, requestsPerSecond: Int, burst: Int? = nil,
+        queueLimit: Int = 10_000,
+        clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
+    ) {
+        self.upstream = upstream
+        self.account = account
+        self.wallClock = wallClock
+        self.schedule = Schedule(
+            Pacer(callsPerSecond: requestsPerSecond, burst: burst ?? requestsPerSecond, queueLimit: queueLimit),
+            Alarm(clock)
+        )
+    }
+
+    /// See ``HTTPTransport/send(_:body:options:)``.
+    public func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        guard options.account == account else { return try await upstream.send(request, body: body, options: options) }
+        var options = options
+        // Some of the time is for the call itself.
+        let patience = options.deadline - min(.seconds(2), options.deadline / 4)
+        options.deadline -= try await schedule.turn(options.priority, within: patience)
+        let response = try await upstream.send(request, body: body, options: options)
+        if response.status == .tooManyRequests {
+            let asked = response.headerFields[.retryAfter].flatMap { retryAfter($0, now: wallClock()) }
+            schedule.throttled(retryAfter: asked)
+        } else {
+            schedule.accepted()
+        }
+        return response
+    }
+}
+
+/// Drives a ``Pacer``: who waits, and the alarm for the next turn.
+private final class Schedule: Sendable {
+    private typealias Waiting = CheckedContinuation<Result<Void, TransportError>, Never>
+
+    private struct State {
+        var pacer: Pacer
+        var waiting: [Pacer.CallID: Waiting] = [:]
+        var lastID: Pacer.CallID = 0
+        var isAlarmSet = false
+    }
+
+    private let state: Mutex<State>
+    private let alarm: Alarm
+
+    init(_ pacer: Pacer, _ alarm: Alarm) {
+        state = Mutex(State(pacer: pacer))
+        self.alarm = alarm
+    }
+
+    /// Returns when the call may start.
+    /// - Returns: How long it waited.
+    func turn(
+        _ priority: TransportOptions.Priority, within limit: Duration
+    ) async throws(TransportError) -> Duration {
+        let start = alarm.now
+        let id = state.withLock { state in
+            state.lastID += 1
+            return state.lastID
+        }
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: Waiting) in
+                let answer: Result<Void, TransportError>? = state.withLock { state in
+                    // The cancellation handler may have run already, and found nobody to wake.
+                    if Task.isCancelled { return .failure(Self.cancelled) }
+                    switch state.pacer.ask(id, priority, deadline: start + limit, now: alarm.now) {
+                    case .now: return .success(())
+                    case .no(let retryAfter): return .failure(Self.throttled(retryAfter))
+                    case .wait:
+                        state.waiting[id] = continuation
+                        return nil
+                    }
+                }
+                if let answer { continuation.resume(returning: answer) } else { advance() }
+            }
+        } onCancel: {
+            let continuation = state.withLock { state in
+                state.pacer.left(id)
+                return state.waiting.removeValue(forKey: id)
+            }
+            continuation?.resume(returning: .failure(Self.cancelled))
+        }
+        try result.get()
+        return alarm.now - start
+    }
+
+    func throttled(retryAfter: Duration?) {
+        state.withLock { $0.pacer.throttled(retryAfter: retryAfter, now: alarm.now) }
+        // Some will not have their turn in time any more.
+        advance()
+    }
+
+    func accepted() { state.withLock { $0.pacer.accepted(now: alarm.now) } }
+
+    /// Wakes those whose turn it is, and sets the alarm for the next.
+    private func advance(isAlarm: Bool = false) {
+        let (resumed, pause) = state.withLock { state -> ([(Waiting, Result<Void, TransportError>)], Duration?) in
+            if isAlarm { state.isAlarmSet = false }
+            let now = alarm.now
+            let (started, turnedAway, next) = state.pacer.advance(now: now)
+            var resumed: [(Waiting, Result<Void, TransportError>)] = []
+            for id in started {
+                if let continuation = state.waiting.removeValue(forKey: id) {
+                    resumed.append((continuation, .success(())))
+                }
+            }
+            for (id, retryAfter) in turnedAway {
+                guard let continuation = state.waiting.removeValue(forKey: id) else { continue }
+                resumed.append((continuation, .failure(Self.throttled(retryAfter))))
+            }
+            guard let next, !state.isAlarmSet else { return (resumed, nil) }
+            state.isAlarmSet = true
+            return (resumed, next - now)
+        }
+        for (continuation, result) in resumed { continuation.resume(returning: result) }
+        if let pause { _ = alarm.schedule(after: pause) { [weak self] in self?.advance(isAlarm: true) } }
+    }
+
+    private static let cancelled = TransportError(.cancelled, message: "the calling task was cancelled")
+    private static func throttled(_ retryAfter: Duration) -> TransportError {
+        TransportError(
+            .throttled, message: "its turn within the account's rate limit would come too late",
+            retryAfter: retryAfter
+        )
+    }
+}

@@ -1,0 +1,161 @@
+import Testing
+
+@testable import TokenBroker
+
+/// The pacing rules in virtual time.
+struct PacerTests {
+    /// Runs a crowd of calls with one deadline and gives back when each started, and what the others were told.
+    private func run(
+        _ pacer: inout Pacer, calls: Int, patience: Duration, from begin: Duration = .zero
+    ) -> (starts: [Duration], told: [Duration]) {
+        var (starts, told): ([Duration], [Duration]) = ([], [])
+        for id in 0..<calls {
+            switch pacer.ask(UInt64(id), .normal, deadline: begin + patience, now: begin) {
+            case .now: starts.append(begin)
+            case .wait: break
+            case .no(let retryAfter): told.append(begin + retryAfter)
+            }
+        }
+        var now = begin
+        while true {
+            let (started, turnedAway, next) = pacer.advance(now: now)
+            starts += started.map { _ in now }
+            told += turnedAway.map { now + $0.retryAfter }
+            guard let next else { return (starts, told) }
+            #expect(next > now)
+            now = next
+        }
+    }
+
+    private func most(_ starts: [Duration], within window: Duration) -> Int {
+        let starts = starts.sorted()
+        var (most, first) = (0, 0)
+        for (index, start) in starts.enumerated() {
+            while starts[first] + window <= start { first += 1 }
+            most = max(most, index - first + 1)
+        }
+        return most
+    }
+
+    @Test(arguments: [(1, 1), (5, 5), (5, 1), (5, 3), (100, 10), (1000, 1000)])
+    func theLimitHoldsInAnySecondAndIsUsed(rate: Int, burst: Int) throws {
+        var pacer = Pacer(callsPerSecond: rate, burst: burst, queueLimit: 100_000)
+        let (starts, told) = run(&pacer, calls: rate * 20, patience: .seconds(60))
+        #expect(told.isEmpty)
+        #expect(starts.count == rate * 20)
+        #expect(most(starts, within: .milliseconds(1020)) <= rate)
+        #expect(starts.count { $0 < .milliseconds(1) } <= burst)
+        let last = try #require(starts.max())
+        #expect(Double(rate * 20 - burst) / (last / .seconds(1)) >= 0.95 * Double(rate))
+    }
+
+    @Test func whoCannotHaveATurnInTimeIsToldAtOnceWhenToComeBack() {
+        var pacer = Pacer(callsPerSecond: 5, burst: 5)
+        let (starts, told) = run(&pacer, calls: 1000, patience: .seconds(6))
+        #expect(starts.count >= 25)
+        #expect(starts.count + told.count == 1000)
+        #expect(starts.allSatisfy { $0 < .seconds(6) })
+        // Those who come back when they were told do not exceed the rate either.
+        #expect(most(told, within: .seconds(1)) <= 6)
+        // All of them have their turn then.
+        for (index, time) in told.enumerated() {
+            switch pacer.ask(UInt64(10_000 + index), .normal, deadline: time + .seconds(6), now: time) {
+            case .now, .wait: break
+            case .no: Issue.record("turned away again at \(time)")
+            }
+            _ = pacer.advance(now: time)
+        }
+    }
+
+    @Test func highPriorityGoesFirstAndBothKeepTheirOrder() {
+        var pacer = Pacer(callsPerSecond: 1, burst: 1)
+        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now)
+        for id in 1...3 as ClosedRange<UInt64> {
+            #expect(pacer.ask(id, .normal, deadline: .seconds(60), now: .zero) == .wait)
+            #expect(pacer.ask(10 + id, .high, deadline: .seconds(60), now: .zero) == .wait)
+        }
+        var order: [UInt64] = []
+        var now = Duration.zero
+        while let next = pacer.advance(now: now).next {
+            now = next
+            order += pacer.advance(now: now).start
+        }
+        #expect(order == [11, 12, 13, 1, 2, 3])
+    }
+
+    @Test func aTurnOfACallerThatLeftIsNotSpent() {
+        var pacer = Pacer(callsPerSecond: 1, burst: 1)
+        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now)
+        for id in 1...5 as ClosedRange<UInt64> { _ = pacer.ask(id, .normal, deadline: .seconds(60), now: .zero) }
+        for id in 1...4 as ClosedRange<UInt64> { pacer.left(id) }
+        #expect(pacer.advance(now: Pacer.window).start == [5])
+    }
+
+    @Test func theQueueIsBounded() {
+        var pacer = Pacer(callsPerSecond: 5, burst: 5, queueLimit: 10)
+        let answers = (0..<100).map { pacer.ask($0, .normal, deadline: .seconds(3600), now: .zero) }
+        #expect(answers.count { $0 == .wait } == 10)
+        #expect(answers.count { $0 == .now } == 5)
+        #expect(pacer.queued == 10)
+    }
+
+    @Test func aThrottledCallStopsEverybodyAndSlowsTheRateUntilItRecovers() {
+        var pacer = Pacer(callsPerSecond: 10, burst: 10)
+        pacer.throttled(retryAfter: .seconds(4), now: .zero)
+        #expect(pacer.slowness == 2)
+        #expect(pacer.coolDownLeft(now: .seconds(1)) == .seconds(3))
+        let (starts, _) = run(&pacer, calls: 20, patience: .seconds(60), from: .seconds(1))
+        #expect(starts.allSatisfy { $0 >= .seconds(4) })
+        #expect(most(starts, within: .seconds(1)) <= 5)
+        pacer.accepted(now: .seconds(10))
+        #expect(pacer.slowness == 2)
+        pacer.accepted(now: .seconds(14))
+        #expect(pacer.slowness == 1)
+    }
+
+    @Test func aLowerRateTurnsAwayWhoWouldWaitInVain() {
+        var pacer = Pacer(callsPerSecond: 5, burst: 5)
+        for id in 0..<30 as Range<UInt64> { _ = pacer.ask(id, .normal, deadline: .seconds(6), now: .zero) }
+        let waiting = pacer.queued
+        pacer.throttled(retryAfter: .seconds(3), now: .milliseconds(100))
+        let (_, turnedAway, _) = pacer.advance(now: .milliseconds(100))
+        #expect(!turnedAway.isEmpty)
+        #expect(pacer.queued + turnedAway.count == waiting)
+        #expect(turnedAway.allSatisfy { $0.retryAfter >= .seconds(3) })
+    }
+
+    @Test(arguments: 1...40 as ClosedRange<UInt64>) func randomCrowdsNeverExceedTheLimit(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        let rate = Int.random(in: 1...50, using: &random)
+        var pacer = Pacer(callsPerSecond: rate, burst: Int.random(in: 1...rate, using: &random))
+        var (now, starts, waiting): (Duration, [Duration], Set<UInt64>) = (.zero, [], [])
+        for id in 0..<3000 as Range<UInt64> {
+            if Int.random(in: 0..<3, using: &random) == 0 {
+                now += .milliseconds(Int.random(in: 0...200, using: &random))
+            }
+            switch Int.random(in: 0..<20, using: &random) {
+            case 0:
+                if let left = waiting.randomElement(using: &random) {
+                    waiting.remove(left)
+                    pacer.left(left)
+                }
+            case 1 where rate > 5: pacer.throttled(retryAfter: nil, now: now)
+            default:
+                let priority: TransportOptions.Priority = Bool.random(using: &random) ? .high : .normal
+                let deadline = now + .milliseconds(Int.random(in: 0...5_000, using: &random))
+                switch pacer.ask(id, priority, deadline: deadline, now: now) {
+                case .now: starts.append(now)
+                case .wait: waiting.insert(id)
+                case .no(let retryAfter): #expect(retryAfter > .zero)
+                }
+            }
+            let (started, turnedAway, next) = pacer.advance(now: now)
+            starts += started.map { _ in now }
+            for id in started + turnedAway.map(\.id) { #expect(waiting.remove(id) != nil, "seed \(seed)") }
+            #expect(pacer.queued == waiting.count, "seed \(seed)")
+            #expect((next == nil) == waiting.isEmpty, "seed \(seed)")
+            pacer.accepted(now: now)
+        }
+        #expect(most(starts, within: .seconds(1)) <= rate, "seed \(seed)")
+    }
+}
