@@ -58,6 +58,29 @@ public struct Composer: Sendable {
 
 extension Caching: ShutsDown {}
 
+/// Does something again and again until it is shut down or released.
+private final class Repeating: ShutsDown {
+    private let task: Task<Void, Never>
+
+    init(
+        every pause: Duration, on clock: some Clock<Duration>, _ operation: @escaping @Sendable () async -> Void
+    ) {
+        task = Task {
+            while !Task.isCancelled {
+                guard (try? await clock.sleep(for: pause)) != nil else { return }
+                await operation()
+            }
+        }
+    }
+
+    deinit { task.cancel() }
+
+    func shutdown() async {
+        task.cancel()
+        await task.value
+    }
+}
+
 /// Builds the parts, leaves first.
 private struct Assembly {
     let settings: Settings
@@ -96,16 +119,19 @@ private struct Assembly {
         let credentials = try await credentials(transport)
         let accessTokenProvider = ClientCredentialsProvider(
             vendor: settings.vendor, credentials: credentials, transport: vendorTransport, deadline: deadline,
-            clock: clock, wallClock: wallClock
+            clock: clock, wallClock: wallClock, logger: logger
         )
-        let accessTokens = accessTokenProvider.caching(clock: clock)
+        teardown.add(
+            Repeating(every: .seconds(2), on: clock) { await accessTokenProvider.refresh() }
+        )
+        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock)
         teardown.add(accessTokens)
         let checkoutTokenProvider = CheckoutTokenProvider(
             vendor: settings.vendor, accessTokens: accessTokens, transport: vendorTransport, deadline: deadline,
             wallClock: wallClock
         )
-        let checkoutTokens: any TokenProvider =
-            settings.reuse ? checkoutTokenProvider.caching(clock: clock) : checkoutTokenProvider
+        let retried = checkoutTokenProvider.retrying(clock: clock)
+        let checkoutTokens: any TokenProvider = settings.reuse ? retried.caching(clock: clock) : retried
         teardown.add(checkoutTokens)
         let (authenticator, policy) = try await access(vendorTransport, accessTokens)
 

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "mutex_annotations.h"
 
-// A contended Mutex is locked inside the standard library, which is not built with the thread sanitizer. It would not see that the lock
-// was taken, and report what the lock guards. In a build with the sanitizer this takes the place of the library's function, and tells it.
+// A contended Mutex is locked and unlocked inside the standard library, which is not built with the thread sanitizer. It would not see
+// that, and report what the lock guards. In a build with the sanitizer these take the place of the library's functions, and tell it.
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #include <dlfcn.h>
@@ -10,19 +10,33 @@
 #include <stdlib.h>
 
 #define LOCK_SLOW "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF"
+#define UNLOCK_SLOW "$s15Synchronization12_MutexHandleV11_unlockSlowyyF"
+#define METHOD __attribute__((swiftcall, no_sanitize("thread")))
+#define SELF __attribute__((swift_context)) void *
 
-typedef __attribute__((swiftcall)) void lock_slow(uint32_t thread, __attribute__((swift_context)) void *handle);
 void __tsan_acquire(void *address);
+void __tsan_release(void *address);
 
-__attribute__((swiftcall, no_sanitize("thread"))) void annotated_lock_slow(
-    uint32_t thread, __attribute__((swift_context)) void *handle) __asm__(LOCK_SLOW);
+typedef __attribute__((swiftcall)) void lock_slow(uint32_t thread, SELF);
+typedef __attribute__((swiftcall)) void unlock_slow(SELF);
 
-void annotated_lock_slow(uint32_t thread, __attribute__((swift_context)) void *handle) {
-    lock_slow *original = (lock_slow *)dlsym(RTLD_NEXT, LOCK_SLOW);
-    if (!original) abort();
-    original(thread, handle);
-    // The fast path of unlock is compiled into the caller, and releases this very address.
+METHOD void annotated_lock_slow(uint32_t thread, SELF handle) __asm__(LOCK_SLOW);
+METHOD void annotated_unlock_slow(SELF handle) __asm__(UNLOCK_SLOW);
+
+static void *original(const char *name) {
+    void *found = dlsym(RTLD_NEXT, name);
+    if (!found) abort();
+    return found;
+}
+
+METHOD void annotated_lock_slow(uint32_t thread, SELF handle) {
+    ((lock_slow *)original(LOCK_SLOW))(thread, handle);
     __tsan_acquire(handle);
+}
+
+METHOD void annotated_unlock_slow(SELF handle) {
+    __tsan_release(handle);
+    ((unlock_slow *)original(UNLOCK_SLOW))(handle);
 }
 #endif
 #endif

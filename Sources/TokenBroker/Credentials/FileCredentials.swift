@@ -4,7 +4,8 @@ import Synchronization
 /// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a pair is never
 /// torn.
 ///
-/// The file is a JSON object with `client_id` and `client_secret`, or lines of `NAME=value` with the configured variable names or `client_id` and
+/// The file is a JSON object with `client_id` and `client_secret`, an array of such objects in order of preference (two pairs while a
+/// rotation is under way), or lines of `NAME=value` with the configured variable names or `client_id` and
 /// `client_secret`. A file that does not exist is absent; anything else that is wrong with it is broken. A file that others than its owner can
 /// read is used, with one warning.
 public struct FileCredentials: CredentialSource {
@@ -39,26 +40,38 @@ public struct FileCredentials: CredentialSource {
         if text.trimmingWhiteSpace.isEmpty {
             throw CredentialError(.incomplete, source: source, message: "it is empty")
         }
-        let credential =
-            if text.trimmingWhiteSpace.first == "{" {
-                try fromJSON(file.bytes, source)
-            } else {
-                try fromLines(text, source)
+        guard let first = text.trimmingWhiteSpace.first, "{[".contains(first) else {
+            return [try fromLines(text, source)]
+        }
+        switch try? JSONValue.parse(file.bytes) {
+        case .object(let members)?: return [try pair(in: members, source)]
+        case .array(let elements)? where (1...4).contains(elements.count):
+            var pairs: [Credential] = []
+            for element in elements {
+                guard case .object(let members) = element else { throw notJSON(source) }
+                pairs.append(try pair(in: members, source))
             }
-        return [credential]
+            return pairs
+        default: throw notJSON(source)
+        }
     }
 
-    private func fromJSON(_ bytes: [UInt8], _ source: String) throws(CredentialError) -> Credential {
-        guard case .object(let members)? = try? JSONValue.parse(bytes) else {
-            throw CredentialError(.malformed, source: source, message: "it is not a JSON object with each key once")
-        }
+    private func notJSON(_ source: String) -> CredentialError {
+        CredentialError(
+            .malformed, source: source,
+            message: "it is not a JSON object with each key once, nor an array of one to four such objects"
+        )
+    }
+
+    private func pair(in members: [String: JSONValue], _ source: String) throws(CredentialError) -> Credential {
         for name in ["client_id", "client_secret"] where members[name] != nil && members[name]?.string == nil {
             throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
         }
         let values = members.compactMapValues(\.string)
-        if let pair = try pair(from: values, clientID: "client_id", clientSecret: "client_secret", source: source) {
-            return pair
-        }
+        let found = try TokenBroker.pair(
+            from: values, clientID: "client_id", clientSecret: "client_secret", source: source
+        )
+        if let found { return found }
         throw CredentialError(.incomplete, source: source, message: "it has neither client_id nor client_secret")
     }
 
@@ -69,7 +82,8 @@ public struct FileCredentials: CredentialSource {
             )
         }
         for (id, secret) in [(names.clientID, names.clientSecret), ("client_id", "client_secret")] {
-            if let pair = try pair(from: values, clientID: id, clientSecret: secret, source: source) { return pair }
+            let found = try TokenBroker.pair(from: values, clientID: id, clientSecret: secret, source: source)
+            if let found { return found }
         }
         throw CredentialError(
             .incomplete, source: source, message: "it has neither \(names.clientID) nor \(names.clientSecret)"

@@ -1,11 +1,15 @@
 public import FoundationEssentials
 import HTTPTypes
+public import Logging
 import Synchronization
 
 /// Step 1: exchanges client id and secret for an access token (RFC 6749, section 4.4).
 ///
-/// It asks the credential source on every fetch, so that a rotation takes effect. A pair that the vendor refused is
-/// remembered for 30 seconds and not sent again; another pair is tried at once.
+/// It asks the credential source on every fetch and in ``refresh()``, so that a rotation takes effect: tokens of a pair that is not in the
+/// source any more are superseded. While the source is broken, the pairs it had last are used.
+///
+/// A pair that the vendor refused is not sent again for 30 seconds, doubling to ten minutes. If the source has another one, as during a
+/// rotation, that is used at once.
 ///
 /// The answer's `expires_in` counts from when the request was sent. It is read as follows:
 /// - a number, or a number in a string, also with a fraction: seconds;
@@ -17,7 +21,8 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
     private let call: VendorCall
     private let credentials: any CredentialSource
     private let clock: C
-    private let line: CredentialLine<C.Instant>
+    private let logger: Logger?
+    private let lines: CredentialLines<C.Instant>
 
     /// - Parameters:
     ///   - vendor: Where to ask, and how.
@@ -26,25 +31,41 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
     ///   - deadline: For the call, queueing included.
     ///   - clock: Measures how long a refusal is remembered.
     ///   - wallClock: Only for absolute times: `expiresAt`, and a `Retry-After` that is a date.
+    ///   - logger: For what happens to credentials.
     public init(
         vendor: Vendor, credentials: any CredentialSource, transport: any HTTPTransport,
         deadline: Duration = .seconds(10), clock: C = ContinuousClock(),
-        wallClock: @escaping @Sendable () -> Date = { Date() }
+        wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         self.call = VendorCall(
             vendor: vendor, transport: transport, deadline: deadline, priority: .high, wallClock: wallClock
         )
         self.credentials = credentials
         self.clock = clock
-        self.line = CredentialLine()
+        self.logger = logger
+        self.lines = CredentialLines()
     }
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        let credential = try await load()
-        guard let lineage = line.lineage(of: credential, now: clock.now) else {
-            throw TokenError(.credentialsRejected, message: "the vendor refused these credentials less than 30 s ago")
+        var refused: TokenError?
+        for (credential, lineage) in lines.usable(of: try await load(), now: clock.now).prefix(2) {
+            do throws(TokenError) {
+                return try await token(for: request, credential, lineage)
+            } catch {
+                guard error.code == .credentialsRejected else { throw error }
+                lines.refuse(credential, now: clock.now)
+                logger?.error("the vendor refused credentials", metadata: ["vendor": "\(call.vendor.profile.id)"])
+                refused = error
+            }
         }
+        throw refused
+            ?? TokenError(.credentialsRejected, message: "the vendor refused these credentials a short while ago")
+    }
+
+    private func token(
+        for request: TokenRequest, _ credential: Credential, _ lineage: Lineage
+    ) async throws(TokenError) -> Token {
         let response = try await call.send(
             call.vendor.request(
                 .post, call.vendor.profile.accessToken.path,
@@ -56,35 +77,38 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
             body: Array(form(for: request).utf8)
         )
         guard response.status.kind == .successful else {
-            let error = call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
-            if error.code == .credentialsRejected {
-                line.refuse(credential, until: clock.now.advanced(by: .seconds(30)))
-            }
-            throw error
+            throw call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
         }
         return try token(in: response, lineage: Lineage(descendingFrom: lineage))
+    }
+
+    /// Looks whether the credentials were rotated. To be called every few seconds; it never calls the vendor.
+    public func refresh() async {
+        if let pairs = try? await load(), lines.update(pairs) {
+            logger?.notice("new credentials", metadata: ["vendor": "\(call.vendor.profile.id)"])
+        }
     }
 
     /// See ``ReadinessReporting/readiness()``; never calls the vendor.
     public func readiness() async -> Readiness {
         do {
-            let credential = try await load()
-            return line.isRefused(credential, now: clock.now) ? .notReady("credentials_refused") : .ready
+            let usable = lines.usable(of: try await load(), now: clock.now)
+            return usable.isEmpty ? .notReady("credentials_refused") : .ready
         } catch {
             return .notReady("credentials_unavailable")
         }
     }
 
-    private func load() async throws(TokenError) -> Credential {
+    /// What the source has; while it is broken, such as a file that is just being written, what it had last.
+    private func load() async throws(TokenError) -> [Credential] {
         do {
-            if let credential = try await credentials.credentials(for: CredentialID(rawValue: call.vendor.profile.id))
-                .first
-            {
-                return credential
-            }
+            let pairs = try await credentials.credentials(for: CredentialID(rawValue: call.vendor.profile.id))
+            if !pairs.isEmpty { return pairs }
         } catch {
+            if let known = lines.known { return known }
             throw TokenError(.misconfigured, message: "the credentials cannot be used", cause: error)
         }
+        if let known = lines.known { return known }
         throw TokenError(.misconfigured, message: "no source has credentials for \(call.vendor.profile.id)")
     }
 
@@ -136,37 +160,58 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
     }
 }
 
-/// What is remembered of the credentials in use: their line, and whether they were refused.
-private final class CredentialLine<Instant: InstantProtocol>: Sendable where Instant.Duration == Duration {
-    private let current = Mutex<(credential: Credential, lineage: Lineage, refusedUntil: Instant?)?>(nil)
+/// What is remembered of the pairs that the source has: the line of each, and which were refused.
+private final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Duration == Duration {
+    private struct Line {
+        var credential: Credential
+        var lineage = Lineage()
+        var refusals = 0
+        var refusedUntil: Instant?
+    }
 
-    /// The line that tokens of `credential` descend from; `nil` while it counts as refused. Another pair than before supersedes the line of the
-    /// former one.
-    func lineage(of credential: Credential, now: Instant) -> Lineage? {
-        current.withLock { current in
-            if let known = current, known.credential == credential {
-                if let until = known.refusedUntil, now < until { return nil }
-                return known.lineage
-            }
-            current?.lineage.supersede()
-            let lineage = Lineage()
-            current = (credential, lineage, nil)
-            return lineage
+    private let lines = Mutex<[Line]>([])
+
+    /// The pairs that the source had last; `nil` if it never had any.
+    var known: [Credential]? {
+        let known = lines.withLock { $0.map(\.credential) }
+        return known.isEmpty ? nil : known
+    }
+
+    /// Takes over what the source has now. The lines of pairs that are gone are superseded.
+    /// - Returns: Whether that is a change, other than the first pairs.
+    func update(_ credentials: [Credential]) -> Bool { lines.withLock { update(credentials, &$0) } }
+
+    private func update(_ credentials: [Credential], _ lines: inout [Line]) -> Bool {
+        guard lines.map(\.credential) != credentials else { return false }
+        for line in lines where !credentials.contains(line.credential) { line.lineage.supersede() }
+        let former = lines
+        lines = credentials.map { credential in
+            former.first { $0.credential == credential } ?? Line(credential: credential)
+        }
+        return !former.isEmpty
+    }
+
+    /// Those that were not refused lately, in the source's order.
+    func usable(of credentials: [Credential], now: Instant) -> [(Credential, Lineage)] {
+        lines.withLock { lines in
+            _ = update(credentials, &lines)
+            return lines.filter { line in line.refusedUntil.map { $0 <= now } ?? true }
+                .map { ($0.credential, $0.lineage) }
         }
     }
 
-    func refuse(_ credential: Credential, until: Instant) {
-        current.withLock { current in
+    func refuse(_ credential: Credential, now: Instant) {
+        lines.withLock { lines in
             // A pair that was replaced meanwhile is none of the new one's fault.
-            guard current?.credential == credential else { return }
-            current?.refusedUntil = until
-        }
-    }
-
-    func isRefused(_ credential: Credential, now: Instant) -> Bool {
-        current.withLock { current in
-            guard let current, current.credential == credential, let until = current.refusedUntil else { return false }
-            return now < until
+            guard let index = lines.firstIndex(where: { $0.credential == credential }) else { return }
+            let pause = min(.seconds(30) * (1 << min(lines[index].refusals, 5)), .seconds(600))
+            lines[index].refusals += 1
+            lines[index].refusedUntil = now.advanced(by: pause)
+            // Tokens it brought may still hold; they are renewed with another pair, if there is one.
+            if lines.count > 1 {
+                lines[index].lineage.supersede()
+                lines[index].lineage = Lineage()
+            }
         }
     }
 }

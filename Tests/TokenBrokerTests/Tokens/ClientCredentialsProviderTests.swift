@@ -152,6 +152,49 @@ struct ClientCredentialsProviderTests {
         #expect(await code { try await provider.token(for: TokenRequest()) } == expected)
     }
 
+    private func pair(_ name: String) -> Credential { Credential(clientID: Secret(name), clientSecret: Secret("s")) }
+    private let good = ScriptedTransport.Step.respond(.ok, #"{"access_token": "t", "expires_in": 3600}"#)
+
+    @Test func theSecondPairIsUsedWhenTheFirstIsRefused() async throws {
+        let credentials = ChangingCredentials()
+        credentials.set(.success([pair("old"), pair("new")]))
+        let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "t"}"#), .respond(.forbidden), good, good])
+        let provider = try provider(transport, credentials)
+        let first = try await provider.token(for: TokenRequest())
+        #expect(first.lineage.state == .current)
+        let second = try await provider.token(for: TokenRequest())
+        #expect(first.lineage.state == .superseded)
+        #expect(second.lineage.state == .current)
+        #expect(await provider.readiness() == .ready)
+        // The refusal is remembered.
+        _ = try await provider.token(for: TokenRequest())
+        let users = transport.sent.map { $0.request.headerFields[.authorization] }
+        let (old, new) = (
+            "Basic " + Data("old:s".utf8).base64EncodedString(), "Basic " + Data("new:s".utf8).base64EncodedString()
+        )
+        #expect(users == [old, old, new, new])
+    }
+
+    @Test func aRotationSupersedesTheOldLineWithoutAFetch() async throws {
+        let credentials = ChangingCredentials()
+        let provider = try provider(ScriptedTransport([good]), credentials)
+        let token = try await provider.token(for: TokenRequest())
+        await provider.refresh()
+        #expect(token.lineage.state == .current)
+        // While the file is being written, what was there last counts.
+        for broken in [.success([]), .failure(CredentialError(.incomplete, source: "file", message: "it is empty"))]
+            as [Result<[Credential], CredentialError>]
+        {
+            credentials.set(broken)
+            await provider.refresh()
+            #expect(token.lineage.state == .current)
+            #expect(await provider.readiness() == .ready)
+        }
+        credentials.set(.success([pair("rotated")]))
+        await provider.refresh()
+        #expect(token.lineage.state == .superseded)
+    }
+
     @Test func refusedCredentialsAreNotSentAgainForHalfAMinute() async throws {
         let transport = ScriptedTransport([.respond(.forbidden)])
         let provider = try provider(transport)

@@ -1,0 +1,77 @@
+import Synchronization
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+/// Fails as often as it is told, then hands out tokens.
+private final class Failing: TokenProvider {
+    private let failures: Mutex<[TokenError]>
+    private let count = Mutex(0)
+    var calls: Int { count.withLock { $0 } }
+
+    init(_ failures: [TokenError]) { self.failures = Mutex(failures) }
+
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        count.withLock { $0 += 1 }
+        if let error = failures.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { throw error }
+        return Token(secret: Secret("t"), remaining: .seconds(60))
+    }
+}
+
+struct RetryingTests {
+    private static func down(_ kind: TransportError.Kind? = nil) -> TokenError {
+        TokenError(.unavailable, message: "down", cause: kind.map { TransportError($0) })
+    }
+
+    private func retrying(_ upstream: Failing) -> Retrying<Failing> {
+        // No pause, since chance is 0.
+        Retrying(upstream, clock: ManualClock()) { 0 }
+    }
+
+    @Test(arguments: [down(), down(.connect), down(.closed), down(.resolve)])
+    func whatMayPassIsTriedAgain(error: TokenError) async throws {
+        let upstream = Failing([error, error])
+        _ = try await retrying(upstream).token(for: TokenRequest())
+        #expect(upstream.calls == 3)
+    }
+
+    @Test(arguments: [
+        TokenError(.credentialsRejected, message: ""), TokenError(.requestRejected, message: ""),
+        TokenError(.throttled, message: ""), TokenError(.cancelled, message: ""),
+        TokenError(.misconfigured, message: ""),
+        TokenError(.timedOut, message: ""), TokenError(.unavailable, message: "", retryAfter: .seconds(1)),
+        TokenError(.unavailable, message: "", wasRetried: true), down(.trust), down(.tls), down(.tooLarge),
+    ])
+    func whatWillNotPassIsNot(error: TokenError) async throws {
+        let upstream = Failing([error])
+        await #expect(throws: TokenError.self) { try await retrying(upstream).token(for: TokenRequest()) }
+        #expect(upstream.calls == 1)
+    }
+
+    @Test func nothingIsTriedAgainAtTwoLevels() async throws {
+        let upstream = Failing(Array(repeating: Self.down(), count: 100))
+        let outer = Retrying(retrying(upstream), clock: ManualClock()) { 0 }
+        await #expect { try await outer.token(for: TokenRequest()) } throws: { ($0 as? TokenError)?.wasRetried == true }
+        #expect(upstream.calls == 3)
+    }
+
+    @Test func anOutageIsNotMultiplied() async throws {
+        let upstream = Failing(Array(repeating: Self.down(), count: 10_000))
+        let retrying = retrying(upstream)
+        for _ in 0..<1000 { _ = try? await retrying.token(for: TokenRequest()) }
+        #expect(upstream.calls == 1010)
+    }
+
+    @Test func thePausesAreOnTheClockAndBounded() async throws {
+        let (clock, upstream) = (ManualClock(), Failing([Self.down(), Self.down()]))
+        let retrying = Retrying(upstream, clock: clock) { 0.999 }
+        let token = Task { try await retrying.token(for: TokenRequest()) }
+        await clock.sleepers(1)
+        clock.advance(by: .milliseconds(200))
+        while upstream.calls < 2 { await Task.yield() }
+        await clock.sleepers(1)
+        clock.advance(by: .milliseconds(400))
+        _ = try await token.value
+        #expect(upstream.calls == 3)
+    }
+}
