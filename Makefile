@@ -2,7 +2,7 @@
 SWIFT_TRAITS := --enable-all-traits
 PROGRAM_TRAITS := --traits CommandLineSupport
 
-.PHONY: help demo test build lint soak setup setup-tests
+.PHONY: help demo test build lint sanitize soak setup setup-tests
 .DEFAULT_GOAL := help
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo "make test   run all tests"
 	@echo "make build  the release program, at .build/release/token-broker"
 	@echo "make lint   check the format"
+	@echo "make sanitize  the tests of core and transport under the thread and address sanitizers"
 	@echo "make soak   what takes too long for CI"
 
 # ARGS="--port 9000" for another port.
@@ -26,6 +27,10 @@ build: setup
 
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Adapters Tests
+
+sanitize: setup-tests
+	swift test --sanitize=thread --scratch-path .build-thread
+	ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build-address --filter CurlTransportTests
 
 soak: setup
 	@Scripts/install-packages soak

@@ -162,7 +162,8 @@ extension HTTPTransportContract {
             try await send(fixture, server, options: TransportOptions(deadline: .milliseconds(300))) { outcome in
                 #expect(kind(outcome) == .timedOut, "\(outcome)")
                 #expect(start.duration(to: .now) >= .milliseconds(250))
-                #expect(start.duration(to: .now) < .seconds(5))
+                // Soon is what is promised; the rest is for a machine that is busy with other tests.
+                #expect(start.duration(to: .now) < .seconds(9))
             }
         }
         let cancellation = Case(testDescription: "cancellation ends it while \(stage)", needs: needs) { fixture in

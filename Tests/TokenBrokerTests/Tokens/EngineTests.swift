@@ -56,7 +56,8 @@ struct EngineTests {
                     #expect(token.id == first.id)
                 } catch {
                     try #require(second >= 3600, "a valid token was not served at \(second) s")
-                    #expect(error.code == .unavailable)
+                    // The clock may be moved on while a renewal is under way.
+                    #expect([.unavailable, .timedOut].contains(error.code))
                 }
             }
             clock.advance(by: .seconds(1))
