@@ -160,7 +160,7 @@ private func get(_ path: String) -> RouteRequest {
         "owner", "Lets one customer in.", keys: ConfigurationKey("customer", .text, "Whose invoices."),
         ConfigurationKey("atMost", .integer(1...9), default: 3, "How many.")
     ) { _, customer, _ in
-        ClosurePolicy { _, request in request.inputs[.customer] == customer }
+        ClosurePolicy(binds: .session) { _, request in request.inputs[.customer] == customer }
     }
 
     private var registry: Registry {
@@ -247,6 +247,7 @@ private func get(_ path: String) -> RouteRequest {
     private struct Part: Authenticator, AccessPolicy, CredentialSource, ShutsDown {
         var name: String
         var diary: Diary
+        var binds: AccessBinding { .session }
         func authenticate(_ request: RouteRequest) async throws -> Principal? { nil }
         func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { false }
         func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] { [] }

@@ -20,10 +20,17 @@ public struct ClosureAuthenticator: Authenticator {
 
 /// A policy made of a closure, for an adopter who can look up whose invoice it is.
 public struct ClosurePolicy: AccessPolicy {
+    /// What its yes proves.
+    public let binds: AccessBinding
     private let closure: @Sendable (Principal, TokenRequest) async throws -> Bool
 
-    /// - Parameter closure: What ``AccessPolicy/allows(_:toRequest:)`` does.
-    public init(_ closure: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool) {
+    /// - Parameters:
+    ///   - binds: What its yes proves: ``AccessBinding/session`` if it looks at both customer and invoice.
+    ///   - closure: What ``AccessPolicy/allows(_:toRequest:)`` does.
+    public init(
+        binds: AccessBinding, _ closure: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool
+    ) {
+        self.binds = binds
         self.closure = closure
     }
 

@@ -29,6 +29,9 @@ public struct OpenModePolicy: AccessPolicy {
     /// Nothing to configure.
     public init() {}
 
+    /// It looks at nothing.
+    public let binds: AccessBinding = []
+
     /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { true }
 }

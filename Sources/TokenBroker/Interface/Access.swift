@@ -1,3 +1,5 @@
+import HTTPTypes
+
 /// Finds out who asks.
 ///
 /// **Use one.** The endpoint calls it before it reads the body. `nil` is answered with 401 and ``challenge``.
@@ -14,25 +16,74 @@ public protocol Authenticator: Sendable {
 
     /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). `Bearer` unless you say otherwise.
     var challenge: String { get }
+
+    /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not. With an ambient one the endpoint also
+    /// wants to know which site's page asks. It decides by what is there and asks nobody.
+    func proof(in request: RouteRequest) -> Proof
 }
 
 extension Authenticator {
     /// `Bearer`.
     public var challenge: String { "Bearer" }
+
+    /// ``Proof/presented`` with a bearer token; otherwise ``Proof/ambient`` if there is a cookie or another `Authorization`, which browsers
+    /// repeat by themselves as well.
+    public func proof(in request: RouteRequest) -> Proof {
+        let fields = request.head.headerFields
+        if let authorization = fields[.authorization] {
+            return authorization.lowercased().hasPrefix("bearer ") ? .presented : .ambient
+        }
+        return fields.contains(.cookie) ? .ambient : .presented
+    }
+}
+
+/// How a proof came into a request.
+public enum Proof: Sendable, Hashable {
+    /// The page's own code put it there, such as a bearer token. A page of another site does not have it.
+    case presented
+    /// The browser attaches it whichever site's page asks: a cookie, or a sign-in that a proxy in front keeps in one.
+    case ambient
 }
 
 /// Decides whether somebody may have a token.
 ///
 /// **Use one.** The endpoint calls it after it has read the body and before it asks for the token.
 ///
-/// **Write one.** Return `true` only if this principal may have a token for exactly this request: for a checkout, if both the customer and the invoice
-/// are theirs. When you cannot tell, throw or return `false`: both are answered alike.
+/// **Write one.** Return `true` only if what ``binds`` says holds for this principal and exactly this request. When you cannot tell, throw or
+/// return `false`. Treat a session that is not there as one that is another's, at the same cost, so that nobody can find
+/// out which there are.
 ///
 /// **Test one.** Call it with a ``Principal`` and a ``TokenRequest`` of your making.
 public protocol AccessPolicy: Sendable {
     /// - Returns: Whether `principal` may have a token for `request`.
     /// - Throws: Anything, when it cannot be decided. The answer is a refusal, and the error is not shown.
     func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool
+
+    /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is not put to
+    /// use.
+    var binds: AccessBinding { get }
+}
+
+/// What a policy's yes proves about a request.
+public struct AccessBinding: OptionSet, Sendable, Hashable {
+    /// One bit for each.
+    public var rawValue: UInt8
+    /// Takes the bits as they are.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The customer is the principal's.
+    public static let customer = Self(rawValue: 1)
+    /// The invoice is the principal's.
+    public static let invoice = Self(rawValue: 2)
+    /// The invoice is the customer's, whoever asks.
+    public static let invoiceOfCustomer = Self(rawValue: 4)
+    /// The whole session: customer and invoice are the principal's.
+    public static let session: Self = [.customer, .invoice]
+
+    /// With what follows from it: who owns the customer owns the customer's invoice, and the other way round.
+    public var consequences: Self {
+        contains(.invoiceOfCustomer) && !isDisjoint(with: .session) ? union(.session) : self
+    }
 }
 
 /// Who asks.

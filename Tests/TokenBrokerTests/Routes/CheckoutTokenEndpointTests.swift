@@ -51,8 +51,9 @@ struct CheckoutTokenEndpointTests {
         logger: Logger = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
     ) -> CheckoutTokenEndpoint {
         CheckoutTokenEndpoint(
-            tokens: tokens, authenticator: ClosureAuthenticator(authenticate), policy: ClosurePolicy(allow),
-            allowedOrigins: ["https://shop.example"], environment: "demo", clock: clock, logger: logger
+            tokens: tokens, authenticator: ClosureAuthenticator(authenticate),
+            policy: ClosurePolicy(binds: .session, allow), allowedOrigins: ["https://shop.example"],
+            environment: "demo", clock: clock, logger: logger
         )
     }
 

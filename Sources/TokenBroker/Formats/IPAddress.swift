@@ -1,0 +1,75 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is the IPv4 address.
+public struct IPAddress: Sendable, Hashable {
+    /// In network order: 4 bytes, or 16.
+    public let bytes: [UInt8]
+
+    /// Takes the usual text forms, without brackets, port, zone or leading zeros; `nil` for anything else.
+    public init?(_ text: some StringProtocol) {
+        guard let bytes = Self.bytes(of: text) else { return nil }
+        self.bytes = Self.isMapped(bytes) ? Array(bytes.suffix(4)) : bytes
+    }
+
+    /// As it is written, a mapped one with all its 16 bytes.
+    fileprivate static func bytes(of text: some StringProtocol) -> [UInt8]? {
+        // The system's function would stop at a zero byte.
+        guard text.utf8.count <= 45, text.allSatisfy({ $0.isASCII && ($0.isHexDigit || $0 == ":" || $0 == ".") }) else {
+            return nil
+        }
+        let isIPv6 = text.contains(":")
+        var bytes = [UInt8](repeating: 0, count: isIPv6 ? 16 : 4)
+        return inet_pton(isIPv6 ? AF_INET6 : AF_INET, String(text), &bytes) == 1 ? bytes : nil
+    }
+
+    fileprivate static func isMapped(_ bytes: [UInt8]) -> Bool {
+        bytes.count == 16 && bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF])
+    }
+
+    fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+}
+
+/// A block of IP addresses in CIDR notation (RFC 4632): `10.0.0.0/8`, `fd00::/8`, or one address.
+public struct IPAddressBlock: Sendable, Hashable {
+    private let first: IPAddress
+    private let prefixLength: Int
+
+    /// `nil` for anything else, and if there are bits set behind the prefix, since that is hardly what was meant.
+    public init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let bytes = parts.first.flatMap({ IPAddress.bytes(of: $0) }) else { return nil }
+        var prefixLength = bytes.count * 8
+        if parts.count == 2 {
+            guard (1...3).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy({ 48...57 ~= $0 }),
+                let length = Int(parts[1]), length <= prefixLength
+            else { return nil }
+            prefixLength = length
+        }
+        guard Self.masked(bytes, prefixLength) == bytes else { return nil }
+        if IPAddress.isMapped(bytes), prefixLength >= 96 {
+            self.first = IPAddress(bytes: Array(bytes.suffix(4)))
+            self.prefixLength = prefixLength - 96
+        } else {
+            self.first = IPAddress(bytes: bytes)
+            self.prefixLength = prefixLength
+        }
+    }
+
+    /// Whether `address` is one of them.
+    public func contains(_ address: IPAddress) -> Bool {
+        address.bytes.count == first.bytes.count && Self.masked(address.bytes, prefixLength) == first.bytes
+    }
+
+    private static func masked(_ bytes: [UInt8], _ prefixLength: Int) -> [UInt8] {
+        bytes.enumerated().map { index, byte in
+            let kept = min(8, max(0, prefixLength - index * 8))
+            return kept == 0 ? 0 : byte & (0xFF << (8 - kept))
+        }
+    }
+}
