@@ -5,7 +5,7 @@ import PackageDescription
 let traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
     .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
-    .trait(name: "JWTSupport", description: "Signed JSON Web Tokens; the sandbox issues them."),
+    .trait(name: "JWTSupport", description: "The authenticator jwt, and the sandbox, which issues tokens."),
     .trait(name: "ServiceLifecycleSupport", description: "Conformances to ServiceLifecycle's Service."),
     .trait(
         name: "CommandLineSupport",
@@ -32,6 +32,7 @@ let package = Package(
         .library(name: "CurlTransport", targets: ["CurlTransport"]),
         .library(name: "TokenBrokerComposer", targets: ["TokenBrokerComposer"]),
         .library(name: "TokenBrokerHummingbird", targets: ["TokenBrokerHummingbird"]),
+        .library(name: "TokenBrokerJWT", targets: ["TokenBrokerJWT"]),
         .library(name: "TokenBrokerSandbox", targets: ["TokenBrokerSandbox"]),
         .library(name: "TokenBrokerTesting", targets: ["TokenBrokerTesting"]),
         .executable(name: "token-broker", targets: ["token-broker"]),
@@ -55,11 +56,15 @@ let package = Package(
         .target(
             name: "TokenBrokerComposer",
             dependencies: [
-                "TokenBroker", "CurlTransport", .httpTypes, .logging,
+                "TokenBroker", "CurlTransport", "TokenBrokerJWT", .httpTypes, .logging,
                 .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
                 .gated("Yams", "Yams", by: "ConfigurationSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "ServiceLifecycleSupport"),
             ]
+        ),
+        .target(
+            name: "TokenBrokerJWT",
+            dependencies: ["TokenBroker", .httpTypes, .logging, .gated("JWTKit", "jwt-kit", by: "JWTSupport")]
         ),
         .target(
             name: "TokenBrokerSandbox",
@@ -114,6 +119,14 @@ let package = Package(
             dependencies: [
                 "TokenBrokerComposer", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .inMemoryLogging,
+            ]
+        ),
+        .testTarget(
+            name: "TokenBrokerJWTTests",
+            dependencies: [
+                "TokenBrokerJWT", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+                .inMemoryLogging,
+                .gated("JWTKit", "jwt-kit", by: "JWTSupport"),
             ]
         ),
         .testTarget(

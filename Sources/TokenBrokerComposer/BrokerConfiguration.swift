@@ -171,6 +171,34 @@ final class ConfigurationReader {
         node(at: path).map { !$0.isNull } ?? false || variableInput(path, isList: false).input != nil
     }
 
+    /// The names in a map whose names the deployer chooses, all of them made known; `nil` after noting the problem if there
+    /// is no such map.
+    func names(in section: [String]) -> [String]? {
+        if let last = section.last { declare(last, in: Array(section.dropLast())) }
+        let node = node(at: section)
+        guard case .map(let members)? = node?.content, !members.isEmpty else {
+            skip(section)
+            let found = node.map { $0.isNull ? "nothing" : $0.content.kind } ?? "nothing"
+            note(.missing, section, message: "expected a map with a name of your choice for each part, found \(found)")
+            return nil
+        }
+        for member in members {
+            let isName =
+                member.name.first?.isLetter == true
+                && member.name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) }
+            if isName {
+                declare(member.name, in: section)
+            } else {
+                skip(section)
+                note(
+                    .invalid, section + [displayed(member.name)],
+                    message: "expected a name of letters and digits, found other text"
+                )
+            }
+        }
+        return opaque.contains(section) ? nil : members.map(\.name)
+    }
+
     func warn(_ message: String) { warnings.append(message) }
 
     /// Notes a problem with the value at `path`, wherever it comes from.

@@ -46,6 +46,10 @@ public struct Composer: Sendable {
             return try await assembly.broker(transport: transport, clock: clock, wallClock: wallClock)
         } catch {
             await teardown.run()
+            if let conflict = error.conflict {
+                reader.note(.conflict, error.section, message: conflict)
+                throw ConfigurationError(reader.problems)
+            }
             throw ConfigurationError([
                 .init(
                     .failed, place: configuration.name, key: error.section.joined(separator: "."),
@@ -91,6 +95,8 @@ private struct Assembly {
     struct Failure: Error {
         var section: [String]
         var reason: String
+        /// What is expected of the configuration and what was found, if it is the configuration that is to be changed.
+        var conflict: String?
     }
 
     func broker<C: Clock>(
@@ -133,7 +139,12 @@ private struct Assembly {
         let retried = checkoutTokenProvider.retrying(clock: clock)
         let checkoutTokens: any TokenProvider = settings.reuse ? retried.caching(clock: clock) : retried
         teardown.add(checkoutTokens)
-        let (authenticator, policy) = try await access(vendorTransport, accessTokens)
+        let (authenticator, policy) = try await access(
+            AccessContext(
+                logger: logger, transport: vendorTransport, accessTokens: accessTokens, vendor: settings.vendor,
+                deadline: deadline, environment: environment, clock: clock, wallClock: wallClock
+            )
+        )
 
         var endpoints = EndpointSet()
         endpoints.add(
@@ -168,19 +179,39 @@ private struct Assembly {
     }
 
     private func access(
-        _ transport: any HTTPTransport, _ accessTokens: any TokenProvider
+        _ context: AccessContext
     ) async throws(Failure) -> (any Authenticator, any AccessPolicy) {
         switch settings.access {
         case .open:
             logger.warning("open mode: whoever asks from this machine gets a token for any customer and invoice")
             return (OpenModeAuthenticator(), OpenModePolicy())
         case .closed(let authenticator, let policy):
-            let context = AccessContext(logger: logger, transport: transport, accessTokens: accessTokens)
-            return (
-                try await build(authenticator.section) { try await authenticator.build(context) },
-                try await build(policy.section) { try await policy.build(context) }
-            )
+            let builtAuthenticator = try await build(authenticator.section) { try await authenticator.build(context) }
+            let builtPolicy = try await build(policy.section) { try await policy.build(context) }
+            guard builtPolicy.binds.consequences.contains(.invoice) else {
+                throw Failure(section: policy.section, reason: "", conflict: unbound(builtPolicy.binds))
+            }
+            return (builtAuthenticator, builtPolicy)
         }
+    }
+
+    /// What is missing in a policy that lets people ask for other people's invoices.
+    private func unbound(_ binds: AccessBinding) -> String {
+        let expected = "expected a policy whose yes proves that the invoice belongs to who asks, found one that proves "
+        if binds.contains(.customer) {
+            return expected
+                + "only that the customer does, so that any invoice could be named with it; combine it with one that "
+                + "binds the invoice: {kind: all, of: {mine: …, theirs: {kind: vendor-invoice}}}, or choose a claim policy with the "
+                + "key invoice, or callback"
+        }
+        if binds.contains(.invoiceOfCustomer) {
+            return expected
+                + "only that the invoice is the customer's, whoever asks; combine it with one that binds the customer: "
+                + "{kind: all, of: {mine: {kind: claim, customer: …}, theirs: {kind: vendor-invoice}}}"
+        }
+        return expected
+            + "neither that nor that the customer does; of policies under any, every one has to prove it. Those that do are "
+            + "claim with the key invoice, callback, and vendor-invoice under all with claim and its key customer"
     }
 
     /// Builds one part and remembers it for the tear-down.

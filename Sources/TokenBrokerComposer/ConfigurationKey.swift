@@ -1,5 +1,5 @@
 #if ConfigurationSupport
-import TokenBroker
+public import TokenBroker
 
 /// One key that a plug-in reads: its name, its type with the range, its default.
 ///
@@ -162,6 +162,31 @@ extension ConfigurationType where Value == Duration {
     }
 }
 
+extension ConfigurationType where Value == ServerURL {
+    /// Where to reach a server.
+    public static var url: Self {
+        // What stands there is not shown: a query may hold a secret.
+        Self("an https URL, or an http URL with a loopback host", text: { _ in "a URL" }) { (input) throws(Rejection) in
+            guard let text = input.text, let url = try? ServerURL(text) else { throw Rejection(input) }
+            return url
+        }
+    }
+}
+
+extension ConfigurationType where Value == JSONValue {
+    /// A map, written out or as JSON in text.
+    public static var object: Self {
+        Self("a map, or a JSON object as text", text: { String(decoding: $0.serialized, as: UTF8.self) }) {
+            (input) throws(Rejection) in
+            if case .map = input { return input.json }
+            guard let text = input.text, let value = try? JSONValue.parse(Array(text.utf8)), case .object = value else {
+                throw Rejection(input)
+            }
+            return value
+        }
+    }
+}
+
 extension ConfigurationType {
     /// The same, but it may be left out: with `nil` as the default it need not be there.
     public static func optional<Wrapped: Sendable>(
@@ -221,13 +246,18 @@ enum ConfigurationInput: Sendable {
     /// From the environment, where everything is text and is read as the key wants it.
     case variable(String)
     case list([ConfigurationInput])
-    case map
+    case map([Member])
+
+    struct Member: Sendable {
+        var name: String
+        var value: ConfigurationInput
+    }
 
     init(_ node: ConfigurationNode) {
         switch node.content {
         case .scalar(let text, let isPlain): self = isPlain ? .plain(text) : .quoted(text)
         case .list(let elements): self = .list(elements.map(Self.init))
-        case .map: self = .map
+        case .map(let members): self = .map(members.map { Member(name: $0.name, value: Self($0.value)) })
         }
     }
 
@@ -253,6 +283,17 @@ enum ConfigurationInput: Sendable {
         case .plain("true"), .variable("true"): true
         case .plain("false"), .variable("false"): false
         default: nil
+        }
+    }
+
+    /// As JSON, with plain text read as YAML's JSON schema does.
+    var json: JSONValue {
+        switch self {
+        case .list(let elements): .array(elements.map(\.json))
+        case .map(let members): .object(Dictionary(members.map { ($0.name, $0.value.json) }) { $1 })
+        case .plain where isNothing: .null
+        case .plain(let text), .quoted(let text), .variable(let text):
+            flag.map(JSONValue.bool) ?? number.flatMap { Double($0) }.map(JSONValue.number) ?? .string(text)
         }
     }
 

@@ -1,4 +1,5 @@
 #if ConfigurationSupport
+public import FoundationEssentials
 public import Logging
 public import TokenBroker
 
@@ -28,19 +29,22 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
     /// What it reads.
     public let keys: [KeyDocumentation]
     /// Reads the keys; hands back how to build the part, or `nil` if there were problems.
-    let read: @Sendable (ConfigurationReader, _ section: [String]) -> Build?
+    let read: Read
 
     typealias Build = @Sendable (Context) async throws -> Part
+    typealias Read = @Sendable (ConfigurationReader, _ section: [String], Registry) -> Build?
 
     /// - Parameters:
     ///   - id: Lower case, words joined with `-`.
     ///   - summary: What it is, in a sentence.
     ///   - trait: The trait of this package that brings it.
     ///   - keys: What it reads, in the order in which `build` takes the values.
+    ///   - check: What is wrong with values that are right by themselves and do not go together, if anything.
     ///   - build: Builds the part, from what was built before it and the values. What it throws stops the start;
     ///     only errors of this package are shown, of others the type.
     public init<each Value: Sendable>(
         _ id: String, _ summary: String, trait: String? = nil, keys: repeat ConfigurationKey<each Value>,
+        check: (@Sendable (repeat each Value) -> KeyConflict?)? = nil,
         build: @escaping @Sendable (Context, repeat each Value) async throws -> Part
     ) {
         self.id = id
@@ -49,10 +53,50 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         var documentation: [KeyDocumentation] = []
         for key in repeat each keys { documentation.append(key.documentation) }
         self.keys = documentation
-        self.read = { reader, section in
+        self.read = { reader, section, _ in
             guard let values = reader.read(section, keys: repeat each keys) else { return nil }
+            if let conflict = check?(repeat each values) {
+                reader.note(.conflict, section + [conflict.key], message: conflict.message)
+                return nil
+            }
             return { context in try await build(context, repeat each values) }
         }
+    }
+
+    /// One that reads in a way of its own.
+    init(_ id: String, _ summary: String, trait: String? = nil, keys: [KeyDocumentation], read: @escaping Read) {
+        self.id = id
+        self.summary = summary
+        self.trait = trait
+        self.keys = keys
+        self.read = read
+    }
+
+    /// What stands in for one that this build lacks, so that whoever chooses it is told why.
+    init(_ id: String, _ summary: String, missingTrait trait: String) {
+        self.init(id, summary, trait: trait, keys: []) { reader, section, _ in
+            reader.skip(section)
+            reader.note(
+                .invalid, section + ["kind"],
+                message:
+                    "expected a program that is built with the trait \(trait), which brings \(id); found one without"
+            )
+            return nil
+        }
+    }
+}
+
+/// Values of a section that do not go together.
+public struct KeyConflict: Sendable, Hashable {
+    /// The key to name, within the section.
+    public var key: String
+    /// What was expected and what was found, without values.
+    public var message: String
+
+    /// All members, in their order of declaration.
+    public init(_ key: String, _ message: String) {
+        self.key = key
+        self.message = message
     }
 }
 
@@ -94,10 +138,25 @@ extension CredentialContext: CustomReflectable {
 public struct AccessContext: Sendable {
     /// For what the part has to say.
     public let logger: Logger
-    /// For those that ask a server.
+    /// For those that ask a server. Calls with the vendor's ``TransportOptions/account`` keep to its rate limit, others are sent at once.
     public let transport: any HTTPTransport
     /// For those that ask the vendor: access tokens for its API.
     public let accessTokens: any TokenProvider
+    /// The vendor at the address that is used.
+    public let vendor: Vendor
+    /// For a call to the vendor: it is of no use later than the answer has to be given.
+    public let deadline: Duration
+    /// The variables of the process, or what stands in for them in a test. They may hold secrets.
+    public let environment: [String: String]
+    /// Measures lifetimes.
+    public let clock: any Clock<Duration>
+    /// Only for absolute times.
+    public let wallClock: @Sendable () -> Date
+}
+
+extension AccessContext: CustomReflectable {
+    /// Without content, since the environment may hold secrets.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 /// Everything that a configuration can choose from, by id. A value: registering changes only this copy.

@@ -104,7 +104,7 @@ struct Settings: Sendable {
         TransportPlugin.Build
     >? {
         let kind = reader.read("transport", keys: Keys.kind(registry.transports.keys.sorted(), default: "curl"))
-        return choice(kind, registry.transports, reader, ["transport"])
+        return choice(kind, registry.transports, registry, reader, ["transport"])
     }
 
     private static func credentials(
@@ -119,7 +119,7 @@ struct Settings: Sendable {
             reader.skip(["credentials", id])
         }
         // Every source's keys are read before the first failure ends it.
-        let choices = sources?.map { choice($0, registry.credentialSources, reader, ["credentials", $0]) }
+        let choices = sources?.map { choice($0, registry.credentialSources, registry, reader, ["credentials", $0]) }
         guard let choices, !choices.contains(where: { $0 == nil }) else { return nil }
         return choices.compactMap { $0 }
     }
@@ -177,9 +177,11 @@ struct Settings: Sendable {
             return nil
         }
         let authenticator = authenticatorKind.flatMap {
-            choice($0, registry.authenticators, reader, ["access", "authenticator"])
+            choice($0, registry.authenticators, registry, reader, ["access", "authenticator"])
         }
-        let policy = policyKind.flatMap { choice($0, registry.policies, reader, ["access", "policy"]) }
+        let policy = policyKind.flatMap {
+            choice($0, registry.policies, registry, reader, ["access", "policy"])
+        }
         switch (mode, authenticatorKind, policyKind) {
         case (nil, .some, .some):
             guard let authenticator, let policy else { return nil }
@@ -239,16 +241,16 @@ struct Settings: Sendable {
     }
 
     /// The plug-in of that id, its keys read.
-    private static func choice<Context, Part>(
-        _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ reader: ConfigurationReader,
-        _ section: [String]
+    static func choice<Context, Part>(
+        _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ registry: Registry,
+        _ reader: ConfigurationReader, _ section: [String]
     ) -> Choice<Plugin<Context, Part>.Build>? {
         guard let id, let plugin = plugins[id] else {
             // What it reads is not known either.
             reader.skip(section)
             return nil
         }
-        return plugin.read(reader, section).map { Choice(section: section, build: $0) }
+        return plugin.read(reader, section, registry).map { Choice(section: section, build: $0) }
     }
 
     private static func list(_ ids: some Sequence<String>) -> String {

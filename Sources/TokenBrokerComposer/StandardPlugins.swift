@@ -1,16 +1,28 @@
 #if ConfigurationSupport
 import CurlTransport
-import TokenBroker
+import HTTPTypes
+public import TokenBroker
+#if JWTSupport
+import TokenBrokerJWT
+#endif
 
 extension Registry {
     /// What comes with the package: the transport `curl`, the credential sources `environment` and `file`, the
-    /// vendor `alternative-payments`. Authenticators and policies are the program's to register.
+    /// vendor `alternative-payments`, the authenticators `jwt` and `forwarded`, the policies `claim`, `callback` and
+    /// `vendor-invoice`, and `all` and `any` to combine policies.
     public static let standard: Registry = {
         var registry = Registry()
         registry.register(curl)
         registry.register(environment)
         registry.register(file)
         registry.register(.alternativePayments)
+        registry.register(jwt)
+        registry.register(forwarded)
+        registry.register(claim)
+        registry.register(callback)
+        registry.register(vendorInvoice)
+        registry.register(combination("all", "Every one of the policies has to say yes.") { AllOf($0) })
+        registry.register(combination("any", "One of the policies has to say yes.") { AnyOf($0) })
         return registry
     }()
 
@@ -49,6 +61,252 @@ extension Registry {
         FileCredentials(path: path, names: context.profile.credentialVariables, logger: context.logger)
     }
 
+    // MARK: Who asks
+
+    private static let jwtSummary = "A signed JSON Web Token, as bearer token or in a cookie."
+    #if JWTSupport
+    private static let jwt = AuthenticatorPlugin(
+        "jwt", jwtSummary, trait: "JWTSupport",
+        keys: ConfigurationKey("issuer", .text, "What iss has to be."),
+        ConfigurationKey("audience", .text, "What aud has to be or to contain."),
+        ConfigurationKey("algorithms", algorithms, "How a token may be signed."),
+        ConfigurationKey("jwksURL", .optional(.url), default: nil, "Where the issuer publishes its keys."),
+        ConfigurationKey(
+            "jwksMaximumAge", .duration(.seconds(60) ... .seconds(86_400)), default: .seconds(3600),
+            "How long keys from jwksURL count that cannot be fetched again."
+        ),
+        ConfigurationKey(
+            "keysFile", .optional(.text), default: nil,
+            "A JWK set, or public keys and certificates in PEM form; read anew when it changes."
+        ),
+        ConfigurationKey("keys", .optional(.object), default: nil, "A JWK set of public keys, written out."),
+        secretFile, secretVariable,
+        ConfigurationKey("cookie", .optional(cookieName), default: nil, "The cookie it may stand in."),
+        ConfigurationKey(
+            "leeway", .duration(.zero ... .seconds(300)), default: .seconds(30),
+            "By how much the issuer's clock may differ."
+        ),
+        ConfigurationKey("subjectClaim", .text, default: "sub", "The claim that names who asks."),
+        ConfigurationKey("tenantClaim", .optional(.text), default: nil, "The claim that names the tenant."),
+        check: { _, _, algorithms, jwksURL, _, keysFile, keys, secretFile, secretVariable, _, _, _, _ in
+            let sources = [
+                jwksURL.map { _ in "jwksURL" }, keysFile.map { _ in "keysFile" }, keys.map { _ in "keys" },
+                secretFile.map { _ in "secretFile" }, secretVariable.map { _ in "secretVariable" },
+            ].compactMap(\.self)
+            guard sources.count == 1, let source = sources.first else {
+                let found = sources.isEmpty ? "none" : sources.joined(separator: " and ")
+                return KeyConflict(
+                    sources.dropFirst().first ?? "jwksURL",
+                    "expected one of jwksURL, keysFile, keys, secretFile, secretVariable, found \(found)"
+                )
+            }
+            let isSecret = source.hasPrefix("secret")
+            guard source != "keysFile", algorithms.contains(where: { ($0.minimumSecretBytes != nil) != isSecret })
+            else { return nil }
+            return KeyConflict(
+                "algorithms",
+                isSecret
+                    ? "expected only HS256, HS384 or HS512 with \(source), found another"
+                    : "expected no HS algorithm with \(source), since public keys are no secrets, found one"
+            )
+        }
+    ) {
+        context, issuer, audience, algorithms, jwksURL, jwksMaximumAge, keysFile, keys, secretFile, secretVariable,
+        cookie,
+        leeway, subjectClaim, tenantClaim in
+        let source: JWTKeys
+        if let jwksURL {
+            source = .url(
+                jwksURL, transport: context.transport, maximumAge: jwksMaximumAge, clock: context.clock,
+                logger: context.logger
+            )
+        } else if let keysFile {
+            source = .file(keysFile, logger: context.logger)
+        } else if let keys {
+            source = try await .jwkSet(keys)
+        } else {
+            let minimumBytes = algorithms.compactMap(\.minimumSecretBytes).max() ?? 32
+            guard let secrets = try secrets(secretFile, secretVariable, context, minimumBytes: minimumBytes) else {
+                // One of the five is there, as was checked.
+                throw CredentialError(.incomplete, source: "jwt", message: "expected keys, found none")
+            }
+            source = .secrets(secrets)
+        }
+        return try await JWTAuthenticator(
+            .init(
+                issuer: issuer, audience: audience, algorithms: Set(algorithms), leeway: leeway,
+                subjectClaim: subjectClaim, tenantClaim: tenantClaim, cookie: cookie
+            ),
+            keys: source, wallClock: context.wallClock, logger: context.logger
+        )
+    }
+
+    private static let algorithms: ConfigurationType<[SigningAlgorithm]> = {
+        let names = ConfigurationType.list(of: .choice(SigningAlgorithm.allCases.map(\.rawValue)))
+        return names.map("\(names), with at least one element", text: { names.text($0.map(\.rawValue)) }) {
+            $0.isEmpty ? nil : $0.compactMap(SigningAlgorithm.init)
+        }
+    }()
+
+    private static let cookieName = ConfigurationType.text.filter("the name of a cookie") { HTTPField.Name($0) != nil }
+    #else
+    private static let jwt = AuthenticatorPlugin("jwt", jwtSummary, missingTrait: "JWTSupport")
+    #endif
+
+    private static let forwarded = AuthenticatorPlugin(
+        "forwarded", "What a reverse proxy says in header fields, if it proves to be the proxy.",
+        keys: ConfigurationKey("subjectHeader", fieldName, "The field that names who asks."),
+        ConfigurationKey("tenantHeader", .optional(fieldName), default: nil, "The field that names the tenant."),
+        ConfigurationKey(
+            "claims", claimFields, default: [:],
+            "Claims for the policies and the fields they come from; commas in a field make a list."
+        ),
+        ConfigurationKey(
+            "secretHeader", fieldName, default: proxySecret,
+            "The field in which the proxy sends the secret."
+        ),
+        secretFile, secretVariable,
+        ConfigurationKey(
+            "trustedPeers", .list(of: addressBlock), default: [], "Where the proxy's connections come from."
+        ),
+        check: { _, _, _, _, secretFile, secretVariable, trustedPeers in
+            if secretFile == nil, secretVariable == nil, trustedPeers.isEmpty {
+                return KeyConflict(
+                    "trustedPeers",
+                    "expected secretFile, secretVariable or trustedPeers, so that not everybody can claim to be the proxy, "
+                        + "found none"
+                )
+            }
+            return twoSecrets(secretFile, secretVariable)
+        }
+    ) { context, subject, tenant, claims, secretHeader, secretFile, secretVariable, trustedPeers in
+        ForwardedAuthenticator(
+            subject: subject, tenant: tenant, claims: claims, secretField: secretHeader,
+            secrets: try secrets(secretFile, secretVariable, context), peers: trustedPeers
+        )
+    }
+
+    private static let proxySecret = HTTPField.Name("X-Proxy-Secret") ?? .authorization
+
+    private static let fieldName = ConfigurationType.text.map(
+        "the name of a header field", text: { $0.rawName }, { HTTPField.Name($0) }
+    )
+
+    private static let addressBlock = ConfigurationType.text.map(
+        "an IP address, or a block such as 10.0.0.0/8 or fd00::/8", text: { _ in "a block" }, { IPAddressBlock($0) }
+    )
+
+    private static let claimFields = ConfigurationType.object.map(
+        "a map from claims to the names of header fields", text: { _ in "{}" }
+    ) { object -> [String: HTTPField.Name]? in
+        guard case .object(let members) = object else { return nil }
+        let fields = members.compactMapValues { $0.string.flatMap { HTTPField.Name($0) } }
+        return fields.count == members.count ? fields : nil
+    }
+
+    // MARK: Whether they may
+
+    private static let claim = PolicyPlugin(
+        "claim", "A claim of whoever asks names the customer, the invoice, or both.",
+        keys: ConfigurationKey(
+            "customer", .optional(.text), default: nil, "The claim with their customer or customers."),
+        ConfigurationKey("invoice", .optional(.text), default: nil, "The claim with their invoice or invoices."),
+        check: { customer, invoice in
+            customer == nil && invoice == nil
+                ? KeyConflict("customer", "expected the name of a claim for customer, invoice or both, found neither")
+                : nil
+        }
+    ) { _, customer, invoice in ClaimPolicy(customer: customer, invoice: invoice) }
+
+    private static let callback = PolicyPlugin(
+        "callback", "A service of your own decides.",
+        keys: ConfigurationKey("url", .url, "Where to ask, with POST."),
+        ConfigurationKey(
+            "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(2), "For one call."
+        ),
+        ConfigurationKey(
+            "cacheFor", .duration(.zero ... .seconds(60)), default: .seconds(5), "How long an answer holds."
+        ),
+        secretFile, secretVariable,
+        check: { _, _, _, secretFile, secretVariable in twoSecrets(secretFile, secretVariable) }
+    ) { context, url, timeout, cacheFor, secretFile, secretVariable in
+        CallbackPolicy(
+            url: url, transport: context.transport, secrets: try secrets(secretFile, secretVariable, context),
+            deadline: timeout, logger: context.logger
+        ).remembering(for: cacheFor, clock: context.clock)
+    }
+
+    private static let vendorInvoice = PolicyPlugin(
+        "vendor-invoice", "The vendor says that the invoice is the customer's.",
+        keys: ConfigurationKey(
+            "cacheFor", .duration(.zero ... .seconds(600)), default: .seconds(30), "How long an answer holds."
+        )
+    ) { context, cacheFor in
+        let policy = VendorInvoicePolicy(
+            vendor: context.vendor, accessTokens: context.accessTokens, transport: context.transport,
+            deadline: context.deadline, wallClock: context.wallClock
+        )
+        guard let policy else {
+            throw TokenError(
+                .misconfigured, message: "the profile \(context.vendor.profile.id) has no way to look an invoice up"
+            )
+        }
+        return policy.remembering(for: cacheFor, clock: context.clock)
+    }
+
+    private static func combination(
+        _ id: String, _ summary: String, _ combine: @escaping @Sendable ([any AccessPolicy]) -> any AccessPolicy
+    ) -> PolicyPlugin {
+        let of = KeyDocumentation(
+            name: "of", type: "a map with a policy under each name", defaultText: nil, summary: "The policies."
+        )
+        return PolicyPlugin(id, summary, keys: [of]) { reader, section, registry in
+            let section = section + ["of"]
+            guard let names = reader.names(in: section) else { return nil }
+            let kinds = ConfigurationKey("kind", .choice(registry.policies.keys.sorted()), "Which plug-in.")
+            let members = names.map { name in
+                Settings.choice(
+                    reader.read(section + [name], keys: kinds), registry.policies, registry, reader, section + [name]
+                )
+            }
+            guard !members.contains(where: { $0 == nil }) else { return nil }
+            return { context in
+                var policies: [any AccessPolicy] = []
+                do {
+                    for member in members.compactMap(\.self) { policies.append(try await member.build(context)) }
+                } catch {
+                    await AllOf(policies).shutdown()
+                    throw error
+                }
+                return combine(policies)
+            }
+        }
+    }
+
+    // MARK: Secrets that are shared with others
+
+    private static let secretFile = ConfigurationKey(
+        "secretFile", .optional(.text), default: nil,
+        "The file with the secret; up to four lines while it is being replaced."
+    )
+    private static let secretVariable = variableName("secretVariable", "The variable that holds the secret.")
+
+    /// `nil` if there is none. One that cannot be used stops the start.
+    private static func secrets(
+        _ file: String?, _ variable: String?, _ context: AccessContext, minimumBytes: Int = 16
+    ) throws -> SharedSecrets? {
+        let secrets =
+            file.map { SharedSecrets(file: $0, minimumBytes: minimumBytes) }
+            ?? variable.map { SharedSecrets(variable: $0, in: context.environment, minimumBytes: minimumBytes) }
+        _ = try secrets?.load()
+        return secrets
+    }
+
+    private static func twoSecrets(_ file: String?, _ variable: String?) -> KeyConflict? {
+        file == nil || variable == nil
+            ? nil : KeyConflict("secretVariable", "expected secretFile or secretVariable, found both")
+    }
+
     private static func variableName(_ name: String, _ summary: String) -> ConfigurationKey<String?> {
         let type = ConfigurationType.text.filter("the name of an environment variable, not its value") { text in
             text.first?.isNumber == false
@@ -59,4 +317,14 @@ extension Registry {
 }
 
 extension CurlTransport: ShutsDown {}
+
+extension AllOf: ShutsDown {
+    /// Its members, the last first.
+    public func shutdown() async { for member in members.reversed() { await (member as? any ShutsDown)?.shutdown() } }
+}
+
+extension AnyOf: ShutsDown {
+    /// Its members, the last first.
+    public func shutdown() async { await AllOf(members).shutdown() }
+}
 #endif

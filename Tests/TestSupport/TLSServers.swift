@@ -97,7 +97,10 @@ public struct ToolError: Error, CustomStringConvertible {
     public init(description: String) { self.description = description }
 }
 
-private func shell(_ script: String) throws {
+/// What a script for bash prints. For tests only.
+/// - Throws: ``ToolError`` with the output if it fails.
+@discardableResult
+public func shell(_ script: String) throws -> String {
     let process = Process()
     let output = Pipe()
     process.executableURL = URL(filePath: "/bin/bash")
@@ -108,4 +111,5 @@ private func shell(_ script: String) throws {
     let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     guard process.terminationStatus == 0 else { throw ToolError(description: "the script failed: \(text)") }
+    return text
 }

@@ -206,14 +206,18 @@ private func get(_ path: String) -> RouteRequest {
     @Test func `that are not registered are answered with those that are`() throws {
         let problem = try #require(
             problems(values.with(["access.policy.kind": "ownr", "access.policy.x": "1"]), registry: registry).first)
-        #expect(problem.message == "expected one of owner, found other text; did you mean owner?")
-        let none = try #require(problems(minimal.with(["access.policy.kind": "owner"])).first)
-        #expect(none.message == "expected one of none, since none is registered, found other text")
+        #expect(
+            problem.message
+                == "expected one of all, any, callback, claim, owner, vendor-invoice, found other text; did you mean owner?"
+        )
+        let none = problems(minimal.with(["access.policy.kind": "owner"]), registry: Registry())
+            .first { $0.key == "access.policy.kind" }
+        #expect(none?.message == "expected one of none, since none is registered, found other text")
     }
 
     @Test func `are registered in a copy`() {
-        #expect(registry.policies.keys.sorted() == ["owner"])
-        #expect(Registry.standard.policies.isEmpty)
+        #expect(registry.policies["owner"] != nil)
+        #expect(Registry.standard.policies["owner"] == nil)
     }
 
     /// A source with two keys that must come together, and a transport, both custom.

@@ -358,7 +358,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     @Test func `neither an authenticator and a policy nor open mode`() throws {
         let problem = try #require(problems(["vendor.environment": "demo"]).first)
         #expect(problem.key == "access")
-        #expect(problem.message.contains("authenticators: none yet"))
+        #expect(problem.message.contains("authenticators: forwarded, jwt; policies: all, any, callback, claim"))
         #expect(problem.message.contains("access: {mode: open}"))
     }
 
@@ -368,7 +368,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         let values = ["vendor.environment": "demo", "access.authenticator.kind": "nobody"]
         let problem = try #require(problems(values, registry: registry).first)
         #expect(problem.message.contains("found no policy"))
-        #expect(problem.message.contains("authenticators: nobody"))
+        #expect(problem.message.contains("authenticators: forwarded, jwt, nobody"))
     }
 
     @Test func `open mode and an authenticator`() throws {

@@ -8,12 +8,12 @@ import Darwin
 
 /// A regular file, read whole through one descriptor, so that content and mode are of the same file even while it is being
 /// replaced. The system's calls are used because nothing above them opens without blocking on a pipe.
-struct SmallFile {
-    let bytes: [UInt8]
-    let isReadableByOthers: Bool
+package struct SmallFile {
+    package let bytes: [UInt8]
+    package let isReadableByOthers: Bool
 
     /// `nil` if there is no such file.
-    init?(path: String, maximumBytes: Int, source: String) throws(CredentialError) {
+    package init?(path: String, maximumBytes: Int, source: String) throws(CredentialError) {
         let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }

@@ -33,15 +33,10 @@ public struct CheckoutTokenProvider: TokenProvider {
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        let accessRequest = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
         let body = try body(for: request)
-        var access = try await accessTokens.token(for: accessRequest, demand: TokenDemand(patience: demand.patience))
-        var response = try await ask(with: access, body: body)
-        if response.status == .unauthorized {
-            let other = TokenDemand(insteadOf: access.id, patience: demand.patience)
-            access = try await accessTokens.token(for: accessRequest, demand: other)
-            response = try await ask(with: access, body: body)
-        }
+        let (response, access) = try await call.send(
+            with: accessTokens, for: request, patience: demand.patience
+        ) { (access) throws(TokenError) in try await ask(with: access, body: body) }
         guard response.status.kind == .successful else {
             throw call.error(for: response, outcomes: step.outcomes)
         }

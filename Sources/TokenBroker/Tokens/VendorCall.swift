@@ -21,6 +21,20 @@ struct VendorCall: Sendable {
         }
     }
 
+    /// What the vendor answers with an access token, and once more with another if it refuses that one (401).
+    func send(
+        with accessTokens: any TokenProvider, for request: TokenRequest, patience: Duration?,
+        _ ask: (Token) async throws(TokenError) -> TransportResponse
+    ) async throws(TokenError) -> (TransportResponse, Token) {
+        let request = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
+        let access = try await accessTokens.token(for: request, demand: TokenDemand(patience: patience))
+        let response = try await ask(access)
+        guard response.status == .unauthorized else { return (response, access) }
+        let other = TokenDemand(insteadOf: access.id, patience: patience)
+        let renewed = try await accessTokens.token(for: request, demand: other)
+        return (try await ask(renewed), renewed)
+    }
+
     private func meaning(of kind: TransportError.Kind) -> TokenError.Code {
         switch kind {
         case .timedOut: .timedOut

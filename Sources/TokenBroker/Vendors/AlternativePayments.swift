@@ -32,6 +32,13 @@ extension VendorProfile {
                 422: .requestRejected, 429: .throttled,
             ],
             endsWithAccessToken: false
+        ),
+        invoiceLookup: .init(
+            path: "/invoices/{id}", idMember: "id", customerMember: "customer_id",
+            outcomes: [
+                400: .requestRejected, 401: .credentialsRejected, 403: .requestRejected, 404: .requestRejected,
+                422: .requestRejected, 429: .throttled,
+            ]
         )
     )
 }

@@ -20,13 +20,15 @@ public struct VendorProfile: Sendable {
     public var accessToken: AccessTokenStep
     /// How a checkout token is had.
     public var checkoutToken: CheckoutTokenStep
+    /// How to find out whose an invoice is; `nil` if the vendor does not tell.
+    public var invoiceLookup: InvoiceLookup?
 
     /// All members, in their order of declaration.
     public init(
         id: String, environments: [String: String?], credentialVariables: CredentialVariables,
         basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300),
         requestsPerSecond: Int? = nil, errorMembers: Set<String>,
-        accessToken: AccessTokenStep, checkoutToken: CheckoutTokenStep
+        accessToken: AccessTokenStep, checkoutToken: CheckoutTokenStep, invoiceLookup: InvoiceLookup? = nil
     ) {
         self.id = id
         self.environments = environments
@@ -37,6 +39,7 @@ public struct VendorProfile: Sendable {
         self.errorMembers = errorMembers
         self.accessToken = accessToken
         self.checkoutToken = checkoutToken
+        self.invoiceLookup = invoiceLookup
     }
 
     /// Names of environment variables.
@@ -108,6 +111,27 @@ public struct VendorProfile: Sendable {
             self.endsWithAccessToken = endsWithAccessToken
         }
     }
+
+    /// A read of one invoice, with the access token as bearer.
+    public struct InvoiceLookup: Sendable {
+        /// Below the base URL, with `{id}` for the invoice.
+        public var path: String
+        /// The member of the answer that is the invoice itself.
+        public var idMember: String
+        /// The member that names its customer.
+        public var customerMember: String
+        /// What a status means; an absent one means ``TokenError/Code/unavailable``. ``TokenError/Code/requestRejected`` is for an invoice
+        /// that is not there.
+        public var outcomes: [Int: TokenError.Code]
+
+        /// All members, in their order of declaration.
+        public init(path: String, idMember: String, customerMember: String, outcomes: [Int: TokenError.Code]) {
+            self.path = path
+            self.idMember = idMember
+            self.customerMember = customerMember
+            self.outcomes = outcomes
+        }
+    }
 }
 
 /// A vendor at an address: a profile with the base URL that is used.
@@ -128,27 +152,18 @@ public struct Vendor: Sendable {
     public init(
         profile: VendorProfile, baseURL: String, basicEncoding: VendorProfile.BasicEncoding? = nil
     ) throws(InvalidBaseURL) {
-        guard let separator = baseURL.firstRange(of: "://") else {
-            throw InvalidBaseURL(reason: "it has no scheme; expected https://host")
+        let url: ServerURL
+        do throws(ServerURL.Invalid) {
+            url = try ServerURL(baseURL)
+        } catch {
+            throw InvalidBaseURL(reason: error.reason)
         }
-        let rest = baseURL[separator.upperBound...]
-        let authority = String(rest.prefix { !"/?#".contains($0) })
-        let path = rest.dropFirst(authority.count)
-        guard let host = host(ofAuthority: authority) else {
-            throw InvalidBaseURL(reason: "its host is missing or malformed; expected https://host[:port]")
-        }
-        let scheme = baseURL[..<separator.lowerBound].lowercased()
-        guard scheme == "https" || (scheme == "http" && isLoopbackHost(host)) else {
-            throw InvalidBaseURL(reason: "only https is accepted, and http to a loopback host")
-        }
-        guard !path.contains(where: { $0 == "?" || $0 == "#" }), rest.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
-            throw InvalidBaseURL(reason: "it has a query, a fragment or characters that do not belong in a URL")
-        }
+        guard !url.path.contains("?") else { throw InvalidBaseURL(reason: "it has a query") }
         self.profile = profile
         self.basicEncoding = basicEncoding ?? profile.basicEncoding
-        self.scheme = scheme
-        self.authority = authority
-        self.pathPrefix = path.hasSuffix("/") ? String(path.dropLast()) : String(path)
+        self.scheme = url.scheme
+        self.authority = url.authority
+        self.pathPrefix = url.path.hasSuffix("/") ? String(url.path.dropLast()) : url.path
     }
 
     /// A request to a path below the base URL.

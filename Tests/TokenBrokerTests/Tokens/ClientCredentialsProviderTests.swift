@@ -26,7 +26,7 @@ func testVendor(_ profile: VendorProfile = .alternativePayments, encoding: Vendo
     try Vendor(profile: profile, baseURL: "https://vendor.example", basicEncoding: encoding)
 }
 
-func code(_ body: () async throws -> Token) async -> TokenError.Code? {
+func code<Value>(_ body: () async throws -> Value) async -> TokenError.Code? {
     do {
         _ = try await body()
         return nil

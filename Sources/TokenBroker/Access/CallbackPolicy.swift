@@ -1,0 +1,61 @@
+import HTTPTypes
+public import Logging
+
+/// Asks a service of the adopter's.
+///
+/// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. Only 200 with a JSON object whose `allow` is `true` is
+/// a yes. Everything else, a redirect included, is a no; no answer in time is a failure. Put ``AccessPolicy/remembering(for:clock:)``
+/// behind it.
+public struct CallbackPolicy: AccessPolicy {
+    /// The service is asked about all of it.
+    public let binds: AccessBinding = .session
+    private let url: ServerURL
+    private let transport: any HTTPTransport
+    private let secrets: SharedSecrets?
+    private let deadline: Duration
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - url: Where to ask.
+    ///   - transport: Carries the call.
+    ///   - secrets: The first is sent as bearer token, so that the service can tell who asks.
+    ///   - deadline: For the call.
+    ///   - logger: For answers that make no sense.
+    public init(
+        url: ServerURL, transport: any HTTPTransport, secrets: SharedSecrets? = nil, deadline: Duration = .seconds(2),
+        logger: Logger
+    ) {
+        self.url = url
+        self.transport = transport
+        self.secrets = secrets
+        self.deadline = deadline
+        self.logger = logger
+    }
+
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        var members: [String: JSONValue] = [
+            "principal": [
+                "subject": .string(principal.subject), "tenant": .string(principal.tenant),
+                "claims": .object(principal.claims),
+            ]
+        ]
+        members["customerId"] = request.inputs[.customer].map(JSONValue.string)
+        members["invoiceId"] = request.inputs[.invoice].map(JSONValue.string)
+        var fields: HTTPFields = [.contentType: "application/json", .accept: "application/json"]
+        if let secret = try secrets?.load().first { fields[.authorization] = "Bearer " + secret.reveal() }
+        // No account: it is no call to the vendor, and does not count against its limit.
+        let response = try await transport.send(
+            url.request(.post, fields), body: JSONValue.object(members).serialized,
+            options: TransportOptions(deadline: deadline, maximumResponseBytes: 64 << 10)
+        )
+        if response.status == .ok, case .bool(let allows)? = (try? JSONValue.parse(response.body))?["allow"] {
+            return allows
+        }
+        logger.warning(
+            "the access callback did not answer 200 with {\"allow\": true} or false, which counts as no",
+            metadata: ["status": "\(response.status.code)"]
+        )
+        return false
+    }
+}

@@ -1,0 +1,66 @@
+/// Says yes if every one of its members does.
+///
+/// Every member is asked, all at once, whatever the others say: neither the time that a refusal takes nor which server is asked for it tells
+/// who refused. A member that fails makes the whole fail.
+public struct AllOf: AccessPolicy {
+    /// At least one; with none the answer is no.
+    public let members: [any AccessPolicy]
+
+    /// - Parameter members: At least one.
+    public init(_ members: [any AccessPolicy]) { self.members = members }
+
+    /// What any of them proves, and what follows from it together.
+    public var binds: AccessBinding {
+        members.reduce(AccessBinding()) { $0.union($1.binds) }.consequences
+    }
+
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        let verdicts = await verdicts(of: members, principal, request)
+        return try !verdicts.isEmpty && verdicts.map { try $0.get() }.allSatisfy(\.self)
+    }
+}
+
+/// Says yes if one of its members does.
+///
+/// Every member is asked, all at once, as in ``AllOf``. One that fails does not count as long as another says yes.
+public struct AnyOf: AccessPolicy {
+    /// At least one; with none the answer is no.
+    public let members: [any AccessPolicy]
+
+    /// - Parameter members: At least one.
+    public init(_ members: [any AccessPolicy]) { self.members = members }
+
+    /// What every one of them proves.
+    public var binds: AccessBinding {
+        guard let first = members.first else { return [] }
+        return members.dropFirst().reduce(first.binds.consequences) { $0.intersection($1.binds.consequences) }
+    }
+
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        let verdicts = await verdicts(of: members, principal, request)
+        if verdicts.contains(where: { (try? $0.get()) == true }) { return true }
+        return try verdicts.map { try $0.get() }.contains(true)
+    }
+}
+
+/// In the order of the members, when the last of them has answered.
+private func verdicts(
+    of members: [any AccessPolicy], _ principal: Principal, _ request: TokenRequest
+) async -> [Result<Bool, any Error>] {
+    await withTaskGroup(of: (Int, Result<Bool, any Error>).self) { group in
+        for (index, member) in members.enumerated() {
+            group.addTask {
+                do {
+                    return (index, .success(try await member.allows(principal, toRequest: request)))
+                } catch {
+                    return (index, .failure(error))
+                }
+            }
+        }
+        var verdicts: [(Int, Result<Bool, any Error>)] = []
+        for await verdict in group { verdicts.append(verdict) }
+        return verdicts.sorted { $0.0 < $1.0 }.map(\.1)
+    }
+}

@@ -1,0 +1,103 @@
+import Synchronization
+
+/// Remembers what a policy answered, and asks it once for all who want to know the same at the same time.
+///
+/// What is remembered belongs to one principal and one request, so that nobody can tell from the speed of an answer what others
+/// asked for. Yes and no are remembered alike, a failure is not.
+public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
+    private let upstream: Upstream
+    private let alarm: Alarm
+    private let answers: Answers
+    private let flights = SingleFlight<Question, Bool>()
+
+    /// - Parameters:
+    ///   - upstream: Who decides. It must come to an end by itself.
+    ///   - lifetime: How long an answer holds; with zero only those who ask at the same time share one.
+    ///   - clock: Measures it.
+    ///   - maximumEntries: How many answers are remembered; the oldest go first.
+    public init(
+        _ upstream: Upstream, for lifetime: Duration, clock: any Clock<Duration> = ContinuousClock(),
+        maximumEntries: Int = 10_000
+    ) {
+        self.upstream = upstream
+        self.alarm = Alarm(clock)
+        self.answers = Answers(lifetime: lifetime, maximumEntries: maximumEntries)
+    }
+
+    /// See ``AccessPolicy/binds``.
+    public var binds: AccessBinding { upstream.binds }
+
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        let question = Question(principal: principal, request: request)
+        if let answer = answers.answer(to: question, now: alarm.now) { return answer }
+        return try await flights.value(for: question) {
+            // Another flight may have landed since.
+            if let answer = answers.answer(to: question, now: alarm.now) { return answer }
+            let asked = alarm.now
+            let answer = try await upstream.allows(principal, toRequest: request)
+            answers.remember(answer, to: question, since: asked)
+            return answer
+        }
+    }
+}
+
+extension AccessPolicy {
+    /// ``Remembering`` in front of this policy.
+    public func remembering(
+        for lifetime: Duration, clock: any Clock<Duration> = ContinuousClock()
+    ) -> Remembering<Self> {
+        Remembering(self, for: lifetime, clock: clock)
+    }
+}
+
+private struct Question: Sendable, Hashable {
+    var principal: Principal
+    var request: TokenRequest
+}
+
+/// Answers until they are too old, in bounded memory.
+private final class Answers: Sendable {
+    private struct Entry {
+        var answer: Bool
+        var end: Duration
+    }
+
+    private struct State {
+        var entries: [Question: Entry] = [:]
+        /// From `first` on, in the order in which they were remembered; one whose end is not the entry's was replaced.
+        var order: [(question: Question, end: Duration)] = []
+        var first = 0
+    }
+
+    private let lifetime: Duration
+    private let maximumEntries: Int
+    private let state = Mutex(State())
+
+    init(lifetime: Duration, maximumEntries: Int) {
+        self.lifetime = lifetime
+        self.maximumEntries = max(1, maximumEntries)
+    }
+
+    func answer(to question: Question, now: Duration) -> Bool? {
+        state.withLock { $0.entries[question].flatMap { now < $0.end ? $0.answer : nil } }
+    }
+
+    func remember(_ answer: Bool, to question: Question, since now: Duration) {
+        let end = now + lifetime
+        state.withLock { state in
+            state.entries[question] = Entry(answer: answer, end: end)
+            state.order.append((question, end))
+            while state.first < state.order.count {
+                let (question, end) = state.order[state.first]
+                guard end <= now || state.entries.count > maximumEntries else { break }
+                if state.entries[question]?.end == end { state.entries[question] = nil }
+                state.first += 1
+            }
+            if state.first > 64, state.first > state.order.count / 2 {
+                state.order.removeFirst(state.first)
+                state.first = 0
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+public import FoundationEssentials
+import HTTPTypes
+
+/// Asks the vendor whose invoice it is, and says yes if it is the customer's.
+///
+/// That proves nothing about who asks: another policy has to bind the customer to the principal. An invoice that is not there and one that
+/// is another's are the same no, at the cost of one call. Put ``AccessPolicy/remembering(for:clock:)`` behind it.
+public struct VendorInvoicePolicy: AccessPolicy {
+    /// It looks at the two together.
+    public let binds: AccessBinding = .invoiceOfCustomer
+    private let lookup: VendorProfile.InvoiceLookup
+    private let call: VendorCall
+    private let accessTokens: any TokenProvider
+
+    /// - Parameters:
+    ///   - vendor: Where to ask, and how.
+    ///   - accessTokens: Step 1, normally behind a cache.
+    ///   - transport: Carries the calls, paced like all calls to the vendor.
+    ///   - deadline: For each call, queueing included.
+    ///   - wallClock: For a `Retry-After` that is a date.
+    /// - Returns: `nil` if the vendor's profile has no ``VendorProfile/invoiceLookup``.
+    public init?(
+        vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
+        deadline: Duration = .seconds(10), wallClock: @escaping @Sendable () -> Date = { Date() }
+    ) {
+        guard let lookup = vendor.profile.invoiceLookup else { return nil }
+        self.lookup = lookup
+        self.call = VendorCall(
+            vendor: vendor, transport: transport, deadline: deadline, priority: .normal, wallClock: wallClock
+        )
+        self.accessTokens = accessTokens
+    }
+
+    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    /// - Throws: ``TokenError`` if the vendor does not answer, or answers nonsense.
+    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        // Dots would change the path, even encoded (RFC 3986, section 5.2.4).
+        guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice],
+            !["", ".", ".."].contains(invoice)
+        else { return false }
+        let path = lookup.path.replacing("{id}", with: percentEncoded(invoice))
+        let (response, _) = try await call.send(
+            with: accessTokens, for: request, patience: call.deadline
+        ) { (access) throws(TokenError) in
+            let fields: HTTPFields = [
+                .authorization: "Bearer " + access.secret.reveal(), .accept: "application/json",
+            ]
+            return try await call.send(call.vendor.request(.get, path, fields), body: [])
+        }
+        guard response.status.kind == .successful else {
+            let error = call.error(for: response, outcomes: lookup.outcomes)
+            if error.code == .requestRejected { return false }
+            throw error
+        }
+        let found = try call.object(in: response)
+        return found[lookup.idMember]?.string == invoice && found[lookup.customerMember]?.string == customer
+    }
+}

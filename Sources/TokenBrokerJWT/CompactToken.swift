@@ -1,0 +1,49 @@
+#if JWTSupport
+import TokenBroker
+
+/// A JSON Web Token in compact form (RFC 7515, section 3.1), taken apart. Nothing of it is verified.
+struct CompactToken: Sendable {
+    var algorithm: SigningAlgorithm
+    /// `kid`, a name among the keys that are configured and nothing else.
+    var keyID: String?
+    var signedPart: [UInt8]
+    var signature: [UInt8]
+    var payload: [UInt8]
+
+    static let maximumBytes = 16 << 10
+
+    /// - Parameter algorithms: Those that count; a token with another one is none, whatever its key says.
+    init(_ text: some StringProtocol, algorithms: Set<SigningAlgorithm>) throws(Refusal) {
+        guard text.utf8.count <= Self.maximumBytes else { throw .tooLong }
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let header = base64URLDecoded(parts[0]), let payload = base64URLDecoded(parts[1]),
+            let signature = base64URLDecoded(parts[2]), !signature.isEmpty,
+            let fields = try? JSONValue.parse(header, maximumDepth: 8), case .object = fields
+        else { throw .malformed }
+        guard let algorithm = fields["alg"]?.string.flatMap(SigningAlgorithm.init), algorithms.contains(algorithm)
+        else { throw .algorithm }
+        // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
+        guard fields["crit"] == nil else { throw .criticalExtension }
+        // A token that was made for another purpose, such as a logout (RFC 8725, section 3.11).
+        if let type = fields["typ"] {
+            guard let type = type.string?.lowercased(), ["jwt", "at+jwt", "application/at+jwt"].contains(type) else {
+                throw .type
+            }
+        }
+        if let keyID = fields["kid"] {
+            guard let keyID = keyID.string else { throw .malformed }
+            self.keyID = keyID
+        }
+        self.algorithm = algorithm
+        self.signedPart = Array("\(parts[0]).\(parts[1])".utf8)
+        self.signature = signature
+        self.payload = payload
+    }
+
+    /// Why a token proves nothing; without any of its content.
+    enum Refusal: String, Error {
+        case missing, repeated, tooLong, malformed, algorithm, criticalExtension, type, unknownKey, signature, claims
+        case issuer, audience, expired, notYetValid, subject, tenant
+    }
+}
+#endif

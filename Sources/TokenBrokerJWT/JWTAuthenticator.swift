@@ -1,0 +1,178 @@
+#if JWTSupport
+public import FoundationEssentials
+import HTTPTypes
+public import Logging
+public import TokenBroker
+
+/// Believes a signed JSON Web Token (RFC 7519): as bearer token, or in a cookie.
+///
+/// - The algorithm is one of those that are configured, and the key is looked up among those that are configured: what a token says about keys
+///   (`jwk`, `jku`, `x5c`, `x5u`) counts for nothing, and `kid` is a name. A key is only ever used for what it is for, so that a public key
+///   is no shared secret.
+/// - `iss`, `aud` and `exp` have to be there and right, `nbf` if it is there. Duplicate members, unknown critical extensions and tokens for
+///   another purpose (`typ`) are refused (RFC 8725).
+/// - A bearer token comes before the cookie. Two of either prove nothing.
+///
+/// Why a token was refused is logged at debug, without any of its content.
+public struct JWTAuthenticator: Authenticator {
+    private let expected: Expectations
+    private let keys: JWTKeys
+    private let wallClock: @Sendable () -> Date
+    private let logger: Logger
+
+    /// What a token has to say.
+    public struct Expectations: Sendable {
+        /// `iss`, compared exactly.
+        public var issuer: String
+        /// What `aud` has to be or contain, compared exactly.
+        public var audience: String
+        /// How it may be signed.
+        public var algorithms: Set<SigningAlgorithm>
+        /// By how much the issuer's clock may differ.
+        public var leeway: Duration
+        /// The claim that becomes ``Principal/subject``.
+        public var subjectClaim: String
+        /// The claim that becomes ``Principal/tenant``, if any; it has to be there then.
+        public var tenantClaim: String?
+        /// The cookie that the token may stand in, if any.
+        public var cookie: String?
+
+        /// Takes all members, in their order of declaration.
+        public init(
+            issuer: String, audience: String, algorithms: Set<SigningAlgorithm>, leeway: Duration = .seconds(30),
+            subjectClaim: String = "sub", tenantClaim: String? = nil, cookie: String? = nil
+        ) {
+            self.issuer = issuer
+            self.audience = audience
+            self.algorithms = algorithms
+            self.leeway = leeway
+            self.subjectClaim = subjectClaim
+            self.tenantClaim = tenantClaim
+            self.cookie = cookie
+        }
+    }
+
+    /// - Parameters:
+    ///   - expected: What a token has to say.
+    ///   - keys: What verifies its signature.
+    ///   - wallClock: For `exp` and `nbf`.
+    ///   - logger: For why a token was refused.
+    /// - Throws: ``CredentialError`` if the keys are at hand and cannot be used for any of the algorithms.
+    public init(
+        _ expected: Expectations, keys: JWTKeys, wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger
+    ) async throws(CredentialError) {
+        if let keys = try await keys.source.keysAtStart() {
+            guard keys.keys.contains(where: { expected.algorithms.contains(where: $0.supports) }) else {
+                throw CredentialError(
+                    .incomplete, source: "the keys for tokens",
+                    message:
+                        "expected a key for \(expected.algorithms.map(\.rawValue).sorted().joined(separator: ", ")), "
+                        + "found none"
+                )
+            }
+        }
+        self.expected = expected
+        self.keys = keys
+        self.wallClock = wallClock
+        self.logger = logger
+    }
+
+    /// See ``Authenticator/proof(in:)``.
+    public func proof(in request: RouteRequest) -> Proof {
+        bearerTokens(in: request).isEmpty && expected.cookie != nil ? .ambient : .presented
+    }
+
+    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
+    /// - Throws: If there are no keys to verify with.
+    public func authenticate(_ request: RouteRequest) async throws -> Principal? {
+        do throws(Failure) {
+            let token = try parsed(request)
+            let candidates: [VerificationKey]
+            do {
+                candidates = try await keys.source.candidates(for: token)
+            } catch {
+                throw .noKeys(error)
+            }
+            return try principal(for: token, candidates)
+        } catch {
+            switch error {
+            case .noKeys(let error): throw error
+            case .refused(let refusal):
+                logger.debug("a token proves nothing", metadata: ["reason": "\(refusal.rawValue)"])
+                return nil
+            }
+        }
+    }
+
+    private enum Failure: Error {
+        case refused(CompactToken.Refusal)
+        case noKeys(any Error)
+    }
+
+    // MARK: Finding it
+
+    private func parsed(_ request: RouteRequest) throws(Failure) -> CompactToken {
+        var found = bearerTokens(in: request)
+        if found.isEmpty, let cookie = expected.cookie { found = cookies(named: cookie, in: request) }
+        guard let text = found.first else { throw .refused(.missing) }
+        guard found.count == 1 else { throw .refused(.repeated) }
+        do throws(CompactToken.Refusal) {
+            return try CompactToken(text, algorithms: expected.algorithms)
+        } catch {
+            throw .refused(error)
+        }
+    }
+
+    private func bearerTokens(in request: RouteRequest) -> [String] {
+        request.head.headerFields[values: .authorization].filter { $0.lowercased().hasPrefix("bearer ") }
+            .map { String($0.dropFirst(7).drop { $0 == " " }) }
+    }
+
+    /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields.
+    private func cookies(named name: String, in request: RouteRequest) -> [String] {
+        request.head.headerFields[values: .cookie].flatMap { $0.split(separator: ";") }.compactMap { pair in
+            let pair = pair.drop { $0 == " " }
+            return pair.hasPrefix(name + "=") ? String(pair.dropFirst(name.count + 1)) : nil
+        }
+    }
+
+    // MARK: Believing it
+
+    private func principal(
+        for token: CompactToken, _ candidates: [VerificationKey]
+    ) throws(Failure) -> Principal {
+        guard !candidates.isEmpty else { throw .refused(.unknownKey) }
+        guard candidates.contains(where: { $0.verifies(token) }) else { throw .refused(.signature) }
+        guard case .object(let claims)? = try? JSONValue.parse(token.payload, maximumDepth: 16) else {
+            throw .refused(.claims)
+        }
+        guard claims["iss"]?.string == expected.issuer else { throw .refused(.issuer) }
+        guard isAudience(claims["aud"]) else { throw .refused(.audience) }
+        let now = wallClock().timeIntervalSince1970
+        let leeway = expected.leeway / .seconds(1)
+        guard let end = claims["exp"]?.number, now < end + leeway else { throw .refused(.expired) }
+        if let start = claims["nbf"] {
+            guard let start = start.number, now >= start - leeway else { throw .refused(.notYetValid) }
+        }
+        guard let subject = claims[expected.subjectClaim]?.string, !subject.isEmpty, subject.utf8.count <= 255 else {
+            throw .refused(.subject)
+        }
+        var principal = Principal(subject: subject, claims: claims)
+        if let claim = expected.tenantClaim {
+            guard let tenant = claims[claim]?.string, !tenant.isEmpty, tenant.utf8.count <= 255 else {
+                throw .refused(.tenant)
+            }
+            principal.tenant = tenant
+        }
+        return principal
+    }
+
+    private func isAudience(_ claim: JSONValue?) -> Bool {
+        switch claim {
+        case .string(let audience)?: audience == expected.audience
+        case .array(let audiences)?: audiences.contains(.string(expected.audience))
+        default: false
+        }
+    }
+}
+#endif

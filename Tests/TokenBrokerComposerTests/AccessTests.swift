@@ -1,0 +1,329 @@
+#if ConfigurationSupport
+import Foundation
+import HTTPTypes
+import Logging
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+@testable import TokenBrokerComposer
+
+private let demo = ["vendor.environment": "demo"]
+
+private let forwarded = demo.with([
+    "access.authenticator.kind": "forwarded", "access.authenticator.subjectHeader": "X-User",
+    "access.authenticator.claims": "{customer: X-Customer, invoices: X-Invoices}",
+    "access.authenticator.secretVariable": "PROXY_SECRET",
+])
+
+private let environment = credentials.with(["PROXY_SECRET": "a-secret-of-the-proxy"])
+
+private func compose(
+    _ values: [String: String], transport: any HTTPTransport = VendorDouble(),
+    environment: [String: String] = environment
+) async throws(ConfigurationError) -> Broker {
+    try await Composer().compose(
+        BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment), transport: transport,
+        logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
+    )
+}
+
+private func post(_ fields: [String: String], customer: String = "cus_1", invoice: String = "inv_1") -> RouteRequest {
+    var head = HTTPRequest(
+        method: .post, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
+        headerFields: [.contentType: "application/json", .origin: "https://pay.example"]
+    )
+    for (name, value) in fields {
+        if let name = HTTPField.Name(name) { head.headerFields[name] = value }
+    }
+    let body = #"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#
+    return RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
+}
+
+private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-proxy", "X-Customer": "cus_1"]
+
+@Suite struct `Who may have a token` {
+    @Test func `is said in the file`() async throws {
+        let broker = try await compose(
+            forwarded.with([
+                "access.policy.kind": "claim", "access.policy.customer": "customer",
+                "access.policy.invoice": "invoices",
+            ])
+        )
+        let mine = proxied.with(["X-Invoices": "inv_0, inv_1"])
+        #expect(await broker.endpoints.respond(to: post(mine))?.head.status == .ok)
+        #expect(await broker.endpoints.respond(to: post(mine, invoice: "inv_2"))?.head.status == .forbidden)
+        #expect(await broker.endpoints.respond(to: post(mine, customer: "cus_2"))?.head.status == .forbidden)
+        #expect(await broker.endpoints.respond(to: post(proxied))?.head.status == .forbidden)
+        let wrong = mine.with(["X-Proxy-Secret": "guess"])
+        #expect(await broker.endpoints.respond(to: post(wrong))?.head.status == .unauthorized)
+    }
+
+    @Test func `may be combined, and overridden by variables`() async throws {
+        let values = forwarded.with([
+            "access.policy.kind": "all", "access.policy.of.mine.kind": "claim",
+            "access.policy.of.mine.customer": "customer", "access.policy.of.theirs.kind": "any",
+            "access.policy.of.theirs.of.listed.kind": "claim", "access.policy.of.theirs.of.listed.invoice": "invoices",
+            "access.policy.of.theirs.of.vendor.kind": "vendor-invoice",
+        ])
+        let broker = try await compose(values.with(["access.policy.of.theirs.kind": "all"]), transport: Invoices())
+        let listed = proxied.with(["X-Invoices": "inv_1"])
+        #expect(await broker.endpoints.respond(to: post(listed))?.head.status == .ok)
+        #expect(await broker.endpoints.respond(to: post(proxied))?.head.status == .forbidden)
+        let variable = environment.with(["TOKEN_BROKER_ACCESS_POLICY_OF_MINE_CUSTOMER": "invoices"])
+        let other = try await compose(
+            values.with(["access.policy.of.theirs.kind": "all"]), transport: Invoices(), environment: variable
+        )
+        #expect(await other.endpoints.respond(to: post(listed))?.head.status == .forbidden)
+    }
+
+    /// What is not there, what is another's and what the claims do not name cost the same calls and have the same answer.
+    @Test func `is not to be found out by asking`() async throws {
+        let vendor = Invoices()
+        let broker = try await compose(
+            forwarded.with([
+                "access.policy.kind": "all", "access.policy.of.mine.kind": "claim",
+                "access.policy.of.mine.customer": "customer", "access.policy.of.theirs.kind": "vendor-invoice",
+            ]), transport: vendor
+        )
+        #expect(await broker.endpoints.respond(to: post(proxied))?.head.status == .ok)
+        var answers: [RouteResponse] = []
+        for (customer, invoice) in [
+            ("cus_1", "inv_none"), ("cus_1", "oth_1"), ("cus_2", "oth_1"), ("cus_2", "inv_none"),
+        ] {
+            let before = vendor.diary.entries.count
+            answers.append(
+                try #require(await broker.endpoints.respond(to: post(proxied, customer: customer, invoice: invoice)))
+            )
+            #expect(vendor.diary.entries.dropFirst(before).count == 1)
+            #expect(
+                vendor.diary.entries.last == "GET https://public-api.demo.alternativepayments.io/invoices/\(invoice)")
+        }
+        #expect(answers.allSatisfy { $0.head == answers.first?.head && $0.body == answers.first?.body })
+        #expect(answers.first?.head.status == .forbidden)
+    }
+}
+
+/// ``VendorDouble``, with the invoices `inv_1` of `cus_1` and `oth_1` of `cus_2`.
+private struct Invoices: HTTPTransport {
+    var diary = Diary()
+
+    func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        let owner =
+            switch request.path {
+            case "/invoices/inv_1": "cus_1"
+            case "/invoices/oth_1": "cus_2"
+            default: String?.none
+            }
+        guard let owner, let path = request.path else {
+            return try await VendorDouble(diary: diary).send(request, body: body, options: options)
+        }
+        diary.note("GET https://\(request.authority ?? "")\(path)")
+        let invoice = #"{"id": "\#(path.dropFirst(10))", "customer_id": "\#(owner)"}"#
+        return TransportResponse(head: HTTPResponse(status: .ok), body: Array(invoice.utf8))
+    }
+}
+
+@Suite struct `A policy that leaves the invoice open` {
+    private static let claim = ["kind": "claim", "customer": "customer"]
+
+    @Test(arguments: [
+        (["kind": "claim", "customer": "customer"], "only that the customer does", "vendor-invoice"),
+        (["kind": "vendor-invoice"], "only that the invoice is the customer's", "claim"),
+        (
+            [
+                "kind": "any", "of.a.kind": "claim", "of.a.customer": "customer", "of.b.kind": "callback",
+                "of.b.url": "https://shop.example/may",
+            ], "only that the customer does", "vendor-invoice"
+        ),
+        (
+            [
+                "kind": "any", "of.a.kind": "claim", "of.a.customer": "customer", "of.b.kind": "vendor-invoice",
+            ], "neither", "under any"
+        ),
+    ])
+    func `stops the start`(_ policy: [String: String], _ found: String, _ advice: String) async throws {
+        let values = forwarded.merging(policy.map { ("access.policy.\($0)", $1) }) { $1 }
+        let error = await #expect(throws: ConfigurationError.self) { try await compose(values) }
+        let problem = try #require(error?.problems.first)
+        #expect(error?.problems.count == 1)
+        #expect(problem.key == "access.policy")
+        #expect(problem.code == .conflict)
+        #expect(problem.place.hasPrefix("broker.yaml:"))
+        #expect(problem.message.contains("found one that proves \(found)"))
+        #expect(problem.message.contains(advice))
+    }
+
+    @Test(arguments: [
+        ["kind": "claim", "invoice": "invoices"],
+        ["kind": "callback", "url": "https://shop.example/may"],
+        ["kind": "all", "of.a.kind": "claim", "of.a.customer": "customer", "of.b.kind": "vendor-invoice"],
+        [
+            "kind": "any", "of.a.kind": "callback", "of.a.url": "https://shop.example/may", "of.b.kind": "claim",
+            "of.b.invoice": "invoices",
+        ],
+    ])
+    func `is not one of these`(_ policy: [String: String]) async throws {
+        _ = try await compose(forwarded.merging(policy.map { ("access.policy.\($0)", $1) }) { $1 })
+    }
+}
+
+@Suite struct `What is wrong with access control` {
+    private func problem(_ values: [String: String], sourceLocation: SourceLocation = #_sourceLocation) throws -> String
+    {
+        let problems = problems(
+            forwarded.with(["access.policy.kind": "claim", "access.policy.invoice": "i"]).with(values),
+            sourceLocation: sourceLocation
+        )
+        #expect(problems.count == 1, sourceLocation: sourceLocation)
+        return "\(try #require(problems.first?.key)): \(try #require(problems.first?.message))"
+    }
+
+    @Test(arguments: [
+        (
+            "access.authenticator.trustedPeers", "[10.0.0.1/8]",
+            "expected a list, each element an IP address, or a block"
+        ),
+        ("access.authenticator.subjectHeader", "\"X User\"", "expected the name of a header field"),
+        (
+            "access.authenticator.claims", "{customer: \"X Customer\"}",
+            "expected a map from claims to the names of header"
+        ),
+        ("access.authenticator.claims", "[a]", "expected a map from claims"),
+        ("access.authenticator.secretFile", "/run/secret", "expected secretFile or secretVariable, found both"),
+        ("access.policy.invoice", "[]", "expected text, found a list"),
+        ("access.policy.inwoice", "x", "found an unknown key; did you mean invoice?"),
+    ])
+    func `is told`(_ key: String, _ value: String, _ message: String) throws {
+        #expect(try problem([key: value]).contains(message))
+    }
+
+    @Test func `a proxy that anybody could be`() throws {
+        var values = forwarded.with(["access.policy.kind": "claim", "access.policy.invoice": "i"])
+        values["access.authenticator.secretVariable"] = nil
+        let problem = try #require(problems(values).first)
+        #expect(problem.key == "access.authenticator.trustedPeers")
+        #expect(problem.message.contains("so that not everybody can claim to be the proxy"))
+    }
+
+    @Test func `a claim policy without a claim`() throws {
+        var values = forwarded.with(["access.policy.kind": "claim"])
+        #expect(problems(values).first?.key == "access.policy.customer")
+        values["access.policy.kind"] = "callback"
+        #expect(problems(values).map(\.key) == ["access.policy.url"])
+        values["access.policy.url"] = "http://shop.example/may"
+        #expect(
+            problems(values).first?.message
+                == "expected an https URL, or an http URL with a loopback host, found other text")
+    }
+
+    @Test(arguments: [
+        (["of": "{}"], "access.policy.of", "a name of your choice for each part"),
+        (["of": "[a]"], "access.policy.of", "found a list"), ([:], "access.policy.of", "found nothing"),
+        (["of.a-b.kind": "claim"], "access.policy.of.a-b", "expected a name of letters and digits"),
+        (["of.a.kind": "clam"], "access.policy.of.a.kind", "did you mean claim?"),
+        (["of.a.customer": "x"], "access.policy.of.a.kind", "expected one of all, any, callback, claim"),
+        (
+            ["of.a.kind": "claim", "of.a.custmer": "x", "of.a.invoice": "i"], "access.policy.of.a.custmer",
+            "did you mean customer?"
+        ),
+        (["of.a.kind": "all", "of.a.of.b.kind": "any"], "access.policy.of.a.of.b.of", "found nothing"),
+    ])
+    func `in a combination`(_ policy: [String: String], _ key: String, _ message: String) throws {
+        let values = forwarded.with(["access.policy.kind": "all"])
+            .merging(policy.map { ("access.policy.\($0)", $1) }) { $1 }
+        let problem = try #require(problems(values).first)
+        #expect(problem.key == key)
+        #expect(problem.message.contains(message))
+    }
+
+    @Test(arguments: ["", "short", "sentinel-1\nsentinel-2"])
+    func `a secret that cannot be used`(_ secret: String) async throws {
+        let values = forwarded.with(["access.policy.kind": "claim", "access.policy.invoice": "i"])
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await compose(values, environment: ["PROXY_SECRET": secret])
+        }
+        let problem = try #require(error?.problems.first)
+        #expect(problem.key == "access.authenticator")
+        #expect(problem.message.contains("the variable PROXY_SECRET"))
+        #expect(!"\(problem)".contains("sentinel"))
+    }
+}
+
+#if JWTSupport
+@Suite struct `The authenticator jwt` {
+    private static let base = demo.with([
+        "access.authenticator.kind": "jwt", "access.authenticator.issuer": "\"https://id.example\"",
+        "access.authenticator.audience": "checkout", "access.authenticator.algorithms": "[ES256]",
+        "access.policy.kind": "claim", "access.policy.invoice": "invoices",
+    ])
+    private static let key =
+        #"{"kty": "EC", "crv": "P-256", "kid": "1", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#
+
+    @Test(arguments: [
+        ["keys": #"{"keys": [\#(key)]}"#], ["keys": key], ["jwksURL": "\"https://id.example/jwks\""],
+        ["keys": "'{\"keys\": [\(key)]}'", "cookie": "__Host-session", "leeway": "0s", "tenantClaim": "org"],
+        ["secretVariable": "PROXY_SECRET", "algorithms": "[HS256]"],
+    ])
+    func `has its keys from`(_ values: [String: String]) async throws {
+        let variables = ["PROXY_SECRET": String(repeating: "s", count: 32)]
+        _ = try await compose(
+            Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 }, environment: variables
+        )
+    }
+
+    @Test(arguments: [
+        ([:], "jwksURL", "expected one of jwksURL, keysFile, keys, secretFile, secretVariable, found none"),
+        (["keysFile": "/k", "jwksURL": "\"https://id.example/\""], "keysFile", "found jwksURL and keysFile"),
+        (["jwksURL": "\"http://id.example/\""], "jwksURL", "expected an https URL"),
+        (["keysFile": "/k", "algorithms": "[none]"], "algorithms", "found other text as element 1"),
+        (["keysFile": "/k", "algorithms": "[]"], "algorithms", "with at least one element"),
+        (["keysFile": "/k", "algorithms": "[es256]"], "algorithms", "did you mean ES256?"),
+        (["secretFile": "/s"], "algorithms", "expected only HS256, HS384 or HS512 with secretFile"),
+        (["keys": key, "algorithms": "[ES256, HS256]"], "algorithms", "public keys are no secrets"),
+        (["keysFile": "/k", "cookie": "\"a b\""], "cookie", "expected the name of a cookie"),
+        (["keysFile": "/k", "leeway": "1h"], "leeway", "expected a duration from 0s to 5m"),
+    ])
+    func `says what is wrong`(_ values: [String: String], _ key: String, _ message: String) throws {
+        let problem = try #require(
+            problems(Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 }).first
+        )
+        #expect(problem.key == "access.authenticator.\(key)")
+        #expect(problem.message.contains(message))
+    }
+
+    @Test(arguments: [
+        (["keys": #"{"keys": []}"#], "it has no key for signatures"),
+        (["keys": #"{"kty": "oct", "k": "c2VudGluZWw"}"#], "a shared secret does not belong here"),
+        (["keys": "{a: 1}"], "expected a JWK set"), (["keysFile": "/nowhere.json"], "no such file"),
+        (["keys": key, "algorithms": "[RS256]"], "expected a key for RS256, found none"),
+        (
+            ["secretVariable": "PROXY_SECRET", "algorithms": "[HS256]"],
+            "expected at least 32 bytes in a secret, found less"
+        ),
+    ])
+    func `does not start with keys that are none`(_ values: [String: String], _ message: String) async throws {
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await compose(Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 })
+        }
+        let problem = try #require(error?.problems.first)
+        #expect(problem.key == "access.authenticator")
+        #expect(problem.message.contains(message))
+    }
+}
+#else
+@Suite struct `The authenticator jwt` {
+    @Test func `says which trait brings it`() throws {
+        let values = demo.with([
+            "access.authenticator.kind": "jwt", "access.authenticator.issuer": "x", "access.policy.kind": "claim",
+            "access.policy.invoice": "i",
+        ])
+        let problems = problems(values)
+        #expect(problems.map(\.key) == ["access.authenticator.kind"])
+        #expect(problems.first?.message.contains("JWTSupport") == true)
+    }
+}
+#endif
+#endif

@@ -1,0 +1,134 @@
+import Foundation
+import HTTPTypes
+import Testing
+import TokenBroker
+
+struct ForwardedAuthenticatorTests {
+    private static let secret = "a-secret-of-the-proxy"
+    private static let user = field("X-User")
+    private static let proxySecret = field("X-Proxy-Secret")
+    private static let customers = field("X-Customers")
+
+    private static func field(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .from }
+
+    private func authenticator(
+        secret: String? = secret, peers: [String] = [], tenant: Bool = false
+    ) -> ForwardedAuthenticator {
+        ForwardedAuthenticator(
+            subject: Self.user, tenant: tenant ? HTTPField.Name("X-Tenant") : nil,
+            claims: ["customers": Self.customers],
+            secretField: Self.proxySecret, secrets: secret.map { SharedSecrets(variable: "S", in: ["S": $0]) },
+            peers: peers.compactMap { IPAddressBlock($0) }
+        )
+    }
+
+    private func request(
+        _ fields: [(String, String)] = [("X-User", "anna"), ("X-Proxy-Secret", secret)], peer: String? = "192.0.2.1"
+    ) -> RouteRequest {
+        var head = HTTPRequest(method: .post, scheme: "https", authority: "pay.example", path: "/")
+        for (name, value) in fields { head.headerFields.append(HTTPField(name: Self.field(name), value: value)) }
+        return RouteRequest(head: head, peer: peer.map(PeerAddress.init))
+    }
+
+    @Test func theProxysWordCountsWithItsSecret() async throws {
+        #expect(try await authenticator().authenticate(request()) == Principal(subject: "anna"))
+    }
+
+    @Test(arguments: [
+        [("X-User", "anna")],
+        [("X-User", "anna"), ("X-Proxy-Secret", "")],
+        [("X-User", "anna"), ("X-Proxy-Secret", "a-secret-of-the-prox")],
+        [("X-User", "anna"), ("X-Proxy-Secret", "a-secret-of-the-proxY")],
+        [("X-User", "anna"), ("X-Proxy-Secret", secret), ("X-Proxy-Secret", secret)],
+        [("X-User", "anna"), ("X-Proxy-Secret", "guess"), ("X-Proxy-Secret", secret)],
+        [("X-Proxy-Secret", secret)],
+        [("X-User", ""), ("X-Proxy-Secret", secret)],
+        [("X-User", "  "), ("X-Proxy-Secret", secret)],
+        [("X-User", "anna"), ("X-User", "anna"), ("X-Proxy-Secret", secret)],
+        [("X-User", "anna"), ("x-user", "bob"), ("X-Proxy-Secret", secret)],
+        [("X-User", "anna, bob"), ("X-Proxy-Secret", secret)],
+        [("X-User", String(repeating: "a", count: 256)), ("X-Proxy-Secret", secret)],
+        [("X-User", "anna"), ("X-Customers", "cus_1"), ("X-Customers", "cus_2"), ("X-Proxy-Secret", secret)],
+    ])
+    func anythingElseIsNobody(_ fields: [(String, String)]) async throws {
+        #expect(try await authenticator().authenticate(request(fields)) == nil)
+    }
+
+    @Test(arguments: [
+        ("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("fd00::1", true), ("11.0.0.1", false), ("", false),
+        (nil, false), ("not an address", false),
+    ])
+    func orWithItsAddress(_ peer: String?, _ isProxy: Bool) async throws {
+        let authenticator = authenticator(secret: nil, peers: ["10.0.0.0/8", "fd00::/8"])
+        let principal = try await authenticator.authenticate(request([("X-User", "anna")], peer: peer))
+        #expect((principal != nil) == isProxy)
+    }
+
+    @Test func ifBothAreAskedForBothHaveToBeRight() async throws {
+        let authenticator = authenticator(peers: ["10.0.0.0/8"])
+        #expect(try await authenticator.authenticate(request(peer: "10.0.0.1")) != nil)
+        #expect(try await authenticator.authenticate(request(peer: "11.0.0.1")) == nil)
+        #expect(try await authenticator.authenticate(request([("X-User", "anna")], peer: "10.0.0.1")) == nil)
+    }
+
+    @Test func withNeitherNobodyIsBelieved() async throws {
+        #expect(try await authenticator(secret: nil).authenticate(request()) == nil)
+    }
+
+    @Test func commasMakeALongerClaimAList() async throws {
+        let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret)]
+        let one = try await authenticator().authenticate(request(fields + [("X-Customers", " cus_1 ")]))
+        #expect(one?.claims == ["customers": "cus_1"])
+        let two = try await authenticator().authenticate(request(fields + [("X-Customers", "cus_1, cus_2,")]))
+        #expect(two?.claims == ["customers": .array(["cus_1", "cus_2"])])
+        #expect(try await authenticator().authenticate(request(fields + [("X-Customers", "")]))?.claims == [:])
+    }
+
+    @Test func aTenantThatIsAskedForHasToBeThere() async throws {
+        let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret)]
+        #expect(try await authenticator(tenant: true).authenticate(request(fields)) == nil)
+        let principal = try await authenticator(tenant: true).authenticate(request(fields + [("X-Tenant", "shop")]))
+        #expect(principal?.tenant == "shop")
+    }
+
+    @Test func whileTheSecretIsReplacedBothCount() async throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let authenticator = ForwardedAuthenticator(
+            subject: Self.user, secretField: Self.proxySecret, secrets: SharedSecrets(file: path)
+        )
+        func isBelieved(_ secret: String) async throws -> Bool {
+            try await authenticator.authenticate(request([("X-User", "anna"), ("X-Proxy-Secret", secret)])) != nil
+        }
+        try "the-old-secret-of-it\n".write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try await isBelieved("the-old-secret-of-it"))
+        try "the-new-secret-of-it\nthe-old-secret-of-it\n".write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try await isBelieved("the-old-secret-of-it"))
+        #expect(try await isBelieved("the-new-secret-of-it"))
+        try "the-new-secret-of-it\n".write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try await !isBelieved("the-old-secret-of-it"))
+        for broken in [
+            "", "\n", "short", "a-secret-long-enough\nshort", String(repeating: "a-secret-long-enough\n", count: 5),
+        ] {
+            try broken.write(toFile: path, atomically: true, encoding: .utf8)
+            await #expect(throws: CredentialError.self) { try await isBelieved("short") }
+        }
+        try FileManager.default.removeItem(atPath: path)
+        let error = await #expect(throws: CredentialError.self) { try await isBelieved("the-new-secret-of-it") }
+        #expect(error?.code == .unreadable)
+    }
+
+    @Test func theProofIsOneThatABrowserMayHaveAttached() {
+        #expect(authenticator().proof(in: request()) == .ambient)
+        #expect(authenticator().proof(in: request([("Authorization", "bearer x")])) == .presented)
+    }
+
+    @Test(arguments: [
+        ([], Proof.presented), ([("Cookie", "a=b")], .ambient), ([("Authorization", "Basic x")], .ambient),
+        ([("Authorization", "Bearer x"), ("Cookie", "a=b")], .presented),
+        ([("Authorization", "Negotiate x"), ("Cookie", "a=b")], .ambient),
+    ])
+    func ofAnotherAuthenticatorTheFieldsDecide(_ fields: [(String, String)], _ proof: Proof) {
+        #expect(ClosureAuthenticator { _ in nil }.proof(in: request(fields)) == proof)
+    }
+}
