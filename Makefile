@@ -2,7 +2,7 @@
 SWIFT_TRAITS := --enable-all-traits
 PROGRAM_TRAITS := --traits CommandLineSupport
 
-.PHONY: help demo test build lint sanitize soak setup setup-tests
+.PHONY: help demo test build lint sanitize soak bench setup setup-tests
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make lint   check the format"
 	@echo "make sanitize  the tests of core and transport under the thread and address sanitizers"
 	@echo "make soak   what takes too long for CI"
+	@echo "make bench  all benchmarks, or ARGS=\"CacheBenchmarks\""
 
 # ARGS="--port 9000" for another port.
 demo: setup
@@ -26,7 +27,7 @@ build: setup
 	@ls -l .build/release/token-broker
 
 lint:
-	swift format lint --strict --recursive --parallel Package.swift Sources Adapters Tests
+	swift format lint --strict --recursive --parallel Package.swift Sources Adapters Tests Benchmarks/Package.swift Benchmarks/Sources
 
 sanitize: setup-tests
 	swift test --sanitize=thread --scratch-path .build-thread
@@ -35,6 +36,9 @@ sanitize: setup-tests
 soak: setup
 	@Scripts/install-packages soak
 	Scripts/soak
+
+bench: setup
+	Scripts/bench $(ARGS)
 
 setup:
 	@Scripts/install-packages build
