@@ -148,6 +148,15 @@ let package = Package(
             path: "Adapters/Hummingbird/Tests"
         ),
         .testTarget(
+            name: "AccessMatrixTests",
+            dependencies: [
+                "TokenBrokerComposer", "TokenBrokerHummingbird", "TokenBrokerSandbox", "TokenBroker", "CurlTransport",
+                .httpTypes, .logging,
+                .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
+                .gated("JWTKit", "jwt-kit", by: "JWTSupport"),
+            ]
+        ),
+        .testTarget(
             name: "TokenBrokerProgramTests",
             dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging]
         ),

@@ -178,8 +178,11 @@ final class ConfigurationReader {
         let node = node(at: section)
         guard case .map(let members)? = node?.content, !members.isEmpty else {
             skip(section)
-            let found = node.map { $0.isNull ? "nothing" : $0.content.kind } ?? "nothing"
-            note(.missing, section, message: "expected a map with a name of your choice for each part, found \(found)")
+            let found = node.flatMap { $0.isNull ? nil : $0.content.kind }
+            note(
+                found == nil ? .missing : .invalid, section,
+                message: "expected a map with a name of your choice for each part, found \(found ?? "nothing")"
+            )
             return nil
         }
         for member in members {

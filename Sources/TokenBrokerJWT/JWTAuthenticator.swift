@@ -79,7 +79,8 @@ public struct JWTAuthenticator: Authenticator {
 
     /// See ``Authenticator/proof(in:)``.
     public func proof(in request: RouteRequest) -> Proof {
-        bearerTokens(in: request).isEmpty && expected.cookie != nil ? .ambient : .presented
+        guard bearerTokens(in: request).isEmpty, let cookie = expected.cookie else { return .presented }
+        return cookies(named: cookie, in: request).isEmpty ? .presented : .ambient
     }
 
     /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
@@ -146,7 +147,7 @@ public struct JWTAuthenticator: Authenticator {
         guard case .object(let claims)? = try? JSONValue.parse(token.payload, maximumDepth: 16) else {
             throw .refused(.claims)
         }
-        guard claims["iss"]?.string == expected.issuer else { throw .refused(.issuer) }
+        guard areSameBytes(claims["iss"]?.string, expected.issuer) else { throw .refused(.issuer) }
         guard isAudience(claims["aud"]) else { throw .refused(.audience) }
         let now = wallClock().timeIntervalSince1970
         let leeway = expected.leeway / .seconds(1)
@@ -169,8 +170,8 @@ public struct JWTAuthenticator: Authenticator {
 
     private func isAudience(_ claim: JSONValue?) -> Bool {
         switch claim {
-        case .string(let audience)?: audience == expected.audience
-        case .array(let audiences)?: audiences.contains(.string(expected.audience))
+        case .string(let audience)?: areSameBytes(audience, expected.audience)
+        case .array(let audiences)?: audiences.contains { areSameBytes($0.string, expected.audience) }
         default: false
         }
     }

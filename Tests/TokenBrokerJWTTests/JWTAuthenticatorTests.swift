@@ -111,14 +111,14 @@ import TokenBrokerTesting
             ([("Authorization", "Basic YTpi"), ("Cookie", "session=\(token)")], "anna", nil, .ambient),
             ([("Cookie", "session=\(token); session=\(token)")], nil, nil, .ambient),
             ([("Cookie", "session=\(token)"), ("Cookie", "session=\(other)")], nil, nil, .ambient),
-            ([("Cookie", "xsession=\(token)")], nil, nil, .ambient),
-            ([("Cookie", "Session=\(token)")], nil, nil, .ambient),
+            ([("Cookie", "xsession=\(token)")], nil, nil, .presented),
+            ([("Cookie", "Session=\(token)")], nil, nil, .presented),
             ([("Cookie", "session=\"\(token)\"")], nil, nil, .ambient),
             ([("Authorization", "Bearer \(token)"), ("Authorization", "Bearer \(token)")], nil, nil, .presented),
             ([("Authorization", "Bearer \(token), Bearer \(token)")], nil, nil, .presented),
-            ([("Authorization", token)], nil, nil, .ambient), ([("Authorization", "Bearer")], nil, nil, .ambient),
-            ([("Authorization", "Bearer ")], nil, nil, .ambient), ([("X-Token", token)], nil, nil, .ambient),
-            ([], nil, nil, .ambient),
+            ([("Authorization", token)], nil, nil, .presented), ([("Authorization", "Bearer")], nil, nil, .presented),
+            ([("Authorization", "Bearer ")], nil, nil, .presented), ([("X-Token", token)], nil, nil, .presented),
+            ([], nil, nil, .presented),
         ]
         for (fields, withCookie, without, proof) in cases {
             #expect(try await both.authenticate(request(fields))?.subject == withCookie, "\(fields)")

@@ -152,7 +152,7 @@ import TokenBrokerTesting
     }
 }
 
-@Suite struct `Keys at a URL` {
+@Suite(.timeLimit(.minutes(2))) struct `Keys at a URL` {
     private let clock = ManualClock()
     private let signer: Signer
 

@@ -30,8 +30,8 @@ public struct ClaimPolicy: AccessPolicy {
             && claims.allSatisfy { input, claim in
                 guard let asked = request.inputs[input] else { return false }
                 switch principal.claim(claim) {
-                case .string(let value)?: return value == asked
-                case .array(let values)?: return values.contains(.string(asked))
+                case .string(let value)?: return areSameBytes(value, asked)
+                case .array(let values)?: return values.contains { areSameBytes($0.string, asked) }
                 default: return false
                 }
             }

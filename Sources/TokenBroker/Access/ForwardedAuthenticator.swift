@@ -34,8 +34,9 @@ public struct ForwardedAuthenticator: Authenticator {
 
     /// See ``Authenticator/proof(in:)``. A sign-in at a proxy is as a rule kept in a cookie, which may not have come this far.
     public func proof(in request: RouteRequest) -> Proof {
-        let authorization = request.head.headerFields[.authorization] ?? ""
-        return authorization.lowercased().hasPrefix("bearer ") ? .presented : .ambient
+        let fields = request.head.headerFields
+        let isBearer = fields[.authorization]?.lowercased().hasPrefix("bearer ") == true
+        return isBearer || !fields.contains(subject) ? .presented : .ambient
     }
 
     /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.

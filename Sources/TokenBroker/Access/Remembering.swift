@@ -17,7 +17,7 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     ///   - maximumEntries: How many answers are remembered; the oldest go first.
     public init(
         _ upstream: Upstream, for lifetime: Duration, clock: any Clock<Duration> = ContinuousClock(),
-        maximumEntries: Int = 10_000
+        maximumEntries: Int = 1000
     ) {
         self.upstream = upstream
         self.alarm = Alarm(clock)

@@ -53,6 +53,7 @@ public struct VendorInvoicePolicy: AccessPolicy {
             throw error
         }
         let found = try call.object(in: response)
-        return found[lookup.idMember]?.string == invoice && found[lookup.customerMember]?.string == customer
+        return areSameBytes(found[lookup.idMember]?.string, invoice)
+            && areSameBytes(found[lookup.customerMember]?.string, customer)
     }
 }

@@ -97,3 +97,7 @@ private func isPort(_ text: Substring) -> Bool {
     text.hasPrefix(":") && text.count > 1 && text.dropFirst().utf8.allSatisfy { 48...57 ~= $0 }
         && UInt16(text.dropFirst()) != nil
 }
+
+/// Whether two texts are the same bytes. `==` also takes different spellings of one character for equal, which a server that is asked for one
+/// of them need not do.
+package func areSameBytes(_ left: String?, _ right: String) -> Bool { left?.utf8.elementsEqual(right.utf8) == true }

@@ -17,8 +17,8 @@ public protocol Authenticator: Sendable {
     /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). `Bearer` unless you say otherwise.
     var challenge: String { get }
 
-    /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not. With an ambient one the endpoint also
-    /// wants to know which site's page asks. It decides by what is there and asks nobody.
+    /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not; ``Proof/presented`` if there is none. With an
+    /// ambient one the endpoint also wants to know which site's page asks. It decides by what is there and asks nobody.
     func proof(in request: RouteRequest) -> Proof
 }
 

@@ -120,7 +120,8 @@ struct ForwardedAuthenticatorTests {
 
     @Test func theProofIsOneThatABrowserMayHaveAttached() {
         #expect(authenticator().proof(in: request()) == .ambient)
-        #expect(authenticator().proof(in: request([("Authorization", "bearer x")])) == .presented)
+        #expect(authenticator().proof(in: request([("X-User", "a"), ("Authorization", "bearer x")])) == .presented)
+        #expect(authenticator().proof(in: request([("Cookie", "a=b")])) == .presented)
     }
 
     @Test(arguments: [

@@ -12,6 +12,7 @@ private let anna = Principal(
         "customer": "cus_1", "customers": .array(["cus_1", "cus_2"]), "invoice": "inv_1", "number": .number(1),
         "mixed": .array([.number(1), .null, "cus_1"]), "nested": ["shop/a": ["~customer": "cus_1"]],
         "flag": .bool(true),
+        "accent": "caf\u{e9}", "accents": .array(["caf\u{e9}"]),
     ]
 )
 private let session = TokenRequest(customer: "cus_1", invoice: "inv_1")
@@ -54,7 +55,9 @@ struct ClaimPolicyTests {
             ("flag", nil, "true", "inv_1", false), ("absent", nil, "cus_1", "inv_1", false),
             ("absent", "invoice", "cus_1", "inv_1", false), ("/nested/shop~1a/~0customer", nil, "cus_1", "inv_1", true),
             ("/nested/shop~1a", nil, "cus_1", "inv_1", false), ("/", nil, "cus_1", "inv_1", false),
-            ("/customers/0", nil, "cus_1", "inv_1", false), (nil, nil, "cus_1", "inv_1", false),
+            ("/customers/0", nil, "cus_1", "inv_1", false), ("accent", nil, "caf\u{e9}", "inv_1", true),
+            ("accent", nil, "cafe\u{301}", "inv_1", false), ("accents", nil, "cafe\u{301}", "inv_1", false),
+            (nil, nil, "cus_1", "inv_1", false),
         ] as [(String?, String?, String, String, Bool)])
     func aClaimNamesWhatIsAskedFor(
         _ customerClaim: String?, _ invoiceClaim: String?, _ customer: String, _ invoice: String, _ allows: Bool
