@@ -6,6 +6,8 @@ let traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
     .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
     .trait(name: "JWTSupport", description: "The authenticator jwt, and the sandbox, which issues tokens."),
+    .trait(name: "NIOSupport", description: "The route adapter for SwiftNIO pipelines, HTTP/1.1 and HTTP/2."),
+    .trait(name: "FlyingFoxSupport", description: "The route adapter for FlyingFox."),
     .trait(name: "ServiceLifecycleSupport", description: "Conformances to ServiceLifecycle's Service."),
     .trait(
         name: "CommandLineSupport",
@@ -33,6 +35,8 @@ let package = Package(
         .library(name: "TokenBrokerComposer", targets: ["TokenBrokerComposer"]),
         .library(name: "TokenBrokerHummingbird", targets: ["TokenBrokerHummingbird"]),
         .library(name: "TokenBrokerJWT", targets: ["TokenBrokerJWT"]),
+        .library(name: "TokenBrokerNIO", targets: ["TokenBrokerNIO"]),
+        .library(name: "TokenBrokerFlyingFox", targets: ["TokenBrokerFlyingFox"]),
         .library(name: "TokenBrokerSandbox", targets: ["TokenBrokerSandbox"]),
         .library(name: "TokenBrokerTesting", targets: ["TokenBrokerTesting"]),
         .executable(name: "token-broker", targets: ["token-broker"]),
@@ -46,6 +50,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     ],
@@ -77,8 +84,27 @@ let package = Package(
                 "TokenBroker", .httpTypes, .logging,
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
                 .gated("NIOCore", "swift-nio", by: "HummingbirdSupport"),
+                .gated("NIOHTTPTypes", "swift-nio-extras", by: "HummingbirdSupport"),
             ],
             path: "Adapters/Hummingbird/Sources"
+        ),
+        .target(
+            name: "TokenBrokerNIO",
+            dependencies: [
+                "TokenBroker", .httpTypes,
+                .gated("NIOCore", "swift-nio", by: "NIOSupport"),
+                .gated("NIOHTTP1", "swift-nio", by: "NIOSupport"),
+            ],
+            path: "Adapters/NIO/Sources"
+        ),
+        .target(
+            name: "TokenBrokerFlyingFox",
+            dependencies: [
+                "TokenBroker", .httpTypes,
+                .gated("FlyingFox", "FlyingFox", by: "FlyingFoxSupport"),
+                .gated("FlyingSocks", "FlyingFox", by: "FlyingFoxSupport"),
+            ],
+            path: "Adapters/FlyingFox/Sources"
         ),
         .executableTarget(
             name: "token-broker",
@@ -140,10 +166,9 @@ let package = Package(
         .testTarget(
             name: "TokenBrokerHummingbirdTests",
             dependencies: [
-                "TokenBrokerHummingbird", "TokenBroker", "TokenBrokerTesting", "CurlTransport", "TestSupport",
-                .httpTypes,
-                .logging,
+                "TokenBrokerHummingbird", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
+                .gated("ServiceLifecycle", "swift-service-lifecycle", by: "HummingbirdSupport"),
             ],
             path: "Adapters/Hummingbird/Tests"
         ),
@@ -155,6 +180,28 @@ let package = Package(
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
                 .gated("JWTKit", "jwt-kit", by: "JWTSupport"),
             ]
+        ),
+        .testTarget(
+            name: "TokenBrokerNIOTests",
+            dependencies: [
+                "TokenBrokerNIO", "TokenBroker", "TokenBrokerTesting", .httpTypes,
+                .gated("NIOCore", "swift-nio", by: "NIOSupport"),
+                .gated("NIOEmbedded", "swift-nio", by: "NIOSupport"),
+                .gated("NIOHTTP1", "swift-nio", by: "NIOSupport"),
+                .gated("NIOPosix", "swift-nio", by: "NIOSupport"),
+                .gated("NIOHTTP2", "swift-nio-http2", by: "NIOSupport"),
+                .gated("NIOExtras", "swift-nio-extras", by: "NIOSupport"),
+            ],
+            path: "Adapters/NIO/Tests"
+        ),
+        .testTarget(
+            name: "TokenBrokerFlyingFoxTests",
+            dependencies: [
+                "TokenBrokerFlyingFox", "TokenBroker", "TokenBrokerTesting", .httpTypes,
+                .gated("FlyingFox", "FlyingFox", by: "FlyingFoxSupport"),
+                .gated("FlyingSocks", "FlyingFox", by: "FlyingFoxSupport"),
+            ],
+            path: "Adapters/FlyingFox/Tests"
         ),
         .testTarget(
             name: "TokenBrokerProgramTests",

@@ -1,8 +1,8 @@
 #if HummingbirdSupport
 import HTTPTypes
 public import Hummingbird
-import NIOCore
-import Synchronization
+public import NIOCore
+import NIOHTTPTypes
 public import TokenBroker
 
 extension Router {
@@ -18,12 +18,38 @@ extension Router {
     /// router.mount(broker.endpoints)
     /// ```
     ///
-    /// The context must be a `RemoteAddressRequestContext`, such as ``BrokerRequestContext``, for the broker to know its peers. Without
-    /// it, whatever depends on the peer's address refuses.
+    /// The context must be a ``ConnectionRequestContext``, such as ``BrokerRequestContext``, for the broker to know its peers, to answer
+    /// `Expect: 100-continue`, and to stop working for a client that is gone. With another context that is left out, and whatever depends
+    /// on the peer's address refuses, unless it is a `RemoteAddressRequestContext`.
     ///
     /// - Parameter endpoints: The routes.
     public func mount(_ endpoints: EndpointSet) {
         add(middleware: EndpointSetMiddleware(endpoints))
+    }
+}
+
+/// A request context that knows its connection.
+public protocol ConnectionRequestContext: RemoteAddressRequestContext {
+    /// The connection's channel, or the HTTP/2 stream's.
+    var channel: any Channel { get }
+}
+
+extension ConnectionRequestContext {
+    /// Who is at the other end of the connection.
+    public var remoteAddress: SocketAddress? { channel.remoteAddress }
+}
+
+/// Hummingbird's basic context plus the connection.
+public struct BrokerRequestContext: ConnectionRequestContext {
+    /// Hummingbird's own part.
+    public var coreContext: CoreRequestContextStorage
+    /// The connection's channel, or the HTTP/2 stream's.
+    public let channel: any Channel
+
+    /// - Parameter source: From the server, with the connection's channel.
+    public init(source: ApplicationRequestContextSource) {
+        self.coreContext = .init(source: source)
+        self.channel = source.channel
     }
 }
 
@@ -40,24 +66,23 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         guard endpoints.contains(path: request.head.path ?? "") else { return try await next(request, context) }
-        let body = WatchedBody(request.body)
+        let channel = (context as? any ConnectionRequestContext)?.channel
+        let body = WatchedBody(IncomingBody(request, channel: channel))
         let announcedLength = request.headers[.contentLength].flatMap { Int($0) }
         let peer = (context as? any RemoteAddressRequestContext)?.remoteAddress.map { address in
             PeerAddress(ip: address.ipAddress ?? "")
         }
-        let answer = await endpoints.respond(
-            to: RouteRequest(head: request.head, body: RouteBody(body, announcedLength: announcedLength), peer: peer)
+        let answer = await respond(
+            to: RouteRequest(head: request.head, body: RouteBody(body, announcedLength: announcedLength), peer: peer),
+            on: channel
         )
         guard let answer else { return try await next(request, context) }
         var response = Response(status: answer.head.status, headers: answer.head.headerFields)
-        if request.method == .head {
-            // The length of what a GET would have got, and none of it.
-            response.headers[.contentLength] = String(answer.body.count)
-            return response
-        }
-        let buffer = ByteBuffer(bytes: answer.body)
+        // A HEAD request gets the length of what a GET would have got, and none of it.
+        let buffer = request.method == .head ? ByteBuffer() : ByteBuffer(bytes: answer.body)
         let hasRequestBody = announcedLength ?? 0 > 0 || request.headers.contains(.transferEncoding)
-        if !hasRequestBody || body.isFinished {
+        let isBodyRead = await body.isFinished
+        if isBodyRead || !hasRequestBody {
             response.body = ResponseBody(byteBuffer: buffer)
         } else {
             // Hummingbird would read the rest of the body whatever its length. We read a little, so that the client sees the answer
@@ -66,63 +91,77 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
             response.body = ResponseBody(contentLength: buffer.readableBytes) { writer in
                 try await writer.write(buffer)
                 try await writer.finish(nil)
-                await body.drain(upTo: 1 << 20, within: .seconds(2))
+                _ = await body.drain()
                 throw UnreadBody()
             }
         }
+        if request.method == .head { response.headers[.contentLength] = String(answer.body.count) }
         return response
+    }
+
+    /// Cancels the work when the connection ends before it is done.
+    private func respond(to request: RouteRequest, on channel: (any Channel)?) async -> RouteResponse? {
+        guard let channel else { return await endpoints.respond(to: request) }
+        let work = Task { await endpoints.respond(to: request) }
+        let watch = DisconnectHandler { work.cancel() }
+        channel.eventLoop.execute {
+            // A channel that is gone takes no handler.
+            do { try channel.pipeline.syncOperations.addHandler(watch) } catch { work.cancel() }
+        }
+        defer { channel.pipeline.removeHandler(watch, promise: nil) }
+        return await withTaskCancellationHandler {
+            await work.value
+        } onCancel: {
+            work.cancel()
+        }
     }
 
     /// Makes Hummingbird close the connection.
     private struct UnreadBody: Error {}
 }
 
-/// A request's body that knows whether it was read to its end.
-private final class WatchedBody: AsyncSequence, Sendable {
-    typealias Element = ByteBufferView
+/// Tells when the client has closed the connection, or its side of it.
+private final class DisconnectHandler: ChannelInboundHandler, RemovableChannelHandler, Sendable {
+    typealias InboundIn = NIOAny
+    private let onDisconnect: @Sendable () -> Void
 
-    private let body: RequestBody
-    private let finished = Atomic(false)
+    init(onDisconnect: @escaping @Sendable () -> Void) { self.onDisconnect = onDisconnect }
 
-    init(_ body: RequestBody) { self.body = body }
-
-    var isFinished: Bool { finished.load(ordering: .acquiring) }
-
-    func makeAsyncIterator() -> Iterator { Iterator(base: body.makeAsyncIterator(), body: self) }
-
-    struct Iterator: AsyncIteratorProtocol {
-        var base: RequestBody.AsyncIterator
-        let body: WatchedBody
-
-        mutating func next() async throws -> ByteBufferView? {
-            let buffer = try await base.next()
-            if buffer == nil { body.finished.store(true, ordering: .releasing) }
-            return buffer?.readableBytesView
-        }
+    func channelInactive(context: ChannelHandlerContext) {
+        onDisconnect()
+        context.fireChannelInactive()
     }
 
-    func drain(upTo limit: Int, within time: Duration) async {
-        _ = try? await withTimeLimit(time, Alarm(ContinuousClock())) { [self] in
-            var count = 0
-            for try await chunk in self {
-                count += chunk.count
-                if count > limit { break }
-            }
-        }
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event { onDisconnect() }
+        context.fireUserInboundEventTriggered(event)
     }
 }
 
-/// Hummingbird's basic context plus the address of the peer.
-public struct BrokerRequestContext: RemoteAddressRequestContext {
-    /// Hummingbird's own part.
-    public var coreContext: CoreRequestContextStorage
-    /// Who is at the other end of the connection.
-    public let remoteAddress: SocketAddress?
+/// A request's body, whose client may have to be told to send it.
+private struct IncomingBody: AsyncSequence, Sendable {
+    private let body: RequestBody
+    private let goOn: (@Sendable () -> Void)?
 
-    /// - Parameter source: From the server, with the connection's channel.
-    public init(source: ApplicationRequestContextSource) {
-        self.coreContext = .init(source: source)
-        self.remoteAddress = source.channel.remoteAddress
+    init(_ request: Request, channel: (any Channel)?) {
+        body = request.body
+        if let channel, request.headers[.expect]?.lowercased() == "100-continue" {
+            goOn = { channel.writeAndFlush(HTTPResponsePart.head(HTTPResponse(status: .continue)), promise: nil) }
+        } else {
+            goOn = nil
+        }
+    }
+
+    func makeAsyncIterator() -> Iterator { Iterator(base: body.makeAsyncIterator(), goOn: goOn) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        var base: RequestBody.AsyncIterator
+        var goOn: (@Sendable () -> Void)?
+
+        mutating func next() async throws -> ByteBufferView? {
+            goOn.take()?()
+            return try await base.next()?.readableBytesView
+        }
     }
 }
 #endif

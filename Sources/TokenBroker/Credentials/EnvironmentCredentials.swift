@@ -46,7 +46,7 @@ func pair(
 }
 
 extension StringProtocol {
-    var trimmingWhiteSpace: SubSequence {
+    package var trimmingWhiteSpace: SubSequence {
         let start = firstIndex { !$0.isWhitespace } ?? endIndex
         let end = lastIndex { !$0.isWhitespace }.map(index(after:)) ?? start
         return self[start..<end]

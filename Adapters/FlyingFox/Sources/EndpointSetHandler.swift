@@ -1,0 +1,121 @@
+#if FlyingFoxSupport
+public import FlyingFox
+import FlyingSocks
+import HTTPTypes
+public import TokenBroker
+
+extension HTTPServer {
+    /// Mounts the broker's routes on this server.
+    ///
+    /// FlyingFox asks its routes in the order in which they were added: those before this call keep their paths.
+    ///
+    /// ```swift
+    /// let server = HTTPServer(config: .init(address: .inet(port: 8080), sharedRequestReplaySize: 0))
+    /// await server.appendRoute("GET /") { _ in HTTPResponse(statusCode: .ok) }
+    /// await server.mount(broker.endpoints)
+    /// try await server.run()
+    /// ```
+    ///
+    /// `sharedRequestReplaySize: 0` lets a route answer before a large body has arrived; with FlyingFox's default it is read to its end
+    /// first, however slowly it comes. What FlyingFox 0.27 itself does not do:
+    /// - it keeps only the last of repeated request fields, and sends no `100 Continue`;
+    /// - it does not notice that a client is gone before it answers;
+    /// - it reads a request of up to `sharedRequestBufferSize` to its end before any route, however long that takes;
+    /// - it ends a route after its own `timeout`, with 500: keep `route.deadline` below;
+    /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects in that time.
+    ///
+    /// - Parameter endpoints: The routes.
+    public func mount(_ endpoints: EndpointSet) {
+        appendRoute("*", to: EndpointSetHandler(endpoints))
+    }
+}
+
+/// Answers the requests that an ``EndpointSet`` knows, and leaves the others to the next route. ``FlyingFox/HTTPServer/mount(_:)`` is the
+/// short way.
+public struct EndpointSetHandler: HTTPHandler {
+    private let endpoints: EndpointSet
+
+    /// - Parameter endpoints: The routes.
+    public init(_ endpoints: EndpointSet) { self.endpoints = endpoints }
+
+    /// Answers what is ours.
+    /// - Throws: `HTTPUnhandledError` for the rest.
+    public func handleRequest(_ request: FlyingFox.HTTPRequest) async throws -> FlyingFox.HTTPResponse {
+        guard let head = HTTPTypes.HTTPRequest(request), endpoints.contains(path: head.path ?? "") else {
+            throw HTTPUnhandledError()
+        }
+        let body = WatchedBody(request.bodySequence)
+        let length = request.headers[.contentLength].flatMap { Int($0) }
+        let answer = await endpoints.respond(
+            to: RouteRequest(
+                head: head, body: RouteBody(body, announcedLength: length),
+                peer: request.remoteAddress.map(PeerAddress.init)
+            )
+        )
+        guard let answer else { throw HTTPUnhandledError() }
+        var headers = HTTPHeaders()
+        for field in answer.head.headerFields { headers.addValue(field.value, for: HTTPHeader(field.name.rawName)) }
+        // A HEAD request gets the length of what a GET would have got, and none of it.
+        headers[.contentLength] = String(answer.body.count)
+        let payload = AnswerAndRest(answer: request.method == .HEAD ? [] : answer.body, rest: body)
+        return FlyingFox.HTTPResponse(
+            statusCode: HTTPStatusCode(answer.head.status.code, phrase: answer.head.status.reasonPhrase),
+            headers: headers,
+            body: HTTPBodySequence(from: payload, count: answer.body.count)
+        )
+    }
+}
+
+extension HTTPTypes.HTTPRequest {
+    fileprivate init?(_ request: FlyingFox.HTTPRequest) {
+        guard let method = Method(request.method.rawValue) else { return nil }
+        let target = originForm(ofTarget: request.target.rawValue)
+        var fields = HTTPFields()
+        for (header, value) in request.headers where header != .host {
+            if let name = HTTPField.Name(header.rawValue) { fields.append(HTTPField(name: name, value: value)) }
+        }
+        self.init(
+            method: method, scheme: nil, authority: target.authority ?? request.headers[.host], path: target.path,
+            headerFields: fields
+        )
+    }
+}
+
+extension PeerAddress {
+    fileprivate init(_ address: FlyingFox.HTTPRequest.Address) {
+        switch address {
+        case .ip4(let ip, port: _), .ip6(let ip, port: _): self.init(ip: ip)
+        case .unix: self.init(ip: "")
+        }
+    }
+}
+
+/// The bytes of the answer, and then what is to be done about a body that was not read. FlyingFox would take it for the next request, and
+/// closes a connection only when a response's body throws.
+private struct AnswerAndRest: AsyncBufferedSequence {
+    typealias Element = UInt8
+
+    let answer: [UInt8]
+    let rest: WatchedBody<HTTPBodySequence>
+
+    func makeAsyncIterator() -> Iterator { Iterator(answer: answer[...], rest: rest) }
+
+    struct Iterator: AsyncBufferedIteratorProtocol {
+        var answer: ArraySlice<UInt8>
+        let rest: WatchedBody<HTTPBodySequence>
+
+        mutating func next() async throws -> UInt8? { try await nextBuffer(suggested: 1)?.first }
+
+        mutating func nextBuffer(suggested count: Int) async throws -> ArraySlice<UInt8>? {
+            if !answer.isEmpty {
+                defer { answer = answer.dropFirst(count) }
+                return answer.prefix(count)
+            }
+            guard await rest.drain() else { throw UnreadBody() }
+            return nil
+        }
+    }
+
+    struct UnreadBody: Error {}
+}
+#endif

@@ -1,0 +1,26 @@
+import HTTPTypes
+import TokenBroker
+
+extension EndpointSet {
+    /// The whole adapter for a host that speaks swift-http-types: `nil` if the request is not the broker's, and the host goes on.
+    ///
+    /// - Parameters:
+    ///   - head: As received, with the path and query as they were sent and `authority` from `Host`.
+    ///   - body: Its chunks, read as they are asked for.
+    ///   - peer: The IP address at the other end of the connection.
+    func answer<Body: AsyncSequence & Sendable>(
+        _ head: HTTPRequest, body: Body, peer: String?
+    ) async -> (head: HTTPResponse, body: [UInt8])? where Body.Element == [UInt8] {
+        guard contains(path: head.path ?? "") else { return nil }
+        let length = head.headerFields[.contentLength].flatMap { Int($0) }
+        let body = RouteBody(body, announcedLength: length)
+        // Cancel the task that this runs in when the client goes away.
+        guard
+            let answer = await respond(to: RouteRequest(head: head, body: body, peer: peer.map(PeerAddress.init(ip:))))
+        else { return nil }
+        var response = answer.head
+        response.headerFields[.contentLength] = String(answer.body.count)
+        // If the body was not read to its end, close the connection after this, or read what is left of it.
+        return (response, head.method == .head ? [] : answer.body)
+    }
+}

@@ -1,0 +1,55 @@
+import CurlTransport
+import Foundation
+import HTTPTypes
+import Logging
+import TokenBroker
+
+/// A shop on a host that no adapter is for. Put together by hand, so that it needs no trait and resolves two packages.
+@main struct Shop {
+    static func main() async throws {
+        let environment = ProcessInfo.processInfo.environment
+        let logger = Logger(label: "shop")
+        let transport = PacedTransport(try CurlTransport(), account: "shop", requestsPerSecond: 5)
+        let vendor = try Vendor(
+            profile: .alternativePayments, baseURL: environment["VENDOR"] ?? "http://127.0.0.1:8081"
+        )
+        let variables = vendor.profile.credentialVariables
+        let accessTokens = ClientCredentialsProvider(
+            vendor: vendor,
+            credentials: EnvironmentCredentials(clientID: variables.clientID, clientSecret: variables.clientSecret),
+            transport: transport
+        ).caching()
+        let tokens = CheckoutTokenProvider(vendor: vendor, accessTokens: accessTokens, transport: transport).caching()
+        let broker = EndpointSet([
+            CheckoutTokenEndpoint(
+                tokens: tokens, authenticator: OpenModeAuthenticator(), policy: OpenModePolicy(),
+                environment: "sandbox",
+                logger: logger
+            )
+        ])
+
+        let host = try Host(port: environment["PORT"].flatMap { UInt16($0) } ?? 8080)
+        host.run { head, body, peer in
+            if let answer = await broker.answer(head, body: body, peer: peer) { return answer }
+            let isFound = head.path == "/"
+            let text = Array((isFound ? "my shop" : "not found").utf8)
+            let fields: HTTPFields = [.contentLength: String(text.count)]
+            return (HTTPResponse(status: isFound ? .ok : .notFound, headerFields: fields), text)
+        }
+        logger.info("listens on http://127.0.0.1:\(host.port)")
+        await stopSignal()
+    }
+
+    /// Waits for SIGTERM.
+    private static func stopSignal() async {
+        signal(SIGTERM, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: SIGTERM)
+        await withCheckedContinuation { continuation in
+            source.setEventHandler {
+                source.cancel()
+                continuation.resume()
+            }
+            source.activate()
+        }
+    }
+}

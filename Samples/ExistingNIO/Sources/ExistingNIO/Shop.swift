@@ -1,0 +1,77 @@
+import Logging
+import NIOCore
+import NIOExtras
+import NIOHTTP1
+import NIOPosix
+import ServiceLifecycle
+import TokenBrokerComposer
+import TokenBrokerNIO
+
+/// A shop with a pipeline of its own that has the broker answer some of its paths.
+@main struct Shop {
+    static func main() async throws {
+        let logger = Logger(label: "shop")
+        let broker = try await Composer().compose(.load("broker.yaml"), logger: logger)
+        let server = ShopServer(broker: broker, logger: logger)
+        let services = ServiceGroup(
+            services: [broker, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
+        )
+        try await services.run()
+    }
+}
+
+struct ShopServer: Service {
+    let broker: Broker
+    let logger: Logger
+
+    func run() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let quiescing = ServerQuiescingHelper(group: group)
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
+                }
+            }
+            .childChannelInitializer { [broker] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+                    // The one line: what is the broker's ends here, but for a path that the shop answers itself.
+                    try pipeline.addHandler(EndpointSetHandler(broker.endpoints, except: ["/healthz"]))
+                    try pipeline.addHandler(ShopHandler())
+                }
+            }
+            .bind(host: broker.server.host, port: broker.server.port).get()
+        logger.info("listens on http://127.0.0.1:\(channel.localAddress?.port ?? 0)")
+
+        let end = channel.eventLoop.makePromise(of: Void.self)
+        try? await gracefulShutdown()
+        quiescing.initiateShutdown(promise: end)
+        try await end.futureResult.get()
+    }
+}
+
+/// The shop's own routes, unchanged.
+private final class ShopHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+    private var request: HTTPRequestHead?
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): request = head
+        case .body: break
+        case .end:
+            guard let request else { return }
+            let text: String? = ["/": "my shop", "/healthz": "my own health"][request.uri]
+            let body = ByteBuffer(string: text ?? "not found")
+            var head = HTTPResponseHead(version: request.version, status: text == nil ? .notFound : .ok)
+            head.headers.add(name: "content-length", value: String(body.readableBytes))
+            context.write(wrapOutboundOut(.head(head)), promise: nil)
+            context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            if !request.isKeepAlive { context.close(promise: nil) }
+        }
+    }
+}
