@@ -57,7 +57,10 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     ],
     targets: [
-        .target(name: "TokenBroker", dependencies: [.httpTypes, .logging]),
+        .target(
+            name: "TokenBroker", dependencies: [.httpTypes, .logging],
+            resources: [.embedInCode("Routes/openapi.json")]
+        ),
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CurlTransport", dependencies: ["TokenBroker", "CLibcurl", .httpTypes, .logging]),
         .target(

@@ -156,9 +156,16 @@ private struct Assembly {
                 logger: logger
             )
         )
-        if let path = settings.livePath { endpoints.add(HealthEndpoint(path: RoutePath(path))) }
-        if let path = settings.readyPath {
-            endpoints.add(ReadinessEndpoint(path: RoutePath(path), [accessTokenProvider]))
+        let (livePath, readyPath) = (settings.livePath.map { RoutePath($0) }, settings.readyPath.map { RoutePath($0) })
+        if let path = livePath { endpoints.add(HealthEndpoint(path: path)) }
+        if let path = readyPath { endpoints.add(ReadinessEndpoint(path: path, [accessTokenProvider])) }
+        if let path = settings.route.openAPIPath {
+            endpoints.add(
+                OpenAPIEndpoint(
+                    path: RoutePath(path), checkoutToken: RoutePath(settings.route.path), live: livePath,
+                    ready: readyPath
+                )
+            )
         }
         return Broker(
             accessTokens: accessTokens, checkoutTokens: checkoutTokens, credentials: credentials,

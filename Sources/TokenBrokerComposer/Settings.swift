@@ -22,6 +22,7 @@ struct Settings: Sendable {
         var path: String
         var deadline: Duration
         var allowedOrigins: [String]
+        var openAPIPath: String?
     }
 
     enum Access: Sendable {
@@ -126,20 +127,23 @@ struct Settings: Sendable {
 
     private static func route(_ reader: ConfigurationReader) -> Route? {
         guard
-            let (path, deadline, origins) = reader.read(
-                "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins)
+            let (path, deadline, origins, openAPIPath) = reader.read(
+                "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins, Keys.openAPIPath)
         else { return nil }
-        return Route(path: path, deadline: deadline, allowedOrigins: origins)
+        return Route(path: path, deadline: deadline, allowedOrigins: origins, openAPIPath: openAPIPath)
     }
 
     private static func health(_ reader: ConfigurationReader, _ route: Route?) -> (live: String?, ready: String?)? {
         guard let (live, ready) = reader.read("health", keys: Keys.livePath, Keys.readyPath) else { return nil }
-        let paths = [("route.path", route?.path), ("health.livePath", live), ("health.readyPath", ready)]
+        let paths = [
+            (["route", "path"], route?.path), (["route", "openapiPath"], route?.openAPIPath),
+            (["health", "livePath"], live), (["health", "readyPath"], ready),
+        ]
         for (index, (key, path)) in paths.enumerated() where path != nil {
             guard let (other, _) = paths[..<index].first(where: { $0.1 == path }) else { continue }
             reader.note(
-                .conflict, ["health", String(key.dropFirst("health.".count))],
-                message: "expected another path than that of \(other), found the same"
+                .conflict, key,
+                message: "expected another path than that of \(other.joined(separator: ".")), found the same"
             )
         }
         return (live, ready)
@@ -331,14 +335,19 @@ private enum Keys {
         default: [], "Other origins whose pages may ask."
     )
 
-    static let livePath = healthPath("livePath", "/healthz", "Where to ask whether the process is alive.")
-    static let readyPath = healthPath("readyPath", "/readyz", "Where to ask whether it can serve.")
-    private static func healthPath(_ name: String, _ path: String, _ summary: String) -> ConfigurationKey<String?> {
-        let type = ConfigurationType.text.filter("a path such as \(path), or none") { $0 == "none" || isPath($0) }
-        return ConfigurationKey(
-            name, type.map(type.description, text: { $0 ?? "none" }, { .some($0 == "none" ? nil : $0) }),
-            default: path, summary
-        )
+    static let openAPIPath = ConfigurationKey(
+        "openapiPath", pathOrNone("/openapi.json"), default: nil,
+        "Where the OpenAPI document of these routes is to be had."
+    )
+    static let livePath = ConfigurationKey(
+        "livePath", pathOrNone("/healthz"), default: "/healthz", "Where to ask whether the process is alive."
+    )
+    static let readyPath = ConfigurationKey(
+        "readyPath", pathOrNone("/readyz"), default: "/readyz", "Where to ask whether it can serve."
+    )
+    private static func pathOrNone(_ example: String) -> ConfigurationType<String?> {
+        let type = ConfigurationType.text.filter("a path such as \(example), or none") { $0 == "none" || isPath($0) }
+        return type.map(type.description, text: { $0 ?? "none" }, { .some($0 == "none" ? nil : $0) })
     }
 
     static let mode = ConfigurationKey(

@@ -67,10 +67,21 @@ private func get(_ path: String) -> RouteRequest {
 
     @Test func `has its routes where the configuration puts them`() async throws {
         let moved = try await compose(
-            minimal.with(["route.path": "/t", "health.livePath": "/live", "health.readyPath": "none"])
+            minimal.with([
+                "route.path": "/t", "route.openapiPath": "/openapi.json", "health.livePath": "/live",
+                "health.readyPath": "none",
+            ])
         )
+        let document = try #require(await moved.endpoints.respond(to: get("/openapi.json")))
+        guard case .object(let paths)? = try JSONDecoder().decode(JSONValue.self, from: Data(document.body))["paths"]
+        else {
+            Issue.record("a document without paths")
+            return
+        }
+        #expect(Set(paths.keys) == ["/t", "/live"])
         #expect(await moved.endpoints.respond(to: post("/t"))?.head.status == .ok)
         #expect(await moved.endpoints.respond(to: get("/live"))?.head.status == .ok)
+        #expect(try await compose(minimal).endpoints.respond(to: get("/openapi.json")) == nil)
         for path in ["/api/checkout-token", "/healthz", "/readyz", "none", "/none"] {
             #expect(await moved.endpoints.respond(to: get(path)) == nil)
         }

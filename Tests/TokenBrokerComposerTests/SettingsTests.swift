@@ -140,6 +140,12 @@ let keyCases: [KeyCase] = [
         expected: "a list, each element an exact origin", read: { $0.route.allowedOrigins.joined(separator: " ") }
     ),
     KeyCase(
+        key: "route.openapiPath", variable: "TOKEN_BROKER_ROUTE_OPENAPI_PATH", written: "/openapi.json",
+        value: "/openapi.json", inEnvironment: "none", overridden: "-",
+        refused: ["openapi.json": "other text", "/a//b": "other text"],
+        expected: "a path such as /openapi.json, or none", read: { $0.route.openAPIPath ?? "-" }
+    ),
+    KeyCase(
         key: "health.livePath", variable: "TOKEN_BROKER_HEALTH_LIVE_PATH", written: "/alive", value: "/alive",
         inEnvironment: "none", overridden: "-", refused: ["alive": "other text", "false": "true or false"],
         expected: "a path such as /healthz, or none", read: { $0.livePath ?? "-" }
@@ -353,6 +359,8 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(problem.message.contains("health.livePath"))
         let other = try #require(problems(minimal.with(["route.path": "/healthz"])).first)
         #expect(other.key == "health.livePath")
+        let document = try #require(problems(minimal.with(["route.openapiPath": "/api/checkout-token"])).first)
+        #expect(document.key == "route.openapiPath")
     }
 
     @Test func `neither an authenticator and a policy nor open mode`() throws {

@@ -188,7 +188,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
 
     private func log(_ problem: Problem) {
         logger.info(
-            "checkout token refused", metadata: ["status": "\(problem.status.code)", "code": "\(problem.code)"]
+            "checkout token refused",
+            metadata: ["status": "\(problem.code.status.code)", "code": "\(problem.code.rawValue)"]
         )
     }
 }

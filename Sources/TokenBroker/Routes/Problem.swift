@@ -2,9 +2,7 @@ import HTTPTypes
 
 /// An error answer of the endpoint (RFC 9457). Every member is a fixed text of ours, or names a member of the request.
 struct Problem: Error, Sendable {
-    var status: HTTPResponse.Status
-    var code: String
-    var title: String
+    var code: Code
     /// What was expected, for whoever writes the page.
     var detail: String?
     /// Also in the log, so that the two can be found from each other.
@@ -12,68 +10,78 @@ struct Problem: Error, Sendable {
     var retryAfter: Duration?
     var headerFields: HTTPFields = [:]
 
-    static func invalidRequest(_ detail: String) -> Problem {
-        Problem(status: .badRequest, code: "invalid_request", title: "The request is not valid.", detail: detail)
+    /// What went wrong. `openapi.json` documents each with its status.
+    enum Code: String, Sendable, CaseIterable {
+        case invalidRequest = "invalid_request"
+        case unauthenticated
+        case forbidden
+        case methodNotAllowed = "method_not_allowed"
+        case tooSlow = "too_slow"
+        case tooLarge = "too_large"
+        case unsupportedMediaType = "unsupported_media_type"
+        case sessionRejected = "session_rejected"
+        case tooManyRequests = "too_many_requests"
+        case misconfigured
+        case vendorBusy = "vendor_busy"
+        case vendorUnavailable = "vendor_unavailable"
+
+        var status: HTTPResponse.Status { meaning.status }
+        var title: String { meaning.title }
+
+        private var meaning: (status: HTTPResponse.Status, title: String) {
+            switch self {
+            case .invalidRequest: (.badRequest, "The request is not valid.")
+            case .unauthenticated: (.unauthorized, "It is not proven who asks.")
+            case .forbidden: (.forbidden, "This is not allowed.")
+            case .methodNotAllowed: (.methodNotAllowed, "The method is not allowed here.")
+            case .tooSlow: (.requestTimeout, "The request body took too long to arrive.")
+            case .tooLarge: (.contentTooLarge, "The request body is too large.")
+            case .unsupportedMediaType: (.unsupportedMediaType, "The content type must be application/json.")
+            case .sessionRejected:
+                (.unprocessableContent, "The payment vendor does not accept this customer or invoice.")
+            case .tooManyRequests: (.tooManyRequests, "Too many requests.")
+            case .misconfigured: (.internalServerError, "The server is not set up correctly.")
+            case .vendorBusy: (.serviceUnavailable, "The payment vendor is busy.")
+            case .vendorUnavailable: (.serviceUnavailable, "The payment vendor is not available.")
+            }
+        }
     }
-    static let unsupportedMediaType = Problem(
-        status: .unsupportedMediaType, code: "unsupported_media_type",
-        title: "The content type must be application/json."
-    )
+
+    static func invalidRequest(_ detail: String) -> Problem { Problem(code: .invalidRequest, detail: detail) }
+    static let unsupportedMediaType = Problem(code: .unsupportedMediaType)
     static func methodNotAllowed(_ allowed: String) -> Problem {
-        Problem(
-            status: .methodNotAllowed, code: "method_not_allowed", title: "The method is not allowed here.",
-            headerFields: [.allow: allowed]
-        )
+        Problem(code: .methodNotAllowed, headerFields: [.allow: allowed])
     }
-    static let tooLarge = Problem(
-        status: .contentTooLarge, code: "too_large", title: "The request body is too large.",
-        detail: "At most \(maximumBodyBytes) bytes are accepted."
-    )
-    static let tooSlow = Problem(
-        status: .requestTimeout, code: "too_slow", title: "The request body took too long to arrive."
-    )
+    static let tooLarge = Problem(code: .tooLarge, detail: "At most \(maximumBodyBytes) bytes are accepted.")
+    static let tooSlow = Problem(code: .tooSlow)
     static func unauthenticated(challenge: String) -> Problem {
-        Problem(
-            status: .unauthorized, code: "unauthenticated", title: "It is not proven who asks.",
-            headerFields: [.wwwAuthenticate: challenge]
-        )
+        Problem(code: .unauthenticated, headerFields: [.wwwAuthenticate: challenge])
     }
-    static let forbidden = Problem(status: .forbidden, code: "forbidden", title: "This is not allowed.")
-    static let sessionRejected = Problem(
-        status: .unprocessableContent, code: "session_rejected",
-        title: "The payment vendor does not accept this customer or invoice."
-    )
+    static let forbidden = Problem(code: .forbidden)
+    static let sessionRejected = Problem(code: .sessionRejected)
+    static func tooManyRequests(retryAfter: Duration) -> Problem {
+        Problem(code: .tooManyRequests, retryAfter: retryAfter)
+    }
     static func vendorBusy(retryAfter: Duration?) -> Problem {
-        Problem(
-            status: .serviceUnavailable, code: "vendor_busy", title: "The payment vendor is busy.",
-            retryAfter: retryAfter ?? .seconds(1)
-        )
+        Problem(code: .vendorBusy, retryAfter: retryAfter ?? .seconds(1))
     }
     static func vendorUnavailable(retryAfter: Duration?) -> Problem {
-        Problem(
-            status: .serviceUnavailable, code: "vendor_unavailable", title: "The payment vendor is not available.",
-            retryAfter: retryAfter ?? .seconds(5)
-        )
+        Problem(code: .vendorUnavailable, retryAfter: retryAfter ?? .seconds(5))
     }
-    static func misconfigured(incident: String) -> Problem {
-        Problem(
-            status: .internalServerError, code: "misconfigured", title: "The server is not set up correctly.",
-            incident: incident
-        )
-    }
+    static func misconfigured(incident: String) -> Problem { Problem(code: .misconfigured, incident: incident) }
 
     static let maximumBodyBytes = 64 << 10
 
     var response: RouteResponse {
         var members: [String: JSONValue] = [
-            "type": "about:blank", "status": .number(Double(status.code)), "title": .string(title),
-            "error": .string(title), "code": .string(code),
+            "type": "about:blank", "status": .number(Double(code.status.code)), "title": .string(code.title),
+            "error": .string(code.title), "code": .string(code.rawValue),
         ]
         if let detail { members["detail"] = .string(detail) }
         if let incident { members["incident"] = .string(incident) }
         var fields = headerFields
         fields[.contentType] = "application/problem+json"
         if let retryAfter { fields[.retryAfter] = String(max(1, Int64((retryAfter / .seconds(1)).rounded(.up)))) }
-        return RouteResponse(status: status, headerFields: fields, body: JSONValue.object(members).serialized)
+        return RouteResponse(status: code.status, headerFields: fields, body: JSONValue.object(members).serialized)
     }
 }

@@ -1,0 +1,45 @@
+import HTTPTypes
+
+/// `GET /openapi.json`: describes the broker's routes (OpenAPI 3.1).
+///
+/// It is `openapi.json` beside this file, with the paths that are in use. It says nothing about a deployment but those.
+public struct OpenAPIEndpoint: Endpoint {
+    /// Which paths it answers.
+    public let path: RoutePath
+    private let document: [UInt8]
+
+    /// - Parameters:
+    ///   - path: Where it answers.
+    ///   - checkoutToken: The path of the ``CheckoutTokenEndpoint``.
+    ///   - live: The path of the ``HealthEndpoint``; `nil` if there is none.
+    ///   - ready: The path of the ``ReadinessEndpoint``; `nil` if there is none.
+    public init(
+        path: RoutePath = "/openapi.json", checkoutToken: RoutePath = "/api/checkout-token",
+        live: RoutePath? = "/healthz",
+        ready: RoutePath? = "/readyz"
+    ) {
+        self.path = path
+        let bytes = PackageResources.openapi_json
+        guard case .object(var document)? = try? JSONValue.parse(bytes), let paths = document["paths"] else {
+            // A test sees to it that the document can be read.
+            self.document = bytes
+            return
+        }
+        var used: [String: JSONValue] = [:]
+        for (documented, path) in [("/api/checkout-token", checkoutToken), ("/healthz", live), ("/readyz", ready)] {
+            if let path { used[path.description] = paths[documented] }
+        }
+        document["paths"] = .object(used)
+        self.document = JSONValue.object(document).serialized
+    }
+
+    /// The answer; the type tells how it comes about.
+    public func respond(to request: RouteRequest) async -> RouteResponse {
+        guard request.head.method == .get || request.head.method == .head else {
+            return Problem.methodNotAllowed("GET, HEAD").response
+        }
+        return RouteResponse(
+            status: .ok, headerFields: [.contentType: "application/json", .cacheControl: "no-cache"], body: document
+        )
+    }
+}
