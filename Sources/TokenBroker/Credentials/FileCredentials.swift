@@ -101,14 +101,16 @@ private final class Once: Sendable {
 /// double quotes. The last of two lines with one name counts.
 func dotEnv(_ text: String) -> [String: String]? {
     var values: [String: String] = [:]
-    let text = text.hasPrefix("\u{FEFF}") ? text.dropFirst() : text[...]
-    for line in text.split(whereSeparator: \.isNewline) {
+    // Scalar by scalar: as characters, a quote and a combining mark after it would be one, and no quote.
+    var text = text.unicodeScalars[...]
+    if text.first == "\u{FEFF}" { text.removeFirst() }
+    for line in text.split(whereSeparator: { $0 == "\n" || $0 == "\r" }) {
         var line = line.trimmingWhiteSpace
-        if line.isEmpty || line.hasPrefix("#") { continue }
-        if line.hasPrefix("export ") { line = line.dropFirst(7).trimmingWhiteSpace }
+        if line.isEmpty || line.first == "#" { continue }
+        if line.starts(with: "export ".unicodeScalars) { line = line.dropFirst(7).trimmingWhiteSpace }
         guard let separator = line.firstIndex(of: "=") else { return nil }
         let name = line[..<separator].trimmingWhiteSpace
-        guard !name.isEmpty, !name.contains(where: \.isWhitespace),
+        guard !name.isEmpty, !name.contains(where: \.properties.isWhitespace),
             let value = dotEnvValue(line[line.index(after: separator)...].trimmingWhiteSpace)
         else { return nil }
         values[String(name)] = value
@@ -116,23 +118,32 @@ func dotEnv(_ text: String) -> [String: String]? {
     return values
 }
 
-private func dotEnvValue(_ text: Substring) -> String? {
+private func dotEnvValue(_ text: Substring.UnicodeScalarView) -> String? {
     guard let quote = text.first, quote == "\"" || quote == "'" else {
         // A comment begins with a space before it, so that a value may contain the sign.
-        return String(text.firstRange(of: " #").map { text[..<$0.lowerBound].trimmingWhiteSpace } ?? text)
+        let comment = text.firstRange(of: " #".unicodeScalars)
+        return String(comment.map { text[..<$0.lowerBound].trimmingWhiteSpace } ?? text)
     }
-    var value = ""
+    var value = String.UnicodeScalarView()
     var rest = text.dropFirst()
-    while let character = rest.popFirst() {
-        if character == quote {
+    while let scalar = rest.popFirst() {
+        if scalar == quote {
             let rest = rest.trimmingWhiteSpace
-            return rest.isEmpty || rest.hasPrefix("#") ? value : nil
+            return rest.isEmpty || rest.first == "#" ? String(value) : nil
         }
-        if character == "\\", quote == "\"", let escaped = rest.popFirst() {
+        if scalar == "\\", quote == "\"", let escaped = rest.popFirst() {
             value.append(escaped == "n" ? "\n" : escaped)
         } else {
-            value.append(character)
+            value.append(scalar)
         }
     }
     return nil
+}
+
+extension Substring.UnicodeScalarView {
+    fileprivate var trimmingWhiteSpace: Self {
+        let start = firstIndex { !$0.properties.isWhitespace } ?? endIndex
+        let end = lastIndex { !$0.properties.isWhitespace }.map(index(after:)) ?? start
+        return self[start..<end]
+    }
 }

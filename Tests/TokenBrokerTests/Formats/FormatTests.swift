@@ -204,3 +204,18 @@ struct VendorTests {
         #expect(throws: Vendor.InvalidBaseURL.self) { try Vendor(profile: .alternativePayments, baseURL: text) }
     }
 }
+
+struct DotEnvTests {
+    /// Found by fuzzing: with the quote it follows, each of these marks makes one character.
+    @Test(arguments: ["\u{301}", "\u{6DD}", "\u{200D}"]) func aMarkHidesNoSignNextToIt(mark: String) {
+        #expect(dotEnv("A=\"\(mark)b\(mark)\"")?["A"] == "\(mark)b\(mark)")
+        #expect(dotEnv("A='\(mark)'")?["A"] == mark)
+        #expect(dotEnv("A=\(mark)")?["A"] == mark)
+        #expect(dotEnv("A=b #\(mark)")?["A"] == "b")
+        #expect(dotEnv("A=\"\\\\\(mark)\"")?["A"] == "\\\(mark)")
+    }
+
+    @Test func linesEndAsOnAnySystem() {
+        #expect(dotEnv("A=1\r\nB=2\rC=3\n") == ["A": "1", "B": "2", "C": "3"])
+    }
+}

@@ -1,0 +1,250 @@
+#if ConfigurationSupport && JWTSupport
+import Foundation
+import HTTPTypes
+import InMemoryLogging
+import Logging
+import Testing
+import TokenBroker
+import TokenBrokerJWT
+import TokenBrokerTesting
+
+@testable import TokenBrokerComposer
+
+/// What the sentinels stand in. Each begins alike, so that a part of one is found as well.
+private enum Sentinel {
+    static let clientID = "sentinel-client-id", clientSecret = "sentinel-client-secret",
+        accessToken = "sentinel-access-token"
+    static let proof = "sentinel-proof", cookie = "sentinel-cookie", vendorText = "sentinel-vendor-text"
+    static let shared = "sentinel-shared-secret-that-is-long-enough-to-be-a-key-for-every-algorithm"
+
+    /// Whether a text holds one: as it is, in base64 at any offset, in hexadecimal, or byte by byte as an array of numbers.
+    static func isIn(_ text: String) -> Bool {
+        let marker = Array("sentinel".utf8)
+        let encoded = (0..<3).map { offset in
+            // The first and the last character depend on what is around it.
+            Data([UInt8](repeating: 0, count: offset) + marker).base64EncodedString().dropFirst(
+                offset == 0 ? 0 : offset + 1
+            ).prefix(8)
+        }
+        let hexadecimal = marker.map { String($0, radix: 16) }.joined()
+        let numbers = text.split { !$0.isNumber }.map(String.init).joined(separator: " ")
+        return text.contains("sentinel") || encoded.contains { text.contains($0) }
+            || text.lowercased().contains(hexadecimal)
+            || " \(numbers) ".contains(" \(marker.map(String.init).joined(separator: " ")) ")
+    }
+}
+
+/// The ways in which a value becomes text.
+private func texts(of value: Any) -> String {
+    var text = "\(value)\n\(String(reflecting: value))\n\(Optional(value) as Any)\n\([value])\n"
+    text += Mirror(reflecting: value).children.map { "\($0)\n" }.joined()
+    dump(value, to: &text)
+    if let error = value as? any Error { text += "\(error.localizedDescription)\n" }
+    return text
+}
+
+/// The vendor, whose answers are full of what must not be passed on.
+private struct LooseLippedVendor: HTTPTransport, CustomReflectable {
+    /// What it answers at step 1 and at step 2 instead of a token.
+    var first: (Int, String)?
+    var second: (Int, String)?
+
+    static let failures: [(Int, String)] = [
+        (200, ""), (200, "<html>\(Sentinel.vendorText)</html>"), (200, #"{"error": "\#(Sentinel.vendorText)"}"#),
+        (200, #"{"access_token": 7, "token": ["\#(Sentinel.vendorText)"], "token_type": "\#(Sentinel.vendorText)"}"#),
+        (
+            200,
+            #"{"access_token": "\#(Sentinel.accessToken)", "token_type": "\#(Sentinel.vendorText)", "expires_in": -1}"#
+        ),
+        (302, ""), (400, #"{"code": "\#(Sentinel.vendorText)", "message": "\#(Sentinel.vendorText)"}"#),
+        (401, Sentinel.vendorText), (403, #"{"error": {"message": "\#(Sentinel.vendorText)"}}"#),
+        (404, Sentinel.vendorText),
+        (404, #"{"code": "\#(Sentinel.vendorText)", "message": ""}"#),
+        (422, #"{"errors": ["\#(Sentinel.vendorText)"]}"#),
+        (429, Sentinel.vendorText), (500, Sentinel.vendorText), (503, "{"),
+    ]
+
+    func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        var (status, text) =
+            request.path == "/oauth/token"
+            ? first ?? (200, #"{"access_token": "\#(Sentinel.accessToken)", "expires_in": 3600, "scope": "sentinel"}"#)
+            : second ?? (200, #"{"token": "\#(Self.checkoutToken)", "expires_at": "2099-01-01T00:00:00Z"}"#)
+        if status == 0 { (status, text) = (500, "") }
+        var head = HTTPResponse(status: .init(code: status, reasonPhrase: "sentinel"))
+        head.headerFields = [
+            .setCookie: Sentinel.cookie, .location: "https://\(Sentinel.vendorText).example",
+            .retryAfter: Sentinel.vendorText,
+            .wwwAuthenticate: #"Bearer error="\#(Sentinel.vendorText)""#,
+        ]
+        return TransportResponse(head: head, body: Array(text.utf8))
+    }
+
+    /// It is a part of this test, and not of what is tested.
+    var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+
+    /// For cus_1 and inv_1.
+    static let checkoutToken: String = {
+        let claims = #"{"customer_id": "cus_1", "invoice_id": "inv_1", "exp": 4102444800, "note": "sentinel"}"#
+        return "e30." + base64URL(claims) + "." + base64URL("sentinel-signature")
+    }()
+}
+
+private func base64URL(_ text: String) -> String {
+    Data(text.utf8).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+}
+
+@Suite struct `Leaks` {
+    private static let environment = [
+        "ALTERNATIVE_CLIENT_ID": Sentinel.clientID, "ALTERNATIVE_CLIENT_SECRET": Sentinel.clientSecret,
+        "SHARED": Sentinel.shared,
+    ]
+    private static let access: [[String: String]] = [
+        ["access.mode": "open"],
+        [
+            "access.authenticator.kind": "forwarded", "access.authenticator.subjectHeader": "X-User",
+            "access.authenticator.claims": "{customer: X-Customer, invoices: X-Invoices}",
+            "access.authenticator.secretVariable": "SHARED", "access.policy.kind": "claim",
+            "access.policy.customer": "customer", "access.policy.invoice": "invoices",
+        ],
+        [
+            "access.authenticator.kind": "jwt", "access.authenticator.issuer": "https://id.example",
+            "access.authenticator.audience": "shop", "access.authenticator.algorithms": "[HS256]",
+            "access.authenticator.secretVariable": "SHARED", "access.authenticator.cookie": "session",
+            "access.policy.kind": "callback", "access.policy.url": "https://shop.example/may",
+            "access.policy.secretVariable": "SHARED",
+        ],
+    ]
+
+    /// Requests that are let in, and requests that are refused for everything a request can be refused for.
+    private static let requests: [RouteRequest] = {
+        var requests: [RouteRequest] = []
+        let session = #"{"customerId": "cus_1", "invoiceId": "inv_1", "replaces": "\#(Sentinel.accessToken)"}"#
+        let forged =
+            base64URL(#"{"alg": "HS256", "kid": "sentinel"}"#) + "." + base64URL(#"{"sub": "sentinel"}"#)
+            + ".c2VudGluZWw"
+        for (method, path, body) in [
+            (HTTPRequest.Method.post, "/api/checkout-token", session),
+            (.post, "/api/checkout-token", #"{"customerId": "sentinel", "invoiceId": 7}"#),
+            (.post, "/api/checkout-token", #"{"sentinel": "sentinel", "sentinel": 1}"#),
+            (.post, "/api/checkout-token", "sentinel"),
+            (.post, "/api/checkout-token", String(repeating: "sentinel", count: 10_000)),
+            (.put, "/api/checkout-token?sentinel", session), (.options, "/api/checkout-token", ""),
+            (.get, "/readyz?sentinel", ""),
+        ] {
+            for (authority, peer, fields) in [
+                ("localhost", "127.0.0.1", [:]), ("localhost", "192.0.2.1", ["Cookie": "session=\(forged)"]),
+                ("pay.example", "192.0.2.1", ["Authorization": "Bearer \(forged)"]),
+                ("pay.example", "192.0.2.1", ["Authorization": "Basic \(Sentinel.proof)", "Cookie": Sentinel.cookie]),
+                (
+                    "pay.example", "192.0.2.1",
+                    ["X-User": "anna", "X-Proxy-Secret": Sentinel.shared, "X-Customer": "cus_1", "X-Invoices": "inv_1"]
+                ),
+                (
+                    "pay.example", "192.0.2.1",
+                    ["X-User": "anna", "X-Proxy-Secret": Sentinel.proof, "X-Forwarded-For": "sentinel"]
+                ),
+                ("pay.example", "192.0.2.1", ["Origin": "https://sentinel.example"]),
+                ("pay.example", "192.0.2.1", ["Content-Type": "sentinel/sentinel"]),
+            ] as [(String, String, [String: String])] {
+                var head = HTTPRequest(method: method, scheme: "https", authority: authority, path: path)
+                head.headerFields = [.contentType: "application/json"]
+                if fields["Origin"] == nil { head.headerFields[.origin] = "https://\(authority)" }
+                for (name, value) in fields { if let name = HTTPField.Name(name) { head.headerFields[name] = value } }
+                requests.append(
+                    RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: peer)))
+            }
+        }
+        return requests
+    }()
+
+    /// Every request, against every way of access and everything the vendor may answer: what is logged at trace, what is answered, what is
+    /// thrown, and every part as text.
+    @Test(arguments: access.indices) func nothingSecretIsReflected(access index: Int) async throws {
+        let (logger, log) = recordingLogger()
+        let failures = LooseLippedVendor.failures
+        let vendors =
+            [LooseLippedVendor()] + failures.map { LooseLippedVendor(first: $0) }
+            + failures.map { LooseLippedVendor(second: $0) }
+        var printed = ""
+        var statuses: Set<Int> = []
+        try await withThrowingTaskGroup(of: (String, Set<Int>).self) { group in
+            for vendor in vendors {
+                group.addTask { try await everythingPrinted(with: vendor, Self.access[index], logger) }
+            }
+            for try await (text, answered) in group {
+                printed += text
+                statuses.formUnion(answered)
+            }
+        }
+        for entry in log.entries { printed += "\(entry.message) \(entry.metadata)\n" }
+        #expect(!log.entries.isEmpty)
+        #expect(statuses.isSuperset(of: [400, 401, 405]) || index == 2)
+        if index < 2 { #expect(statuses.isSuperset(of: [200, 422, 500, 503])) }
+        let isLeak = Sentinel.isIn(printed)
+        #expect(!isLeak)
+        if isLeak {
+            for line in printed.split(separator: "\n") where Sentinel.isIn(String(line)) {
+                Issue.record("\(line.prefix(500))")
+            }
+        }
+        // No token either, whose content only looks like nothing.
+        #expect(!printed.contains(LooseLippedVendor.checkoutToken.prefix(20)))
+    }
+
+    private func everythingPrinted(
+        with vendor: LooseLippedVendor, _ access: [String: String], _ logger: Logger
+    ) async throws -> (String, Set<Int>) {
+        let values = ["vendor.environment": "demo", "tokens.requestsPerSecond": "1000000"].with(access)
+        let broker = try await Composer().compose(
+            BrokerConfiguration(yaml(values), name: "broker.yaml", environment: Self.environment), transport: vendor,
+            logger: logger
+        )
+        var printed = ""
+        var statuses: Set<Int> = []
+        // What is refused before the vendor is asked is the same whatever it answers.
+        let isFirst = vendor.first == nil && vendor.second == nil
+        for request in isFirst ? Self.requests : Array(Self.requests.prefix(8)) {
+            guard let answer = await broker.endpoints.respond(to: request) else { continue }
+            statuses.insert(answer.head.status.code)
+            if isFirst { printed += texts(of: request) + texts(of: answer) }
+            printed += answer.head.headerFields.map { "\($0)" }.joined() + "\n"
+            if answer.head.status != .ok { printed += String(decoding: answer.body, as: UTF8.self) + "\n" }
+        }
+        for (provider, request) in [
+            (broker.accessTokens, TokenRequest()),
+            (broker.checkoutTokens, TokenRequest(customer: "cus_1", invoice: "inv_1")),
+        ] {
+            do throws(TokenError) {
+                printed += texts(of: try await provider.token(for: request))
+            } catch {
+                printed += texts(of: error) + texts(of: error.cause as Any)
+            }
+            if isFirst { printed += texts(of: provider) }
+        }
+        guard isFirst else {
+            await broker.shutdown()
+            return (printed, statuses)
+        }
+        printed += texts(of: broker) + texts(of: broker.credentials) + texts(of: broker.endpoints)
+        for endpoint in broker.endpoints.endpoints { printed += texts(of: endpoint) }
+        printed += texts(of: try await broker.credentials.credentials(for: "alternative-payments"))
+        await broker.shutdown()
+        return (printed, statuses)
+    }
+
+    @Test func aLeakWouldBeFound() {
+        #expect(Sentinel.isIn("Basic " + Data("a:sentinel".utf8).base64EncodedString()))
+        for length in 0..<6 {
+            #expect(
+                Sentinel.isIn(Data((String(repeating: "x", count: length) + "sentinel-1").utf8).base64EncodedString()))
+        }
+        #expect(Sentinel.isIn(texts(of: Array("a sentinel".utf8))))
+        #expect(Sentinel.isIn(texts(of: HTTPRequest(method: .get, scheme: "https", authority: "a", path: "/sentinel"))))
+        struct Holder { var token: String }
+        #expect(Sentinel.isIn(texts(of: Holder(token: "sentinel"))))
+        #expect(!Sentinel.isIn("a sentence"))
+    }
+}
+#endif
