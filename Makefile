@@ -27,7 +27,7 @@ build: setup
 	@ls -l .build/release/token-broker
 
 lint:
-	swift format lint --strict --recursive --parallel Package.swift Sources Adapters Tests Benchmarks/Package.swift Benchmarks/Sources
+	swift format lint --strict --parallel $$(git ls-files '*.swift')
 
 sanitize: setup-tests
 	swift test --sanitize=thread --scratch-path .build-thread

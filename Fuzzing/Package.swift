@@ -1,0 +1,28 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Built and run by Scripts/fuzz, which adds the address sanitizer, the coverage that libFuzzer steers by, and libFuzzer itself.
+let package = Package(
+    name: "token-broker-fuzzing",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(name: "token-broker", path: "..", traits: ["ConfigurationSupport", "JWTSupport"]),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        .target(name: "CFuzzer"),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "CFuzzer",
+                .product(name: "TokenBroker", package: "token-broker"),
+                .product(name: "TokenBrokerComposer", package: "token-broker"),
+                .product(name: "TokenBrokerJWT", package: "token-broker"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,214 @@
+import Foundation
+import HTTPTypes
+import Logging
+
+@testable import TokenBroker
+@testable import TokenBrokerComposer
+
+/// Each reads what comes from outside. It must not trap, hang or grow, and what it lets pass has to be what it promises.
+let targets: [String: @Sendable ([UInt8]) -> Void] = [
+    "addresses": addresses, "configuration": configuration, "dotenv": dotenv, "expiry": expiry, "forwarded": forwarded,
+    "json": json,
+    "jwks": jwks, "jwt": jwt, "proof": proof, "request": request, "retry-after": retryAfterField, "text": text,
+    "vendor": vendor,
+]
+
+/// A JSON text that is accepted means the same once it was written out again.
+private func json(_ bytes: [UInt8]) {
+    guard let value = try? JSONValue.parse(bytes) else { return }
+    let again = try? JSONValue.parse(value.serialized)
+    expect(again == value, "written out, it is another value")
+}
+
+/// Claims are read, and an expiry is a point in time that can be reckoned with.
+private func jwt(_ bytes: [UInt8]) {
+    let text = String(decoding: bytes, as: UTF8.self)
+    if let token = UnverifiedJWT(text) {
+        expect(text.split(separator: ".", omittingEmptySubsequences: false).count == 3, "not three parts")
+        check(token.expiry)
+    }
+    // Most of what a fuzzer makes up is no base64url; so it may also make up what would be in it.
+    let payload = base64URL(bytes)
+    expect(base64URLDecoded(payload) == bytes, "base64url is read otherwise than it was written")
+    check(UnverifiedJWT("e30.\(payload).e30")?.expiry)
+}
+
+/// Any of the forms in which a vendor may say when a token ends.
+private func expiry(_ bytes: [UInt8]) {
+    check(timestamp(.string(String(decoding: bytes, as: UTF8.self))))
+    if let value = try? JSONValue.parse(bytes) { check(timestamp(value)) }
+    if bytes.count >= 8 {
+        let pattern = bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        check(timestamp(.number(Double(bitPattern: pattern))))
+    }
+}
+
+private func check(_ date: Date?) {
+    guard let seconds = date?.timeIntervalSince1970 else { return }
+    expect(seconds.isFinite && seconds > -86_401 && seconds < 253_402_400_000, "an expiry outside of the calendar")
+}
+
+private func retryAfterField(_ bytes: [UInt8]) {
+    guard
+        let pause = retryAfter(String(decoding: bytes, as: UTF8.self), now: Date(timeIntervalSince1970: 1_800_000_000))
+    else { return }
+    expect(pause >= .zero && pause <= .seconds(86_400), "a pause that is negative or longer than a day")
+}
+
+private func dotenv(_ bytes: [UInt8]) {
+    guard let text = String(validating: bytes, as: UTF8.self), let values = dotEnv(text) else { return }
+    for name in values.keys {
+        expect(!name.isEmpty && !name.unicodeScalars.contains { $0.properties.isWhitespace }, "no name of a variable")
+    }
+    // Any value that has no line break can be written so that it is read again.
+    for value in values.values where !value.unicodeScalars.contains(where: { $0 == "\n" || $0 == "\r" }) {
+        var quoted = String.UnicodeScalarView()
+        for scalar in value.unicodeScalars {
+            if scalar == "\"" || scalar == "\\" { quoted.append("\\") }
+            quoted.append(scalar)
+        }
+        expect(dotEnv("A=\"\(String(quoted))\"")?["A"] == value, "a quoted value is read otherwise than it was written")
+    }
+}
+
+/// Paths, authorities and percent-encoding, as they stand in a request.
+private func text(_ bytes: [UInt8]) {
+    let text = String(decoding: bytes, as: UTF8.self)
+    expect(percentDecoded(percentEncoded(text)) == text, "percent-encoding is read otherwise than it was written")
+    if let host = host(ofAuthority: text) { _ = isLoopbackHost(host) }
+    for (_, value) in RoutePath("/a/{id}/{other}").match(text) ?? [:] { _ = value.count }
+    if let duration = Duration(configured: text) {
+        expect(duration >= .zero && Duration(configured: duration.configured) == duration, "a duration changes")
+    }
+}
+
+/// The file, and up to a line of NUL the values of two overriding variables.
+private func configuration(_ bytes: [UInt8]) {
+    let parts = bytes.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
+        .map { String(decoding: $0, as: UTF8.self) }
+    guard let file = parts.first else { return }
+    var environment: [String: String] = [:]
+    if parts.count > 1 { environment["TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS"] = parts[1] }
+    if parts.count > 2 { environment["TOKEN_BROKER_SERVER_PORT"] = parts[2] }
+    guard let configuration = try? BrokerConfiguration(file, environment: environment) else { return }
+    let reader = ConfigurationReader(configuration)
+    let settings = Settings(reader, .standard)
+    expect((settings == nil) == !reader.problems.isEmpty, "refused without a problem, or accepted with one")
+    for problem in reader.problems { expect(!problem.message.isEmpty, "a problem without words") }
+}
+
+/// A whole request: header fields up to an empty line, then the body.
+private func request(_ bytes: [UInt8]) {
+    let (fields, body) = fieldsAndBody(bytes)
+    let head = HTTPRequest(
+        method: .post, scheme: "https", authority: "pay.example", path: "/api/checkout-token", headerFields: fields
+    )
+    let answer = wait {
+        await endpoint.respond(to: RouteRequest(head: head, body: RouteBody(body), peer: PeerAddress(ip: "192.0.2.1")))
+    }
+    expect([200, 400, 403, 413, 415].contains(answer.head.status.code), "an undocumented status")
+    expect(answer.head.headerFields[.cacheControl] == "no-store", "an answer that may be stored")
+    if answer.head.headerFields[.accessControlAllowOrigin] != nil {
+        expect(fields[values: .origin] == ["https://shop.example"], "another origin may read the answer")
+    }
+    guard answer.head.status == .ok else { return }
+    guard let session = try? CheckoutSessionRequest(body) else { return expect(false, "a body that cannot be read") }
+    for id in [session.customer, session.invoice] {
+        expect((1...255).contains(id.unicodeScalars.count), "an id of a length that is not accepted")
+        expect(
+            !id.unicodeScalars.contains { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }, "a control character")
+    }
+}
+
+private let endpoint = CheckoutTokenEndpoint(
+    tokens: FixedTokens(), authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
+    policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
+    environment: "demo",
+    logger: silent
+)
+
+/// What the vendor answers at either step: a digit for the status, header fields up to an empty line, then the body.
+private func vendor(_ bytes: [UInt8]) {
+    let statuses = [200, 200, 200, 400, 401, 403, 404, 422, 429, 503]
+    let status = statuses[Int(bytes.first ?? 0) % statuses.count]
+    let (fields, body) = fieldsAndBody(bytes.dropFirst())
+    let transport = FixedTransport(
+        response: TransportResponse(head: HTTPResponse(status: .init(code: status), headerFields: fields), body: body)
+    )
+    guard let vendor = try? Vendor(profile: .alternativePayments, baseURL: "https://vendor.example") else {
+        return expect(false, "the profile has no valid address")
+    }
+    let accessTokens = ClientCredentialsProvider(vendor: vendor, credentials: FixedCredentials(), transport: transport)
+    let checkoutTokens = CheckoutTokenProvider(vendor: vendor, accessTokens: FixedTokens(), transport: transport)
+    let session = TokenRequest(tenant: "", customer: "cus_1", invoice: "inv_1")
+    wait {
+        for (provider, request) in [
+            (accessTokens as any TokenProvider, TokenRequest(tenant: "")), (checkoutTokens, session),
+        ] {
+            do throws(TokenError) {
+                let token = try await provider.token(for: request, demand: TokenDemand())
+                expect(token.remaining > .zero && token.remaining <= .seconds(86_400), "a life that is none")
+                expect(!token.secret.reveal().isEmpty, "an empty token")
+            } catch {
+                expect(error.retryAfter.map { $0 >= .zero && $0 <= .seconds(86_400) } ?? true, "a pause that is none")
+            }
+        }
+    }
+}
+
+// MARK: What the targets need
+
+let silent = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
+
+private struct FixedTokens: TokenProvider {
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        Token(secret: Secret("a.b.c"), remaining: .seconds(60))
+    }
+}
+
+private struct FixedCredentials: CredentialSource {
+    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        [Credential(clientID: Secret("id"), clientSecret: Secret("secret"))]
+    }
+}
+
+private struct FixedTransport: HTTPTransport {
+    let response: TransportResponse
+
+    func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse { response }
+}
+
+func fieldsAndBody(_ bytes: some Collection<UInt8>) -> (HTTPFields, [UInt8]) {
+    var fields = HTTPFields()
+    var rest = bytes[...]
+    while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+        let line = rest[..<end]
+        rest = rest[rest.index(after: end)...]
+        if line.isEmpty { break }
+        let parts = line.split(separator: UInt8(ascii: ":"), maxSplits: 1).map { String(decoding: $0, as: UTF8.self) }
+        guard parts.count == 2, let name = HTTPField.Name(parts[0]) else { continue }
+        fields.append(HTTPField(name: name, value: parts[1].trimmingCharacters(in: .whitespaces)))
+    }
+    return (fields, Array(rest))
+}
+
+/// libFuzzer's thread waits, and belongs to nobody else.
+@discardableResult
+func wait<Value: Sendable>(for operation: @escaping @Sendable () async -> Value) -> Value {
+    let done = DispatchSemaphore(value: 0)
+    nonisolated(unsafe) var value: Value?
+    Task.detached {
+        value = await operation()
+        done.signal()
+    }
+    done.wait()
+    guard let value else { fatalError("the task ended without a value") }
+    return value
+}
+
+/// A fuzzer looks for crashes.
+func expect(_ holds: Bool, _ otherwise: String) {
+    if !holds { fatalError(otherwise) }
+}

@@ -1,0 +1,279 @@
+"""Load on a broker of which a third is hostile. Standard library only: load.py HOST:PORT PROCESS SECONDS"""
+
+import asyncio
+import base64
+import json
+import os
+import random
+import sys
+import time
+import zlib
+from collections import Counter
+
+address, process, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+host, port = address.rsplit(":", 1)
+end = time.monotonic() + seconds
+PATH = "/api/checkout-token"
+
+good = Counter()
+hostile = Counter()
+problems = []
+latencies = []
+
+
+def running():
+    return time.monotonic() < end
+
+
+def resident():
+    """Of the server, in KiB."""
+    with open(f"/proc/{process}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def head(principal, length, invoice="inv_1", **fields):
+    """As the shop's proxy passes it on: it says who asks, whose invoice that is, and from where."""
+    # One address for each principal, as for visitors at home.
+    number = zlib.crc32(principal.encode())
+    fields = {
+        "Host": address,
+        "Content-Type": "application/json",
+        "Content-Length": length,
+        "Sec-Fetch-Site": "same-origin",
+        "X-User": principal,
+        "X-Customer": "cus_demo",
+        "X-Invoice": invoice,
+        "X-Proxy-Secret": os.environ["PROXY_SECRET"],
+        "X-Forwarded-For": f"198.18.{number >> 8 & 255}.{number & 255}",
+        **fields,
+    }
+    return "".join([f"POST {PATH} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"]).encode()
+
+
+def session(invoice, **members):
+    return json.dumps({"customerId": "cus_demo", "invoiceId": invoice, **members}).encode()
+
+
+async def answer(reader):
+    """Status, header fields and body of one answer."""
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+    body = await reader.readexactly(int(fields.get("content-length", "0")))
+    return int(lines[0].split(" ")[1]), fields, body
+
+
+async def connection():
+    return await asyncio.open_connection(host, int(port))
+
+
+async def good_connection():
+    while True:
+        try:
+            return await connection()
+        except OSError as error:
+            problems.append(f"a good client cannot connect: {error!r}")
+            if not running():
+                raise
+            await asyncio.sleep(0.5)
+
+
+async def close(writer):
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        pass
+
+
+# Good clients: each its own principal, who asks for a token every four seconds, and now and then for another invoice's.
+PAUSE = 4
+
+
+async def good_client(number, new_sessions):
+    await asyncio.sleep(random.random() * PAUSE)
+    reader, writer = await good_connection()
+    invoice = f"inv_{number}"
+    while running():
+        started = time.monotonic()
+        if new_sessions and random.random() < 0.5:
+            new_sessions.pop()
+            invoice = f"inv_{number}_{random.randrange(10**9)}"
+        body = session(invoice)
+        try:
+            writer.write(head(f"good-{number}", len(body), invoice) + body)
+            status, fields, body = await asyncio.wait_for(answer(reader), 20)
+        except (OSError, EOFError, asyncio.TimeoutError) as error:
+            problems.append(f"a good client saw {error!r}")
+            await close(writer)
+            reader, writer = await good_connection()
+            continue
+        latencies.append(time.monotonic() - started)
+        good[status] += 1
+        if status != 200:
+            problems.append(f"a good client was answered {status} {body[:300]}")
+        else:
+            payload = json.loads(body)["token"].split(".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            if claims["invoice_id"] != invoice:
+                problems.append(f"a good client was given another's token: {claims['invoice_id']}")
+        if fields.get("connection") == "close":
+            await close(writer)
+            reader, writer = await good_connection()
+        await asyncio.sleep(min(PAUSE, max(0, end - time.monotonic())))
+    await close(writer)
+
+
+async def allow_new_sessions(new_sessions):
+    """One new session a second for all good clients together: a fifth of the vendor's rate."""
+    while running():
+        if not new_sessions:
+            new_sessions.append(True)
+        await asyncio.sleep(1)
+
+
+# Hostile ones. What they are answered is counted; what counts is that the others are answered.
+
+
+async def slow_body():
+    """Announces a body, and sends a byte a second of it."""
+    reader, writer = await connection()
+    body = session("inv_slow")
+    writer.write(head("slow", len(body), "inv_slow"))
+    waiting = asyncio.ensure_future(answer(reader))
+    for byte in body:
+        writer.write(bytes([byte]))
+        done, _ = await asyncio.wait([waiting], timeout=1)
+        if done or not running():
+            break
+    if waiting.done():
+        hostile[f"slow body {waiting.result()[0]}"] += 1
+    else:
+        waiting.cancel()
+    await close(writer)
+
+
+async def slow_head():
+    """Sends a header field every second, and never the end."""
+    reader, writer = await connection()
+    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: {address}\r\n".encode())
+    for number in range(60):
+        if not running():
+            break
+        writer.write(f"X-{number}: {number}\r\n".encode())
+        await writer.drain()
+        try:
+            await asyncio.wait_for(reader.readexactly(1), 1)
+            break
+        except asyncio.TimeoutError:
+            continue
+        except (OSError, EOFError):
+            break
+    hostile["slow head"] += 1
+    await close(writer)
+
+
+async def silent():
+    """Connects, and says nothing."""
+    reader, writer = await connection()
+    try:
+        await asyncio.wait_for(reader.read(1), min(20, max(0.1, end - time.monotonic())))
+    except asyncio.TimeoutError:
+        pass
+    hostile["silent"] += 1
+    await close(writer)
+
+
+async def garbage():
+    """Bytes that are no HTTP, or HTTP that is no request for a token."""
+    reader, writer = await connection()
+    kind = random.randrange(6)
+    if kind == 0:
+        data = random.randbytes(random.randrange(1, 4096))
+    elif kind == 1:
+        body = random.randbytes(random.randrange(1, 2048))
+        data = head("garbage", len(body)) + body
+    elif kind == 2:
+        body = b"[" * 20_000
+        data = head("garbage", len(body)) + body
+    elif kind == 3:
+        data = head("garbage", 100_000_000) + b"x" * 200_000
+    elif kind == 4:
+        data = f"GET /{'x' * 100_000} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
+    else:
+        data = head("garbage", 100, **{f"X-{number}": "y" * 100 for number in range(500)}) + b"{"
+    writer.write(data)
+    if kind == 0 and random.random() < 0.5:
+        writer.transport.abort()
+        hostile["garbage, then gone"] += 1
+        return
+    try:
+        status, _, _ = await asyncio.wait_for(answer(reader), 2)
+        hostile[f"garbage {status}"] += 1
+    except asyncio.TimeoutError:
+        hostile["garbage, no answer"] += 1
+    except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+        hostile["garbage, closed"] += 1
+    await close(writer)
+
+
+async def flood():
+    """One principal, as fast as it goes: invoices that are its own, somebody else's, and made up; replaced again and again."""
+    reader, writer = await connection()
+    for _ in range(200):
+        if not running():
+            break
+        invoice = random.choice(["inv_", "oth_", "xyz_"]) + str(random.randrange(10**9))
+        body = session(invoice, **random.choice([{}, {"replaces": "0123456789abcdef"}]))
+        writer.write(head("flood", len(body), random.choice([invoice, "inv_1"])) + body)
+        status, fields, _ = await answer(reader)
+        hostile[f"flood {status}"] += 1
+        if status >= 500:
+            problems.append(f"the flood was answered {status}")
+        if fields.get("connection") == "close":
+            break
+        await asyncio.sleep(0.02)
+    await close(writer)
+
+
+async def again_and_again(client):
+    while running():
+        try:
+            await client()
+        except (OSError, EOFError):
+            hostile[f"{client.__name__}, refused"] += 1
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
+
+
+async def main():
+    new_sessions = []
+    clients = [good_client(number, new_sessions) for number in range(48)]
+    clients.append(allow_new_sessions(new_sessions))
+    for client, count in [(slow_body, 8), (slow_head, 4), (silent, 4), (garbage, 4), (flood, 2)]:
+        clients += [again_and_again(client) for _ in range(count)]
+    tasks = [asyncio.ensure_future(client) for client in clients]
+    settled = None
+    warm_up = min(60, seconds / 2)
+    while running():
+        await asyncio.sleep(0.5)
+        if settled is None and time.monotonic() > end - seconds + warm_up:
+            settled = resident()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            problems.append(repr(result))
+    grown = resident() - settled
+    latencies.sort()
+    print("good clients: " + ", ".join(f"{count} × {status}" for status, count in sorted(good.items())))
+    print(f"  half within {latencies[len(latencies) // 2] * 1000:.1f} ms, 99 % within {latencies[len(latencies) * 99 // 100] * 1000:.1f} ms")
+    print("hostile ones: " + ", ".join(f"{count} × {what}" for what, count in sorted(hostile.items())))
+    print(f"resident memory: {resident()} KiB, grown by {grown} KiB since {warm_up:.0f} s after the start")
+    for problem, count in Counter(problems).most_common(10):
+        print(f"FAILED {count} times: {problem}", file=sys.stderr)
+    # A short run ends before memory has settled.
+    if seconds >= 120 and grown >= 5120:
+        problems.append("memory")
+        print("FAILED: resident memory grew by 5 MiB or more", file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+asyncio.run(main())
