@@ -133,7 +133,7 @@ struct CombinationTests {
     }
 
     /// The members wait for each other, which ends only if all are asked before the first has answered.
-    @Test(arguments: [true, false])
+    @Test(.timeLimit(.minutes(1)), arguments: [true, false])
     func theyAreAskedAtTheSameTime(_ isAll: Bool) async throws {
         let (stream, arrived) = AsyncStream.makeStream(of: Void.self)
         let first = Counting {
