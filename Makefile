@@ -2,7 +2,7 @@
 SWIFT_TRAITS := --enable-all-traits
 PROGRAM_TRAITS := --traits CommandLineSupport
 
-.PHONY: help demo test build lint sanitize soak bench setup setup-tests
+.PHONY: help demo test build lint readme sanitize soak bench setup setup-tests
 .DEFAULT_GOAL := help
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo "make test   run all tests"
 	@echo "make build  the release program, at .build/release/token-broker"
 	@echo "make lint   check the format"
+	@echo "make readme write the tables of keys and plug-ins into the README"
 	@echo "make sanitize  the tests of core and transport under the thread and address sanitizers"
 	@echo "make soak   what takes too long for CI"
 	@echo "make bench  all benchmarks, or ARGS=\"CacheBenchmarks\""
@@ -28,6 +29,10 @@ build: setup
 
 lint:
 	swift format lint --strict --parallel $$(git ls-files '*.swift')
+
+readme: setup
+	swift build $(SWIFT_TRAITS) --product token-broker
+	Scripts/update-readme .build/debug/token-broker
 
 sanitize: setup-tests
 	swift test --sanitize=thread --scratch-path .build-thread

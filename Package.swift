@@ -5,14 +5,20 @@ import PackageDescription
 let traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
     .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
-    .trait(name: "JWTSupport", description: "The authenticator jwt, and the sandbox, which issues tokens."),
+    .trait(
+        name: "JWTSupport",
+        description: "The authenticator jwt, private_key_jwt, and the sandbox, which issues tokens."
+    ),
+    .trait(name: "CommandSupport", description: "Credentials from what a program prints."),
     .trait(name: "NIOSupport", description: "The route adapter for SwiftNIO pipelines, HTTP/1.1 and HTTP/2."),
     .trait(name: "FlyingFoxSupport", description: "The route adapter for FlyingFox."),
     .trait(name: "ServiceLifecycleSupport", description: "Conformances to ServiceLifecycle's Service."),
     .trait(
         name: "CommandLineSupport",
         description: "The token-broker program, with everything it needs.",
-        enabledTraits: ["ConfigurationSupport", "HummingbirdSupport", "JWTSupport", "ServiceLifecycleSupport"]
+        enabledTraits: [
+            "CommandSupport", "ConfigurationSupport", "HummingbirdSupport", "JWTSupport", "ServiceLifecycleSupport",
+        ]
     ),
     .default(enabledTraits: []),
 ]
@@ -37,6 +43,7 @@ let package = Package(
         .library(name: "TokenBrokerJWT", targets: ["TokenBrokerJWT"]),
         .library(name: "TokenBrokerNIO", targets: ["TokenBrokerNIO"]),
         .library(name: "TokenBrokerFlyingFox", targets: ["TokenBrokerFlyingFox"]),
+        .library(name: "TokenBrokerSubprocess", targets: ["TokenBrokerSubprocess"]),
         .library(name: "TokenBrokerSandbox", targets: ["TokenBrokerSandbox"]),
         .library(name: "TokenBrokerTesting", targets: ["TokenBrokerTesting"]),
         .executable(name: "token-broker", targets: ["token-broker"]),
@@ -55,6 +62,8 @@ let package = Package(
         .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0", traits: []),
+        .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
     ],
     targets: [
         .target(
@@ -66,7 +75,7 @@ let package = Package(
         .target(
             name: "TokenBrokerComposer",
             dependencies: [
-                "TokenBroker", "CurlTransport", "TokenBrokerJWT", .httpTypes, .logging,
+                "TokenBroker", "CurlTransport", "TokenBrokerJWT", "TokenBrokerSubprocess", .httpTypes, .logging,
                 .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
                 .gated("Yams", "Yams", by: "ConfigurationSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "ServiceLifecycleSupport"),
@@ -81,6 +90,14 @@ let package = Package(
             dependencies: ["TokenBroker", .httpTypes, .gated("JWTKit", "jwt-kit", by: "JWTSupport")]
         ),
         .target(name: "TokenBrokerTesting", dependencies: ["TokenBroker", .httpTypes]),
+        .target(
+            name: "TokenBrokerSubprocess",
+            dependencies: [
+                "TokenBroker", .logging,
+                .gated("Subprocess", "swift-subprocess", by: "CommandSupport"),
+                .gated("SystemPackage", "swift-system", by: "CommandSupport"),
+            ]
+        ),
         .target(
             name: "TokenBrokerHummingbird",
             dependencies: [
@@ -205,6 +222,12 @@ let package = Package(
                 .gated("FlyingSocks", "FlyingFox", by: "FlyingFoxSupport"),
             ],
             path: "Adapters/FlyingFox/Tests"
+        ),
+        .testTarget(
+            name: "TokenBrokerSubprocessTests",
+            dependencies: [
+                "TokenBrokerSubprocess", "TokenBroker", "TokenBrokerTesting", .logging, .inMemoryLogging,
+            ]
         ),
         .testTarget(
             name: "TokenBrokerProgramTests",

@@ -31,6 +31,17 @@ public struct BrokerConfiguration: Sendable {
         self.environment = environment
     }
 
+    private init(name: String, root: ConfigurationNode, environment: [String: String]) {
+        self.name = name
+        self.root = root
+        self.environment = environment
+    }
+
+    /// Says nothing.
+    static let empty = Self(
+        name: "configuration", root: ConfigurationNode(line: 1, content: .map([])), environment: [:]
+    )
+
     /// Reads a file of at most 256 KiB.
     /// - Parameters:
     ///   - path: The file; without it, the one that `TOKEN_BROKER_CONFIG` names.
@@ -75,6 +86,8 @@ final class ConfigurationReader {
     /// Sections whose keys cannot be known, since what would declare them is not.
     private var opaque: Set<[String]> = []
     private var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
+    /// The keys that were asked for, in that order, but for those of plug-ins, which document their own.
+    private(set) var documentation: [ConfigurationDocumentation.Key] = []
 
     init(_ configuration: BrokerConfiguration) {
         self.configuration = configuration
@@ -85,11 +98,13 @@ final class ConfigurationReader {
     func read<each Value>(
         _ section: String..., keys: repeat ConfigurationKey<each Value>
     ) -> (repeat each Value)? {
-        read(section, keys: repeat each keys)
+        for key in repeat each keys { documentation.append(.init(key.documentation, in: section)) }
+        return read(plugin: section, keys: repeat each keys)
     }
 
+    /// The same for the keys of a plug-in.
     func read<each Value>(
-        _ section: [String], keys: repeat ConfigurationKey<each Value>
+        plugin section: [String], keys: repeat ConfigurationKey<each Value>
     ) -> (repeat each Value)? {
         // All of them before the first failure ends it, so that every problem is noted.
         let values = (repeat value(of: each keys, in: section))
@@ -116,7 +131,7 @@ final class ConfigurationReader {
         if let value = key.defaultValue { return value }
         note(
             .missing, path, node: nearestNode(above: path),
-            "expected \(key.type), found nothing; or set \(variable)")
+            "expected \(key.type.expectation), found nothing; or set \(variable)")
         return nil
     }
 
@@ -127,7 +142,7 @@ final class ConfigurationReader {
         do throws(Rejection) {
             return try key.type.read(input)
         } catch {
-            var message = "expected \(key.type), found \(error.found)"
+            var message = "expected \(key.type.expectation), found \(error.found)"
             if let element = error.element { message += " as element \(element + 1)" }
             if let nearest = error.nearest { message += "; did you mean \(nearest)?" }
             var node = node

@@ -124,7 +124,8 @@ private struct Assembly {
         let deadline = min(settings.timeout, settings.route.deadline)
         let credentials = try await credentials(transport)
         let accessTokenProvider = ClientCredentialsProvider(
-            vendor: settings.vendor, credentials: credentials, transport: vendorTransport, deadline: deadline,
+            vendor: settings.vendor, credentials: credentials, signer: try await signer(transport),
+            assertionAudience: settings.assertionAudience, transport: vendorTransport, deadline: deadline,
             clock: clock, wallClock: wallClock, logger: logger
         )
         teardown.add(
@@ -176,13 +177,20 @@ private struct Assembly {
 
     private func credentials(_ transport: any HTTPTransport) async throws(Failure) -> any CredentialSource {
         let context = CredentialContext(
-            logger: logger, transport: transport, profile: settings.vendor.profile, environment: environment
+            logger: logger, transport: transport, profile: settings.vendor.profile,
+            needsSecret: settings.vendor.clientAuthentication.needsSecret, environment: environment
         )
         var sources: [any CredentialSource] = []
         for source in settings.credentials {
             sources.append(try await build(source.section) { try await source.build(context) })
         }
         return CredentialChain(sources)
+    }
+
+    private func signer(_ transport: any HTTPTransport) async throws(Failure) -> (any ClientAssertionSigner)? {
+        guard let signer = settings.signer else { return nil }
+        let context = AssertionSignerContext(logger: logger, transport: transport)
+        return try await build(signer.section) { try await signer.build(context) }
     }
 
     private func access(

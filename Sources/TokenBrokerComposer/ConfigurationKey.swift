@@ -61,6 +61,8 @@ public struct KeyDocumentation: Sendable, Hashable {
 public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConvertible {
     /// What is expected, so that "expected …" is a sentence: `a whole number from 0 to 65535`.
     public let description: String
+    /// How it is spelled, for those who got it wrong.
+    let example: String?
     let read: @Sendable (ConfigurationInput) throws(Rejection) -> Value
     /// A value as it would be written in a file.
     let text: @Sendable (Value) -> String
@@ -68,14 +70,19 @@ public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConverti
     let isList: Bool
 
     init(
-        _ description: String, isList: Bool = false, text: @escaping @Sendable (Value) -> String,
+        _ description: String, example: String? = nil, isList: Bool = false,
+        text: @escaping @Sendable (Value) -> String,
         read: @escaping @Sendable (ConfigurationInput) throws(Rejection) -> Value
     ) {
         self.description = description
+        self.example = example
         self.isList = isList
         self.text = text
         self.read = read
     }
+
+    /// What is expected, with the example.
+    var expectation: String { example.map { "\(description), as \($0)" } ?? description }
 
     /// Turns what was read into something else; what `transform` answers with `nil` is refused.
     /// - Parameters:
@@ -112,11 +119,23 @@ extension ConfigurationType where Value == String {
     }
 
     /// One of several words, such as the ids of plug-ins.
-    public static func choice(_ choices: [String]) -> Self {
+    public static func choice(_ choices: [String]) -> Self { choice(choices, withheld: [:]) }
+
+    /// The id of a plug-in. One whose trait is off is answered with the trait.
+    static func id<Context, Part>(of plugins: [String: Plugin<Context, Part>]) -> Self {
+        choice(available(plugins), withheld: plugins.filter { $0.value.read == nil }.compactMapValues(\.trait))
+    }
+
+    private static func choice(_ choices: [String], withheld: [String: String]) -> Self {
         let names = choices.isEmpty ? "none, since none is registered" : choices.joined(separator: ", ")
         return Self("one of " + names, text: { $0 }) { (input) throws(Rejection) in
             guard let text = input.text, choices.contains(text) else {
-                throw Rejection(input, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
+                var rejection = Rejection(input, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
+                if let text = input.text, let trait = withheld[text] {
+                    rejection.found = "\(text), which this program was built without: it needs the trait \(trait)"
+                    rejection.nearest = nil
+                }
+                throw rejection
             }
             return text
         }
@@ -150,9 +169,9 @@ extension ConfigurationType where Value == Duration {
     /// A number and its unit: `250ms`, `10s`, `2m`, `1h`.
     public static func duration(_ range: ClosedRange<Duration>) -> Self {
         let description =
-            "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured), "
-            + "as 250ms, 10s, 2m or 1h"
-        return Self(description, text: { $0.configured }) { (input) throws(Rejection) in
+            "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured)"
+        return Self(description, example: "250ms, 10s, 2m or 1h", text: { $0.configured }) {
+            (input) throws(Rejection) in
             let value = input.text.flatMap { Duration(configured: $0) }
             guard let value, range.contains(value) else {
                 throw Rejection(input, shown: input.number ?? (value == nil ? nil : input.text))
@@ -192,7 +211,7 @@ extension ConfigurationType {
     public static func optional<Wrapped: Sendable>(
         _ type: ConfigurationType<Wrapped>
     ) -> Self where Value == Wrapped? {
-        Self(type.description, isList: type.isList, text: { $0.map(type.text) ?? "none" }) {
+        Self(type.description, example: type.example, isList: type.isList, text: { $0.map(type.text) ?? "none" }) {
             (input) throws(Rejection) in try type.read(input)
         }
     }

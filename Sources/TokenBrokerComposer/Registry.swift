@@ -26,10 +26,10 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
     public let summary: String
     /// The trait of this package that brings it; `nil` if it is always there.
     public let trait: String?
-    /// What it reads.
+    /// What it reads; empty without its trait.
     public let keys: [KeyDocumentation]
-    /// Reads the keys; hands back how to build the part, or `nil` if there were problems.
-    let read: Read
+    /// Reads the keys; hands back how to build the part, or `nil` if there were problems. `nil` without its trait.
+    let read: Read?
 
     typealias Build = @Sendable (Context) async throws -> Part
     typealias Read = @Sendable (ConfigurationReader, _ section: [String], Registry) -> Build?
@@ -54,7 +54,7 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         for key in repeat each keys { documentation.append(key.documentation) }
         self.keys = documentation
         self.read = { reader, section, _ in
-            guard let values = reader.read(section, keys: repeat each keys) else { return nil }
+            guard let values = reader.read(plugin: section, keys: repeat each keys) else { return nil }
             if let conflict = check?(repeat each values) {
                 reader.note(.conflict, section + [conflict.key], message: conflict.message)
                 return nil
@@ -72,17 +72,18 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         self.read = read
     }
 
-    /// What stands in for one that this build lacks, so that whoever chooses it is told why.
-    init(_ id: String, _ summary: String, missingTrait trait: String) {
-        self.init(id, summary, trait: trait, keys: []) { reader, section, _ in
-            reader.skip(section)
-            reader.note(
-                .invalid, section + ["kind"],
-                message:
-                    "expected a program that is built with the trait \(trait), which brings \(id); found one without"
-            )
-            return nil
-        }
+    /// Stands for a plug-in whose trait is off, so that an id in a file that is right elsewhere is answered with
+    /// the trait and not as unknown.
+    /// - Parameters:
+    ///   - id: That of the plug-in.
+    ///   - summary: What it is, in a sentence.
+    ///   - trait: The trait of this package that would bring it.
+    public init(_ id: String, _ summary: String, missingTrait trait: String) {
+        self.id = id
+        self.summary = summary
+        self.trait = trait
+        self.keys = []
+        self.read = nil
     }
 }
 
@@ -104,6 +105,8 @@ public struct KeyConflict: Sendable, Hashable {
 public typealias TransportPlugin = Plugin<TransportContext, any HTTPTransport>
 /// Finds the client id and secret.
 public typealias CredentialPlugin = Plugin<CredentialContext, any CredentialSource>
+/// Signs what the client proves itself with.
+public typealias AssertionSignerPlugin = Plugin<AssertionSignerContext, any ClientAssertionSigner>
 /// Finds out who asks.
 public typealias AuthenticatorPlugin = Plugin<AccessContext, any Authenticator>
 /// Decides who may have a token.
@@ -125,6 +128,8 @@ public struct CredentialContext: Sendable {
     public let transport: any HTTPTransport
     /// The vendor that the credentials are for.
     public let profile: VendorProfile
+    /// Whether the client has a secret: not so with `tls_client_auth`, where an id alone is a whole credential.
+    public let needsSecret: Bool
     /// The variables of the process, or what stands in for them in a test. They may hold secrets.
     public let environment: [String: String]
 }
@@ -132,6 +137,14 @@ public struct CredentialContext: Sendable {
 extension CredentialContext: CustomReflectable {
     /// Without content, since the environment may hold secrets.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
+
+/// What is there when a signer of client assertions is built.
+public struct AssertionSignerContext: Sendable {
+    /// For what the part has to say.
+    public let logger: Logger
+    /// For those that ask a server, such as a key management service.
+    public let transport: any HTTPTransport
 }
 
 /// What is there when an authenticator or a policy is built.
@@ -163,6 +176,7 @@ extension AccessContext: CustomReflectable {
 public struct Registry: Sendable {
     private(set) var transports: [String: TransportPlugin] = [:]
     private(set) var credentialSources: [String: CredentialPlugin] = [:]
+    private(set) var assertionSigners: [String: AssertionSignerPlugin] = [:]
     private(set) var authenticators: [String: AuthenticatorPlugin] = [:]
     private(set) var policies: [String: PolicyPlugin] = [:]
     private(set) var profiles: [String: VendorProfile] = [:]
@@ -174,11 +188,18 @@ public struct Registry: Sendable {
     public mutating func register(_ plugin: TransportPlugin) { transports[plugin.id] = plugin }
     /// Adds a source of credentials, or replaces the one with its id.
     public mutating func register(_ plugin: CredentialPlugin) { credentialSources[plugin.id] = plugin }
+    /// Adds a signer of client assertions, or replaces the one with its id.
+    public mutating func register(_ plugin: AssertionSignerPlugin) { assertionSigners[plugin.id] = plugin }
     /// Adds an authenticator, or replaces the one with its id.
     public mutating func register(_ plugin: AuthenticatorPlugin) { authenticators[plugin.id] = plugin }
     /// Adds a policy, or replaces the one with its id.
     public mutating func register(_ plugin: PolicyPlugin) { policies[plugin.id] = plugin }
     /// Adds a vendor, or replaces the one with its id.
     public mutating func register(_ profile: VendorProfile) { profiles[profile.id] = profile }
+}
+
+/// The ids that a configuration can choose, in order: not those whose trait is off.
+func available<Context, Part>(_ plugins: [String: Plugin<Context, Part>]) -> [String] {
+    plugins.filter { $0.value.read != nil }.keys.sorted()
 }
 #endif

@@ -6,6 +6,9 @@ struct Settings: Sendable {
     var server: ServerSettings
     var vendor: Vendor
     var environment: String
+    /// With `private_key_jwt`.
+    var signer: Choice<AssertionSignerPlugin.Build>?
+    var assertionAudience: String?
     var timeout: Duration
     var transport: Choice<TransportPlugin.Build>
     var credentials: [Choice<CredentialPlugin.Build>]
@@ -41,6 +44,7 @@ struct Settings: Sendable {
     init?(_ reader: ConfigurationReader, _ registry: Registry) {
         let server = Self.server(reader)
         let vendor = Self.vendor(reader, registry)
+        let assertion = Self.assertion(reader, registry, vendor?.vendor)
         let timeout = reader.read("transport", keys: Keys.timeout)
         let transport = Self.transport(reader, registry)
         let credentials = Self.credentials(reader, registry)
@@ -56,6 +60,7 @@ struct Settings: Sendable {
         else { return nil }
         self.server = server
         (self.vendor, self.environment) = vendor
+        (self.signer, self.assertionAudience) = assertion
         self.timeout = timeout
         self.transport = transport
         self.credentials = credentials
@@ -81,9 +86,10 @@ struct Settings: Sendable {
         let id = reader.read("vendor", keys: Keys.profile(registry.profiles.keys.sorted()))
         let profile = id.flatMap { registry.profiles[$0] }
         let values = reader.read(
-            "vendor", keys: Keys.environment(profile?.environments.keys.sorted()), Keys.baseURL, Keys.basicEncoding
+            "vendor", keys: Keys.environment(profile?.environments.keys.sorted()), Keys.baseURL,
+            Keys.clientAuthentication, Keys.basicEncoding
         )
-        guard let profile, let (environment, configured, basicEncoding) = values else { return nil }
+        guard let profile, let (environment, configured, authentication, basicEncoding) = values else { return nil }
         guard let baseURL = configured ?? profile.environments[environment] ?? nil else {
             reader.note(
                 .missing, ["vendor", "baseURL"],
@@ -93,7 +99,10 @@ struct Settings: Sendable {
             return nil
         }
         do throws(Vendor.InvalidBaseURL) {
-            return (try Vendor(profile: profile, baseURL: baseURL, basicEncoding: basicEncoding), environment)
+            let vendor = try Vendor(
+                profile: profile, baseURL: baseURL, clientAuthentication: authentication, basicEncoding: basicEncoding
+            )
+            return (vendor, environment)
         } catch {
             let message = "expected \(Keys.baseURL.type); found other text: \(error.reason)"
             reader.note(.invalid, ["vendor", configured == nil ? "environment" : "baseURL"], message: message)
@@ -101,19 +110,44 @@ struct Settings: Sendable {
         }
     }
 
+    private static func assertion(
+        _ reader: ConfigurationReader, _ registry: Registry, _ vendor: Vendor?
+    ) -> (signer: Choice<AssertionSignerPlugin.Build>?, audience: String?) {
+        let section = ["vendor", "assertion"]
+        let values = reader.read(
+            "vendor", "assertion", keys: Keys.signer(registry.assertionSigners), Keys.assertionAudience
+        )
+        guard let vendor, vendor.clientAuthentication == .privateKeyJWT, let (kind, audience) = values else {
+            if vendor != nil, values != nil, reader.isSet(section) {
+                reader.warn("vendor.assertion has no effect, since vendor.clientAuthentication is not private_key_jwt")
+            }
+            reader.skip(section)
+            return (nil, nil)
+        }
+        let signer = choice(kind, registry.assertionSigners, registry, reader, section)
+        if signer == nil, let trait = registry.assertionSigners[kind]?.trait {
+            reader.note(
+                .invalid, ["vendor", "clientAuthentication"],
+                message: "expected a way that this program was built with, found private_key_jwt, whose signer \(kind) "
+                    + "needs the trait \(trait)"
+            )
+        }
+        return (signer, audience)
+    }
+
     private static func transport(_ reader: ConfigurationReader, _ registry: Registry) -> Choice<
         TransportPlugin.Build
     >? {
-        let kind = reader.read("transport", keys: Keys.kind(registry.transports.keys.sorted(), default: "curl"))
+        let kind = reader.read(
+            "transport", keys: Keys.kind(registry.transports, default: "curl", "What reaches other servers."))
         return choice(kind, registry.transports, registry, reader, ["transport"])
     }
 
     private static func credentials(
         _ reader: ConfigurationReader, _ registry: Registry
     ) -> [Choice<CredentialPlugin.Build>]? {
-        let ids = registry.credentialSources.keys.sorted()
-        let sources = reader.read("credentials", keys: Keys.sources(ids))
-        for id in ids where sources?.contains(id) != true {
+        let sources = reader.read("credentials", keys: Keys.sources(registry.credentialSources))
+        for id in registry.credentialSources.keys.sorted() where sources?.contains(id) != true {
             if sources != nil, reader.isSet(["credentials", id]) {
                 reader.warn("credentials.\(id) has no effect, since credentials.sources does not list \(id)")
             }
@@ -172,9 +206,12 @@ struct Settings: Sendable {
     private static func access(_ reader: ConfigurationReader, _ registry: Registry) -> Access? {
         let mode = reader.read("access", keys: Keys.mode)
         let authenticatorKind = reader.read(
-            "access", "authenticator", keys: Keys.optionalKind(registry.authenticators.keys.sorted())
+            "access", "authenticator",
+            keys: Keys.optionalKind(registry.authenticators, "Who asks? Your program may register its own.")
         )
-        let policyKind = reader.read("access", "policy", keys: Keys.optionalKind(registry.policies.keys.sorted()))
+        let policyKind = reader.read(
+            "access", "policy",
+            keys: Keys.optionalKind(registry.policies, "May they? Your program may register its own."))
         guard let mode, let authenticatorKind, let policyKind else {
             reader.skip(["access", "authenticator"])
             reader.skip(["access", "policy"])
@@ -210,8 +247,8 @@ struct Settings: Sendable {
                 message:
                     "expected an authenticator and a policy, found \(missing); without both anybody could have "
                     + "a token for any invoice. Either choose both by \"kind\", from those that the program "
-                    + "registers (authenticators: \(list(registry.authenticators.keys)); policies: "
-                    + "\(list(registry.policies.keys))); or, on your own machine and not in production, write "
+                    + "registers (authenticators: \(list(available(registry.authenticators))); policies: "
+                    + "\(list(available(registry.policies)))); or, on your own machine and not in production, write "
                     + "\"access: {mode: open}\", which gives a token to whoever asks from this machine"
             )
         }
@@ -249,17 +286,16 @@ struct Settings: Sendable {
         _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ registry: Registry,
         _ reader: ConfigurationReader, _ section: [String]
     ) -> Choice<Plugin<Context, Part>.Build>? {
-        guard let id, let plugin = plugins[id] else {
+        guard let id, let read = plugins[id]?.read else {
             // What it reads is not known either.
             reader.skip(section)
             return nil
         }
-        return plugin.read(reader, section, registry).map { Choice(section: section, build: $0) }
+        return read(reader, section, registry).map { Choice(section: section, build: $0) }
     }
 
-    private static func list(_ ids: some Sequence<String>) -> String {
-        let ids = ids.sorted()
-        return ids.isEmpty ? "none yet" : ids.joined(separator: ", ")
+    private static func list(_ ids: [String]) -> String {
+        ids.isEmpty ? "none yet" : ids.joined(separator: ", ")
     }
 }
 
@@ -286,35 +322,61 @@ private enum Keys {
     }
     static let baseURL = ConfigurationKey(
         "baseURL", .optional(.text.filter(baseURLDescription) { _ in true }), default: nil,
-        "Instead of the environment's address."
+        "Instead of the environment's address; `sandbox` has none of its own."
     )
     private static let baseURLDescription = "https://host[:port][/path], or http to a loopback host"
     static let basicEncoding = ConfigurationKey(
         "basicEncoding", .optional(basicEncodingType), default: nil,
-        "How id and secret are encoded in Basic authentication, if not as the profile says."
+        "How id and secret are encoded in Basic authentication: `form` (RFC 6749, section 2.3.1), or `raw` for servers that do not decode; otherwise as the profile says."
     )
     private static let basicEncodingType = ConfigurationType.choice(
         VendorProfile.BasicEncoding.allCases.map(\.rawValue)
     )
     .map("form or raw", text: { $0.rawValue }, { VendorProfile.BasicEncoding(rawValue: $0) })
 
+    static let clientAuthentication = ConfigurationKey(
+        "clientAuthentication", .optional(clientAuthenticationType), default: nil,
+        "How the client proves itself (RFC 7591): id and secret as `client_secret_basic` or `client_secret_post`; "
+            + "`private_key_jwt`, where the secret is a private key as PEM; `tls_client_auth`, with the transport's "
+            + "certificate and no secret. Otherwise as the profile says."
+    )
+    private static let clientAuthenticationType = ConfigurationType.choice(
+        VendorProfile.ClientAuthentication.allCases.map(\.rawValue)
+    )
+    .map(
+        "client_secret_basic, client_secret_post, private_key_jwt or tls_client_auth", text: { $0.rawValue },
+        { VendorProfile.ClientAuthentication(rawValue: $0) }
+    )
+    static func signer(_ plugins: [String: AssertionSignerPlugin]) -> ConfigurationKey<String> {
+        kind(plugins, default: "pem", "What signs with `private_key_jwt`.")
+    }
+    static let assertionAudience = ConfigurationKey(
+        "audience", .optional(.text), default: nil,
+        "What the vendor wants to be called in an assertion; otherwise the URL of its token endpoint."
+    )
+
     static let timeout = ConfigurationKey(
         "timeout", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(10), "For one call, altogether."
     )
-    static func kind(_ ids: [String], default id: String) -> ConfigurationKey<String> {
-        ConfigurationKey("kind", .choice(ids), default: id, "Which plug-in.")
+    static func kind<Context, Part>(
+        _ plugins: [String: Plugin<Context, Part>], default id: String, _ summary: String
+    ) -> ConfigurationKey<String> {
+        ConfigurationKey("kind", .id(of: plugins), default: id, summary)
     }
-    static func optionalKind(_ ids: [String]) -> ConfigurationKey<String?> {
-        ConfigurationKey("kind", .optional(.choice(ids)), default: nil, "Which plug-in.")
+    static func optionalKind<Context, Part>(
+        _ plugins: [String: Plugin<Context, Part>], _ summary: String
+    ) -> ConfigurationKey<String?> {
+        ConfigurationKey("kind", .optional(.id(of: plugins)), default: nil, summary)
     }
-    static func sources(_ ids: [String]) -> ConfigurationKey<[String]> {
-        let type = ConfigurationType.list(of: .choice(ids))
+    static func sources(_ plugins: [String: CredentialPlugin]) -> ConfigurationKey<[String]> {
+        let type = ConfigurationType.list(of: .id(of: plugins))
         return ConfigurationKey(
             "sources",
             type.filter("\(type), with at least one element, and none twice") {
                 !$0.isEmpty && Set($0).count == $0.count
             },
-            default: ["environment"], "Where to look for the client id and secret, in this order."
+            default: ["environment"],
+            "Where to look for the client id and secret, in this order: the first that has a pair counts, a broken one stops."
         )
     }
 
@@ -323,7 +385,8 @@ private enum Keys {
         "Where pages ask for a token."
     )
     static let deadline = ConfigurationKey(
-        "deadline", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8), "For every answer."
+        "deadline", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8),
+        "Every answer is given within it."
     )
     static let allowedOrigins = ConfigurationKey(
         "allowedOrigins",
@@ -332,7 +395,7 @@ private enum Keys {
                 isOrigin($0)
             }
         ),
-        default: [], "Other origins whose pages may ask."
+        default: [], "Other sites whose pages may ask."
     )
 
     static let openAPIPath = ConfigurationKey(
@@ -352,7 +415,7 @@ private enum Keys {
 
     static let mode = ConfigurationKey(
         "mode", .optional(.choice(["open"])), default: nil,
-        "open: without authenticator and policy, on one's own machine."
+        "`open`: without authenticator and policy, on your own machine."
     )
 
     static let reuse = ConfigurationKey(
@@ -363,11 +426,11 @@ private enum Keys {
     )
     static let requestsPerSecond = ConfigurationKey(
         "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
-        "How many calls to the vendor may start within any second; otherwise the profile's."
+        "How many calls to the vendor may start within any second; otherwise the profile's, which is 5."
     )
     static let burst = ConfigurationKey(
         "burst", .optional(.integer(1...1_000_000)), default: nil,
-        "How many of them may start back to back; otherwise all."
+        "How many of them may start back to back, at most `requestsPerSecond`; otherwise all."
     )
 }
 

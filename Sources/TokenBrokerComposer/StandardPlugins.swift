@@ -2,19 +2,20 @@
 import CurlTransport
 import HTTPTypes
 public import TokenBroker
-#if JWTSupport
 import TokenBrokerJWT
-#endif
+import TokenBrokerSubprocess
 
 extension Registry {
-    /// What comes with the package: the transport `curl`, the credential sources `environment` and `file`, the
-    /// vendor `alternative-payments`, the authenticators `jwt` and `forwarded`, the policies `claim`, `callback` and
-    /// `vendor-invoice`, and `all` and `any` to combine policies.
+    /// What comes with the package, as far as its traits are on: `token-broker plugins` lists it.
     public static let standard: Registry = {
         var registry = Registry()
         registry.register(curl)
         registry.register(environment)
         registry.register(file)
+        registry.register(directory)
+        registry.register(vault)
+        registry.register(command)
+        registry.register(pem)
         registry.register(.alternativePayments)
         registry.register(jwt)
         registry.register(forwarded)
@@ -47,18 +48,138 @@ extension Registry {
         keys: variableName("clientID", "The variable that holds the client id; otherwise the profile's."),
         variableName("clientSecret", "The variable that holds the client secret; otherwise the profile's.")
     ) { context, clientID, clientSecret in
-        EnvironmentCredentials(
-            clientID: clientID ?? context.profile.credentialVariables.clientID,
-            clientSecret: clientSecret ?? context.profile.credentialVariables.clientSecret,
-            environment: context.environment
+        let names = context.names(clientID, clientSecret, or: context.profile.credentialVariables)
+        return EnvironmentCredentials(
+            clientID: names.clientID, clientSecret: names.clientSecret, environment: context.environment
         )
     }
 
     private static let file = CredentialPlugin(
-        "file", "The pair from a file that is read anew each time: JSON, or lines of NAME=value.",
+        "file",
+        "The pair from a file: JSON `{\"client_id\", \"client_secret\"}`, an array of such objects in order of preference, or `NAME=value` lines.",
         keys: ConfigurationKey("path", .text, "The file. One that does not exist is passed over.")
     ) { context, path in
-        FileCredentials(path: path, names: context.profile.credentialVariables, logger: context.logger)
+        FileCredentials(
+            path: path, names: context.names(or: context.profile.credentialVariables), logger: context.logger
+        )
+    }
+
+    private static let directory = CredentialPlugin(
+        "directory",
+        "The pair from two files of a directory, read anew each time: secrets mounted by Docker or Kubernetes, or systemd's.",
+        keys: ConfigurationKey(
+            "path", .optional(.text), default: nil,
+            "The directory; otherwise the one that systemd names in `$CREDENTIALS_DIRECTORY`. One that does not exist is passed over."
+        ),
+        fileName("clientID", default: "client_id", "The file with the client id."),
+        fileName("clientSecret", default: "client_secret", "The file with the client secret."),
+        fileName("secondClientID", default: "client_id_2", "That of a second pair; without it the first client id."),
+        fileName("secondClientSecret", default: "client_secret_2", "That of a second pair, which need not be there.")
+    ) { context, path, clientID, clientSecret, secondClientID, secondClientSecret in
+        // Nothing is absent, as when systemd passes no credentials.
+        guard let path = path ?? context.environment["CREDENTIALS_DIRECTORY"], !path.isEmpty else {
+            return CredentialChain([])
+        }
+        return DirectoryCredentials(
+            path: path, names: context.names(clientID, clientSecret),
+            secondNames: context.names(secondClientID, secondClientSecret), logger: context.logger
+        )
+    }
+
+    private static let vault = CredentialPlugin(
+        "vault", "The pair from a secret in HashiCorp Vault's key/value engine, version 2.",
+        keys: ConfigurationKey("address", .url, "Vault's."),
+        ConfigurationKey("mount", vaultPath, default: "secret", "Where the engine is mounted."),
+        ConfigurationKey("path", vaultPath, "The secret below the mount, without `data/`."),
+        ConfigurationKey("clientID", .text, default: "client_id", "The field with the client id."),
+        ConfigurationKey("clientSecret", .text, default: "client_secret", "The field with the client secret."),
+        ConfigurationKey(
+            "versions", .integer(1...2), default: 1, "With 2, the version before the newest is a second pair."),
+        ConfigurationKey("namespace", .optional(.text), default: nil, "Of Vault Enterprise."),
+        ConfigurationKey("tokenFile", .optional(.text), default: nil, "A file with a token for Vault, read each time."),
+        variableName(
+            "tokenVariable",
+            "The variable with a token for Vault, while `tokenFile` names none; otherwise `VAULT_TOKEN`."),
+        ConfigurationKey(
+            "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(5), "For one call."),
+        refresh(.seconds(10), "How long what was read counts.")
+    ) {
+        context, address, mount, path, clientID, clientSecret, versions, namespace, tokenFile, tokenVariable, timeout,
+        refresh in
+        VaultCredentials(
+            address: address, mount: mount, path: path, names: context.names(clientID, clientSecret),
+            versions: versions, namespace: namespace,
+            token: tokenFile.map { .file($0) }
+                ?? .variable(tokenVariable ?? "VAULT_TOKEN", environment: context.environment),
+            transport: context.transport, timeout: timeout, refresh: refresh, logger: context.logger
+        )
+    }
+
+    private static let vaultPath = ConfigurationType.text.filter("a path without empty and dot segments") { path in
+        path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
+    }
+
+    #if CommandSupport
+    private static let command = CredentialPlugin(
+        "command", commandSummary, trait: "CommandSupport",
+        keys: ConfigurationKey(
+            "run",
+            ConfigurationType.list(of: .text).filter("a list: the absolute path of a program, and its arguments") {
+                $0.first?.hasPrefix("/") == true
+            },
+            "What to run, without a shell."
+        ),
+        ConfigurationKey(
+            "passEnvironment", .list(of: variableNameType), default: [],
+            "Names of variables that it gets besides `PATH`, `HOME` and `LANG`."
+        ),
+        ConfigurationKey(
+            "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(10),
+            "For one run; then it is killed."
+        ),
+        refresh(.seconds(30), "How long what was printed counts, if it does not say that it expires before.")
+    ) { context, run, passEnvironment, timeout, refresh in
+        CommandCredentials(
+            run, environment: context.environment.filter { (["HOME"] + passEnvironment).contains($0.key) },
+            needsSecret: context.needsSecret, timeout: timeout, refresh: refresh, logger: context.logger
+        )
+    }
+    #else
+    private static let command = CredentialPlugin("command", commandSummary, missingTrait: "CommandSupport")
+    #endif
+    private static let commandSummary =
+        "The pair from what a program prints: JSON as in a `file`, optionally with `expires_at`."
+
+    #if JWTSupport
+    private static let pem = AssertionSignerPlugin(
+        "pem", pemSummary, trait: "JWTSupport",
+        keys: ConfigurationKey(
+            "algorithm", .optional(algorithm),
+            default: nil, "Otherwise what the key suggests: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519."
+        ),
+        ConfigurationKey("keyID", .optional(.text), default: nil, "The `kid` in the header of an assertion.")
+    ) { _, algorithm, keyID in
+        PEMAssertionSigner(algorithm: algorithm, keyID: keyID)
+    }
+
+    private static let algorithm = ConfigurationType.choice(PEMAssertionSigner.Algorithm.allCases.map(\.rawValue))
+        .map("RS256, PS256, ES256 or EdDSA", text: { $0.rawValue }, { PEMAssertionSigner.Algorithm(rawValue: $0) })
+    #else
+    private static let pem = AssertionSignerPlugin("pem", pemSummary, missingTrait: "JWTSupport")
+    #endif
+    private static let pemSummary = "Signs with the private key that stands, as PEM, where the client secret would."
+
+    private static func fileName(
+        _ name: String, default value: String, _ summary: String
+    ) -> ConfigurationKey<String> {
+        let type = ConfigurationType.text.filter("the name of a file, without a path") {
+            !$0.contains("/") && $0 != "." && $0 != ".."
+        }
+        return ConfigurationKey(name, type, default: value, summary)
+    }
+
+    private static func refresh(_ value: Duration, _ summary: String) -> ConfigurationKey<Duration> {
+        ConfigurationKey("refresh", .duration(.seconds(1) ... .seconds(3600)), default: value, summary)
     }
 
     // MARK: Who asks
@@ -263,10 +384,11 @@ extension Registry {
         return PolicyPlugin(id, summary, keys: [of]) { reader, section, registry in
             let section = section + ["of"]
             guard let names = reader.names(in: section) else { return nil }
-            let kinds = ConfigurationKey("kind", .choice(registry.policies.keys.sorted()), "Which plug-in.")
+            let kinds = ConfigurationKey("kind", .id(of: registry.policies), "Which plug-in.")
             let members = names.map { name in
                 Settings.choice(
-                    reader.read(section + [name], keys: kinds), registry.policies, registry, reader, section + [name]
+                    reader.read(plugin: section + [name], keys: kinds), registry.policies, registry, reader,
+                    section + [name]
                 )
             }
             guard !members.contains(where: { $0 == nil }) else { return nil }
@@ -308,11 +430,25 @@ extension Registry {
     }
 
     private static func variableName(_ name: String, _ summary: String) -> ConfigurationKey<String?> {
-        let type = ConfigurationType.text.filter("the name of an environment variable, not its value") { text in
-            text.first?.isNumber == false
-                && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
-        }
-        return ConfigurationKey(name, .optional(type), default: nil, summary)
+        ConfigurationKey(name, .optional(variableNameType), default: nil, summary)
+    }
+
+    private static let variableNameType = ConfigurationType.text.filter(
+        "the name of an environment variable, not its value"
+    ) { text in
+        text.first?.isNumber == false && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+    }
+}
+
+extension CredentialContext {
+    /// The names of the halves that are needed, as configured or else from `names`.
+    func names(
+        _ clientID: String? = nil, _ clientSecret: String? = nil, or names: CredentialNames? = nil
+    ) -> CredentialNames {
+        CredentialNames(
+            clientID: clientID ?? names?.clientID ?? "client_id",
+            clientSecret: needsSecret ? clientSecret ?? names?.clientSecret ?? "client_secret" : nil
+        )
     }
 }
 

@@ -14,7 +14,7 @@ struct TokenBrokerCommand: AsyncParsableCommand {
             the credentials cannot be used.
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self]
+        subcommands: [Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self, Plugins.self]
     )
 }
 #else

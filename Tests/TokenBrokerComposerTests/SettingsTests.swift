@@ -82,6 +82,16 @@ let keyCases: [KeyCase] = [
         expected: "form or raw", read: { $0.vendor.basicEncoding.rawValue }
     ),
     KeyCase(
+        key: "vendor.clientAuthentication", variable: "TOKEN_BROKER_VENDOR_CLIENT_AUTHENTICATION",
+        written: "client_secret_post", value: "client_secret_post", inEnvironment: "tls_client_auth",
+        overridden: "tls_client_auth",
+        refused: [
+            "client_secret_psot": "other text; did you mean client_secret_post?", "none": "other text", "1": "a number",
+        ],
+        expected: "client_secret_basic, client_secret_post, private_key_jwt or tls_client_auth",
+        read: { $0.vendor.clientAuthentication.rawValue }
+    ),
+    KeyCase(
         key: "credentials.sources", variable: "TOKEN_BROKER_CREDENTIALS_SOURCES", written: "[file, environment]",
         value: "file environment", inEnvironment: "environment, file", overridden: "environment file",
         refused: [
@@ -89,7 +99,7 @@ let keyCases: [KeyCase] = [
             "[environment, flie]": "other text as element 2; did you mean file?",
             "[environment, 4]": "a number as element 2",
         ],
-        expected: "a list, each element one of environment, file", besides: ["credentials.file.path": "/x"],
+        expected: "a list, each element one of ", besides: ["credentials.file.path": "/x"],
         read: { $0.credentials.map { $0.section[1] }.joined(separator: " ") }
     ),
     KeyCase(
@@ -266,6 +276,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(settings.vendor.profile.id == "alternative-payments")
         #expect(settings.vendor.authority == "public-api.demo.alternativepayments.io")
         #expect(settings.vendor.basicEncoding == .form)
+        #expect(settings.vendor.clientAuthentication == .clientSecretBasic)
         #expect(settings.credentials.map(\.section) == [["credentials", "environment"]])
         #expect(settings.timeout == .seconds(10))
         #expect(settings.route.path == "/api/checkout-token")

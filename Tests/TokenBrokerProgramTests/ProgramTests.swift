@@ -59,6 +59,27 @@ import TokenBroker
         try json(try await send(sandbox, "/_sandbox/calls"))["calls"]?["POST /oauth/token"]?.number ?? 0
     }
 
+    @Test func theTablesInTheReadmeAreThoseOfTheProgram() async throws {
+        let program = try RunningProgram.tokenBroker(["plugins", "--format", "markdown"])
+        #expect(await program.exitCode() == 0)
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        let readme = try String(
+            contentsOf: root.deletingLastPathComponent().appending(path: "README.md"), encoding: .utf8)
+        let begin = try #require(readme.firstRange(of: "<!-- begin: token-broker plugins"))
+        let end = try #require(readme.firstRange(of: "<!-- end: token-broker plugins"))
+        let written = readme[begin.lowerBound..<end.lowerBound].split(separator: "\n").dropFirst()
+        let printed = program.output.split(separator: "\n")
+        let difference = printed.difference(from: written).map { change in
+            switch change {
+            case .remove(_, let line, _): "- \(line)"
+            case .insert(_, let line, _): "+ \(line)"
+            }
+        }
+        if !difference.isEmpty {
+            Issue.record("README.md is out of date; 'make readme' writes:\n\(difference.joined(separator: "\n"))")
+        }
+    }
+
     @Test func serveWorksAgainstASandboxBeforeAndAfterExpiry() async throws {
         let sandbox = try RunningProgram.tokenBroker(
             ["sandbox", "--port", "0", "--no-v1", "--requests-per-second", "0", "--access-token-lifetime", "2s"]

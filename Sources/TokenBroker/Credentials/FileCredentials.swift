@@ -10,7 +10,7 @@ import Synchronization
 /// read is used, with one warning.
 public struct FileCredentials: CredentialSource {
     private let path: String
-    private let names: VendorProfile.CredentialVariables
+    private let names: CredentialNames
     private let logger: Logger?
     private let warned = Once()
 
@@ -18,7 +18,7 @@ public struct FileCredentials: CredentialSource {
     ///   - path: Of a regular file of at most 64 KiB.
     ///   - names: The names in a file of `NAME=value` lines.
     ///   - logger: For the warning about a file that others can read.
-    public init(path: String, names: VendorProfile.CredentialVariables, logger: Logger? = nil) {
+    public init(path: String, names: CredentialNames, logger: Logger? = nil) {
         self.path = path
         self.names = names
         self.logger = logger
@@ -43,36 +43,7 @@ public struct FileCredentials: CredentialSource {
         guard let first = text.trimmingWhiteSpace.first, "{[".contains(first) else {
             return [try fromLines(text, source)]
         }
-        switch try? JSONValue.parse(file.bytes) {
-        case .object(let members)?: return [try pair(in: members, source)]
-        case .array(let elements)? where (1...4).contains(elements.count):
-            var pairs: [Credential] = []
-            for element in elements {
-                guard case .object(let members) = element else { throw notJSON(source) }
-                pairs.append(try pair(in: members, source))
-            }
-            return pairs
-        default: throw notJSON(source)
-        }
-    }
-
-    private func notJSON(_ source: String) -> CredentialError {
-        CredentialError(
-            .malformed, source: source,
-            message: "it is not a JSON object with each key once, nor an array of one to four such objects"
-        )
-    }
-
-    private func pair(in members: [String: JSONValue], _ source: String) throws(CredentialError) -> Credential {
-        for name in ["client_id", "client_secret"] where members[name] != nil && members[name]?.string == nil {
-            throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
-        }
-        let values = members.compactMapValues(\.string)
-        let found = try TokenBroker.pair(
-            from: values, clientID: "client_id", clientSecret: "client_secret", source: source
-        )
-        if let found { return found }
-        throw CredentialError(.incomplete, source: source, message: "it has neither client_id nor client_secret")
+        return try pairs(inJSON: file.bytes, needsSecret: names.clientSecret != nil, source: source)
     }
 
     private func fromLines(_ text: String, _ source: String) throws(CredentialError) -> Credential {
@@ -81,18 +52,15 @@ public struct FileCredentials: CredentialSource {
                 .malformed, source: source, message: "it is neither a JSON object nor lines of NAME=value"
             )
         }
-        for (id, secret) in [(names.clientID, names.clientSecret), ("client_id", "client_secret")] {
-            let found = try TokenBroker.pair(from: values, clientID: id, clientSecret: secret, source: source)
-            if let found { return found }
+        for names in [names, .json(needsSecret: names.clientSecret != nil)] {
+            if let found = try pair(from: values, names, source: source) { return found }
         }
-        throw CredentialError(
-            .incomplete, source: source, message: "it has neither \(names.clientID) nor \(names.clientSecret)"
-        )
+        throw CredentialError(.incomplete, source: source, message: "it has no \(names)")
     }
 }
 
 /// True the first time it is asked.
-private final class Once: Sendable {
+final class Once: Sendable {
     private let done = Atomic(false)
     func first() -> Bool { !done.exchange(true, ordering: .relaxed) }
 }

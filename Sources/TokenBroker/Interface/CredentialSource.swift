@@ -33,7 +33,8 @@ public struct CredentialID: RawRepresentable, Sendable, Hashable, ExpressibleByS
 public struct Credential: Sendable, Equatable {
     /// The client id.
     public var clientID: Secret
-    /// The client secret.
+    /// The client secret, or what else the client proves itself with: with `private_key_jwt` the private key, as PEM.
+    /// Empty for a client that has none, as with `tls_client_auth`.
     public var clientSecret: Secret
 
     /// Takes all members, in their order of declaration.
@@ -41,6 +42,23 @@ public struct Credential: Sendable, Equatable {
         self.clientID = clientID
         self.clientSecret = clientSecret
     }
+}
+
+/// What the two halves of a pair are called where a source looks for them: environment variables, files, members.
+public struct CredentialNames: Sendable, Hashable, CustomStringConvertible {
+    /// That of the client id.
+    public var clientID: String
+    /// That of the client secret; `nil` for a client that has none, so that an id alone is a whole credential.
+    public var clientSecret: String?
+
+    /// Takes all members, in their order of declaration.
+    public init(clientID: String, clientSecret: String?) {
+        self.clientID = clientID
+        self.clientSecret = clientSecret
+    }
+
+    /// Both, for a message.
+    public var description: String { clientSecret.map { "\(clientID) and \($0)" } ?? clientID }
 }
 
 /// Credentials that should be there and cannot be used. Safe to log: it names the source, never a value.

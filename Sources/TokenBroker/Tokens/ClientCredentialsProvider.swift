@@ -3,7 +3,8 @@ import HTTPTypes
 public import Logging
 import Synchronization
 
-/// Step 1: exchanges client id and secret for an access token (RFC 6749, section 4.4).
+/// Step 1: gets an access token for a client that proves itself as ``VendorProfile/ClientAuthentication`` says (RFC 6749,
+/// section 4.4).
 ///
 /// It asks the credential source on every fetch and in ``refresh()``, so that a rotation takes effect: tokens of a pair that is not in the
 /// source any more are superseded. While the source is broken, the pairs it had last are used.
@@ -20,6 +21,8 @@ import Synchronization
 public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessReporting where C.Duration == Duration {
     private let call: VendorCall
     private let credentials: any CredentialSource
+    private let signer: (any ClientAssertionSigner)?
+    private let assertionAudience: String?
     private let clock: C
     private let logger: Logger?
     private let lines: CredentialLines<C.Instant>
@@ -27,13 +30,16 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
     /// - Parameters:
     ///   - vendor: Where to ask, and how.
     ///   - credentials: Asked on every fetch for the profile's id.
+    ///   - signer: Needed for a vendor that is asked with `private_key_jwt`.
+    ///   - assertionAudience: What such an assertion is for, instead of the URL of the token endpoint.
     ///   - transport: Carries the call.
     ///   - deadline: For the call, queueing included.
     ///   - clock: Measures how long a refusal is remembered.
     ///   - wallClock: Only for absolute times: `expiresAt`, and a `Retry-After` that is a date.
     ///   - logger: For what happens to credentials.
     public init(
-        vendor: Vendor, credentials: any CredentialSource, transport: any HTTPTransport,
+        vendor: Vendor, credentials: any CredentialSource, signer: (any ClientAssertionSigner)? = nil,
+        assertionAudience: String? = nil, transport: any HTTPTransport,
         deadline: Duration = .seconds(10), clock: C = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
@@ -41,6 +47,8 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
             vendor: vendor, transport: transport, deadline: deadline, priority: .high, wallClock: wallClock
         )
         self.credentials = credentials
+        self.signer = signer
+        self.assertionAudience = assertionAudience
         self.clock = clock
         self.logger = logger
         self.lines = CredentialLines()
@@ -66,15 +74,14 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
     private func token(
         for request: TokenRequest, _ credential: Credential, _ lineage: Lineage
     ) async throws(TokenError) -> Token {
+        var fields: HTTPFields = [
+            .contentType: "application/x-www-form-urlencoded", .accept: "application/json",
+        ]
+        var form = form(for: request)
+        try await authenticate(&fields, &form, as: credential)
+        let body = form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&")
         let response = try await call.send(
-            call.vendor.request(
-                .post, call.vendor.profile.accessToken.path,
-                [
-                    .authorization: basicAuthorization(credential),
-                    .contentType: "application/x-www-form-urlencoded", .accept: "application/json",
-                ]
-            ),
-            body: Array(form(for: request).utf8)
+            call.vendor.request(.post, call.vendor.profile.accessToken.path, fields), body: Array(body.utf8)
         )
         guard response.status.kind == .successful else {
             throw call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
@@ -112,6 +119,45 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         throw TokenError(.misconfigured, message: "no source has credentials for \(call.vendor.profile.id)")
     }
 
+    /// Adds the proof which client asks, another one for each attempt.
+    private func authenticate(
+        _ fields: inout HTTPFields, _ form: inout [(String, String)], as credential: Credential
+    ) async throws(TokenError) {
+        switch call.vendor.clientAuthentication {
+        case .clientSecretBasic:
+            fields[.authorization] = basicAuthorization(credential)
+        case .clientSecretPost:
+            form += [
+                ("client_id", credential.clientID.reveal()), ("client_secret", credential.clientSecret.reveal()),
+            ]
+        case .privateKeyJWT:
+            form += [
+                ("client_id", credential.clientID.reveal()),
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", try await assertion(by: credential).reveal()),
+            ]
+        case .tlsClientAuth:
+            form.append(("client_id", credential.clientID.reveal()))
+        }
+    }
+
+    private func assertion(by credential: Credential) async throws(TokenError) -> Secret {
+        guard let signer else {
+            throw TokenError(.misconfigured, message: "private_key_jwt needs a signer of client assertions")
+        }
+        let now = call.wallClock()
+        let assertion = ClientAssertion(
+            clientID: credential.clientID,
+            audience: assertionAudience ?? call.vendor.url(call.vendor.profile.accessToken.path),
+            id: randomHex(words: 2), issuedAt: now, expiresAt: now.addingTimeInterval(60)
+        )
+        do {
+            return try await signer.sign(assertion, with: credential)
+        } catch {
+            throw TokenError(.misconfigured, message: "the client assertion cannot be signed", cause: error)
+        }
+    }
+
     private func basicAuthorization(_ credential: Credential) -> String {
         let (id, secret) = (credential.clientID.reveal(), credential.clientSecret.reveal())
         let pair =
@@ -122,10 +168,10 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         return "Basic " + Data(pair.utf8).base64EncodedString()
     }
 
-    private func form(for request: TokenRequest) -> String {
-        var form = "grant_type=client_credentials"
-        if !request.scopes.isEmpty { form += "&scope=" + formEncoded(request.scopes.sorted().joined(separator: " ")) }
-        if let audience = request.audience { form += "&audience=" + formEncoded(audience) }
+    private func form(for request: TokenRequest) -> [(String, String)] {
+        var form = [("grant_type", "client_credentials")]
+        if !request.scopes.isEmpty { form.append(("scope", request.scopes.sorted().joined(separator: " "))) }
+        if let audience = request.audience { form.append(("audience", audience)) }
         return form
     }
 

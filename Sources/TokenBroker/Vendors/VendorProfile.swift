@@ -7,7 +7,7 @@ public struct VendorProfile: Sendable {
     /// The base URL of each environment by name; `nil` for one that has no address of its own and needs one configured.
     public var environments: [String: String?]
     /// The environment variables that hold the credentials unless others are configured.
-    public var credentialVariables: CredentialVariables
+    public var credentialVariables: CredentialNames
     /// How id and secret stand in the `Authorization` field of step 1 unless configured otherwise.
     public var basicEncoding: BasicEncoding
     /// The lifetime of a token whose answer does not tell one.
@@ -25,7 +25,7 @@ public struct VendorProfile: Sendable {
 
     /// All members, in their order of declaration.
     public init(
-        id: String, environments: [String: String?], credentialVariables: CredentialVariables,
+        id: String, environments: [String: String?], credentialVariables: CredentialNames,
         basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300),
         requestsPerSecond: Int? = nil, errorMembers: Set<String>,
         accessToken: AccessTokenStep, checkoutToken: CheckoutTokenStep, invoiceLookup: InvoiceLookup? = nil
@@ -42,20 +42,6 @@ public struct VendorProfile: Sendable {
         self.invoiceLookup = invoiceLookup
     }
 
-    /// Names of environment variables.
-    public struct CredentialVariables: Sendable, Hashable {
-        /// The variable that holds the client id.
-        public var clientID: String
-        /// The variable that holds the client secret.
-        public var clientSecret: String
-
-        /// Takes all members, in their order of declaration.
-        public init(clientID: String, clientSecret: String) {
-            self.clientID = clientID
-            self.clientSecret = clientSecret
-        }
-    }
-
     /// How id and secret are written before they are joined and base64-encoded.
     public enum BasicEncoding: String, Sendable, CaseIterable {
         /// Form-encoded each, as RFC 6749 (section 2.3.1) says.
@@ -64,16 +50,37 @@ public struct VendorProfile: Sendable {
         case raw
     }
 
+    /// How step 1 proves which client asks, by its registered name (RFC 7591, section 2, and RFC 8705, section 2.1).
+    public enum ClientAuthentication: String, Sendable, CaseIterable {
+        /// Id and secret in the `Authorization` field (RFC 6749, section 2.3.1).
+        case clientSecretBasic = "client_secret_basic"
+        /// Id and secret in the body (RFC 6749, section 2.3.1).
+        case clientSecretPost = "client_secret_post"
+        /// An assertion signed with the client's private key (RFC 7523, section 2.2).
+        case privateKeyJWT = "private_key_jwt"
+        /// The certificate that the transport shows (RFC 8705, section 2.1). There is an id and no secret.
+        case tlsClientAuth = "tls_client_auth"
+
+        /// Whether a credential has a second half.
+        public var needsSecret: Bool { self != .tlsClientAuth }
+    }
+
     /// Step 1: the client credentials grant (RFC 6749, section 4.4).
     public struct AccessTokenStep: Sendable {
         /// Below the base URL.
         public var path: String
+        /// How the client proves itself unless configured otherwise.
+        public var clientAuthentication: ClientAuthentication
         /// What a status means; an absent one means ``TokenError/Code/unavailable``.
         public var outcomes: [Int: TokenError.Code]
 
         /// Takes all members, in their order of declaration.
-        public init(path: String, outcomes: [Int: TokenError.Code]) {
+        public init(
+            path: String, clientAuthentication: ClientAuthentication = .clientSecretBasic,
+            outcomes: [Int: TokenError.Code]
+        ) {
             self.path = path
+            self.clientAuthentication = clientAuthentication
             self.outcomes = outcomes
         }
     }
@@ -138,7 +145,9 @@ public struct VendorProfile: Sendable {
 public struct Vendor: Sendable {
     /// What is particular to the vendor.
     public let profile: VendorProfile
-    /// How id and secret are sent.
+    /// How step 1 proves which client asks.
+    public let clientAuthentication: VendorProfile.ClientAuthentication
+    /// With `client_secret_basic`: how id and secret are written.
     public let basicEncoding: VendorProfile.BasicEncoding
     private let scheme: String
     /// Host and port.
@@ -147,10 +156,12 @@ public struct Vendor: Sendable {
 
     /// - Parameters:
     ///   - baseURL: `https://host[:port][/path]`; `http` only for a loopback host.
+    ///   - clientAuthentication: Instead of the profile's.
     ///   - basicEncoding: Instead of the profile's.
     /// - Throws: ``InvalidBaseURL`` that says what is wrong with it.
     public init(
-        profile: VendorProfile, baseURL: String, basicEncoding: VendorProfile.BasicEncoding? = nil
+        profile: VendorProfile, baseURL: String, clientAuthentication: VendorProfile.ClientAuthentication? = nil,
+        basicEncoding: VendorProfile.BasicEncoding? = nil
     ) throws(InvalidBaseURL) {
         let url: ServerURL
         do throws(ServerURL.Invalid) {
@@ -160,6 +171,7 @@ public struct Vendor: Sendable {
         }
         guard !url.path.contains("?") else { throw InvalidBaseURL(reason: "it has a query") }
         self.profile = profile
+        self.clientAuthentication = clientAuthentication ?? profile.accessToken.clientAuthentication
         self.basicEncoding = basicEncoding ?? profile.basicEncoding
         self.scheme = url.scheme
         self.authority = url.authority
@@ -172,6 +184,9 @@ public struct Vendor: Sendable {
             method: method, scheme: scheme, authority: authority, path: pathPrefix + path, headerFields: fields
         )
     }
+
+    /// The URL of a path below the base URL.
+    func url(_ path: String) -> String { "\(scheme)://\(authority)\(pathPrefix)\(path)" }
 
     /// Why a base URL was refused.
     public struct InvalidBaseURL: Error, Sendable, CustomStringConvertible {

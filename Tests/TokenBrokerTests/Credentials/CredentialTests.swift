@@ -4,27 +4,8 @@ import Logging
 import Testing
 import TokenBroker
 
-/// A folder that goes away with the test.
-private final class Folder: Sendable {
-    let url: URL
-
-    init() throws {
-        url = FileManager.default.temporaryDirectory.appending(path: "credentials-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func file(_ content: String, mode: Int = 0o600) throws -> String {
-        let path = url.appending(path: UUID().uuidString).path
-        try Data(content.utf8).write(to: URL(filePath: path))
-        try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
-        return path
-    }
-}
-
 struct CredentialTests {
-    private let names = VendorProfile.CredentialVariables(clientID: "AP_ID", clientSecret: "AP_SECRET")
+    private let names = CredentialNames(clientID: "AP_ID", clientSecret: "AP_SECRET")
     private let wanted = [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel"))]
 
     private func environment(_ values: [String: String]) async throws -> [Credential] {

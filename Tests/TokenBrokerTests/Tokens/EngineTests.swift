@@ -79,7 +79,7 @@ struct EngineTests {
         let file = folder.appending(path: "pair.json")
         func content(_ id: String) -> Data { Data(#"{"client_id": "\#(id)", "client_secret": "s"}"#.utf8) }
         try content("0").write(to: file)
-        let names = VendorProfile.CredentialVariables(clientID: "A", clientSecret: "B")
+        let names = CredentialNames(clientID: "A", clientSecret: "B")
         let provider = try provider(FileCredentials(path: file.path, names: names))
         let engine = engine(provider)
         #expect(try await engine.token(for: TokenRequest()).secret == Secret("0"))

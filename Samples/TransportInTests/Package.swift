@@ -1,0 +1,34 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "transport-in-tests",
+    platforms: [.macOS(.v15)],
+    products: [.library(name: "Checkout", targets: ["Checkout"])],
+    dependencies: [
+        .package(name: "token-broker", path: "../..", traits: ["ConfigurationSupport"]),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        .target(
+            name: "Checkout",
+            dependencies: [
+                .product(name: "TokenBroker", package: "token-broker"),
+                .product(name: "TokenBrokerComposer", package: "token-broker"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .testTarget(
+            name: "CheckoutTests",
+            dependencies: [
+                "Checkout",
+                .product(name: "TokenBroker", package: "token-broker"),
+                .product(name: "TokenBrokerComposer", package: "token-broker"),
+                .product(name: "TokenBrokerTesting", package: "token-broker"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+    ]
+)

@@ -1,0 +1,71 @@
+/// The pair under two names; `nil` if neither is there. White space and line ends around a value are not part of it.
+package func pair(
+    from values: [String: String], _ names: CredentialNames, source: String
+) throws(CredentialError) -> Credential? {
+    guard values[names.clientID] != nil || names.clientSecret.flatMap({ values[$0] }) != nil else { return nil }
+    func value(_ name: String) throws(CredentialError) -> Secret {
+        guard let value = values[name] else {
+            throw CredentialError(.incomplete, source: source, message: "\(name) is missing")
+        }
+        let trimmed = value.trimmingWhiteSpace
+        guard !trimmed.isEmpty else {
+            throw CredentialError(.incomplete, source: source, message: "\(name) is empty")
+        }
+        return Secret(String(trimmed))
+    }
+    let clientID = try value(names.clientID)
+    guard let name = names.clientSecret else { return Credential(clientID: clientID, clientSecret: Secret("")) }
+    return Credential(clientID: clientID, clientSecret: try value(name))
+}
+
+extension CredentialNames {
+    /// What they are called in JSON, as in RFC 6749.
+    package static func json(needsSecret: Bool) -> Self {
+        Self(clientID: "client_id", clientSecret: needsSecret ? "client_secret" : nil)
+    }
+}
+
+/// The pairs in a JSON object, or in an array of such objects in order of preference.
+package func pairs(
+    inJSON bytes: [UInt8], needsSecret: Bool, source: String
+) throws(CredentialError) -> [Credential] {
+    let names = CredentialNames.json(needsSecret: needsSecret)
+    switch try? JSONValue.parse(bytes) {
+    case .object(let members)?: return [try pair(in: members, names, source: source)]
+    case .array(let elements)? where (1...4).contains(elements.count):
+        var pairs: [Credential] = []
+        for element in elements {
+            guard case .object(let members) = element else { throw notJSON(source) }
+            pairs.append(try pair(in: members, names, source: source))
+        }
+        return pairs
+    default: throw notJSON(source)
+    }
+}
+
+private func notJSON(_ source: String) -> CredentialError {
+    CredentialError(
+        .malformed, source: source,
+        message: "it is not a JSON object with each key once, nor an array of one to four such objects"
+    )
+}
+
+/// The pair in the members of a JSON object.
+func pair(
+    in members: [String: JSONValue], _ names: CredentialNames, source: String
+) throws(CredentialError) -> Credential {
+    for name in [names.clientID, names.clientSecret].compactMap({ $0 })
+    where members[name] != nil && members[name]?.string == nil {
+        throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
+    }
+    if let found = try pair(from: members.compactMapValues(\.string), names, source: source) { return found }
+    throw CredentialError(.incomplete, source: source, message: "it has no \(names)")
+}
+
+extension StringProtocol {
+    package var trimmingWhiteSpace: SubSequence {
+        let start = firstIndex { !$0.isWhitespace } ?? endIndex
+        let end = lastIndex { !$0.isWhitespace }.map(index(after:)) ?? start
+        return self[start..<end]
+    }
+}

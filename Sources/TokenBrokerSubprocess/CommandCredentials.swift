@@ -1,0 +1,134 @@
+#if CommandSupport
+public import FoundationEssentials
+public import Logging
+import Subprocess
+import SystemPackage
+public import TokenBroker
+
+/// Reads the pair from what a program prints, like `credential_process` of the AWS tools: a password manager, a cloud's secret store.
+///
+/// The program prints JSON: an object with `client_id` and `client_secret`, or an array of such objects in order of preference. The first may have
+/// `expires_at` (RFC 3339, or seconds since 1970), after which what was printed is not used any more.
+///
+/// It runs without a shell and without standard input, in a session of its own, and is killed with all it started when its time is up. What it
+/// prints to standard error is dropped. It gets `PATH`, `HOME` and `LANG`, and no other variable that is not named.
+///
+/// It runs once in a while and not each time; while it fails, what it printed last counts. An exit code other than 0, no or too much output,
+/// and output in another form are broken; an empty array is absent.
+public struct CommandCredentials: CredentialSource {
+    private let cache: CredentialCache
+
+    /// - Parameters:
+    ///   - command: The absolute path of a program, and its arguments.
+    ///   - environment: Its variables, besides `PATH`, `HOME` and `LANG`.
+    ///   - needsSecret: Whether the client has a secret; without one a `client_id` is enough.
+    ///   - timeout: For one run.
+    ///   - refresh: How long what was printed counts.
+    ///   - clock: Measures that.
+    ///   - wallClock: To turn `expires_at` into a remaining life.
+    ///   - logger: For failures while what was printed before is used.
+    public init(
+        _ command: [String], environment: [String: String] = [:], needsSecret: Bool = true,
+        timeout: Duration = .seconds(10), refresh: Duration = .seconds(30),
+        clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
+        logger: Logger? = nil
+    ) {
+        let run = CommandRun(
+            command: command, environment: environment, needsSecret: needsSecret, timeout: timeout,
+            alarm: Alarm(ContinuousClock()), wallClock: wallClock
+        )
+        cache = CredentialCache(source: run.source, refresh: refresh, clock: clock, logger: logger) {
+            () async throws(CredentialError) in try await run.read()
+        }
+    }
+
+    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
+    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        try await cache.credentials()
+    }
+}
+
+private struct CommandRun: Sendable {
+    let command: [String]
+    let environment: [String: String]
+    let needsSecret: Bool
+    let timeout: Duration
+    let alarm: Alarm
+    let wallClock: @Sendable () -> Date
+
+    var source: String { "command \(command.first ?? "")" }
+
+    func read() async throws(CredentialError) -> CredentialCache.Reading {
+        let output = try await run()
+        if case .array(let elements)? = try? JSONValue.parse(output), elements.isEmpty { return .init([]) }
+        let pairs = try pairs(inJSON: output, needsSecret: needsSecret, source: source)
+        guard let end = try expiry(in: output) else { return .init(pairs) }
+        let life = end.timeIntervalSince(wallClock())
+        guard life > 0 else {
+            throw CredentialError(.malformed, source: source, message: "what it printed has expired already")
+        }
+        return .init(pairs, life: .seconds(min(life, 366 * 86_400)))
+    }
+
+    private func expiry(in output: [UInt8]) throws(CredentialError) -> Date? {
+        var value = try? JSONValue.parse(output)
+        if case .array(let elements)? = value { value = elements.first }
+        guard let member = value?["expires_at"], member != .null else { return nil }
+        guard let date = timestamp(member) else {
+            throw CredentialError(.malformed, source: source, message: "expires_at is not a time")
+        }
+        return date
+    }
+
+    private func run() async throws(CredentialError) -> [UInt8] {
+        guard let program = command.first else {
+            throw CredentialError(.incomplete, source: source, message: "there is no command")
+        }
+        var options = PlatformOptions()
+        options.createSession = true
+        options.teardownSequence = [
+            .send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .seconds(1))
+        ]
+        var variables: [Environment.Key: String] = [
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
+        ]
+        for (name, value) in environment {
+            if let key = Environment.Key(rawValue: name) { variables[key] = value }
+        }
+        let (arguments, environment, platformOptions) = (command.dropFirst(), variables, options)
+        let result: ExecutionResult<Void, BytesOutput, DiscardedOutput>?
+        do {
+            result = try await withTimeLimit(timeout, alarm) {
+                try await Subprocess.run(
+                    .path(FilePath(program)), arguments: Arguments(Array(arguments)),
+                    environment: .custom(environment), platformOptions: platformOptions,
+                    output: .bytes(limit: 64 << 10), error: .discarded
+                )
+            }
+        } catch let error as SubprocessError {
+            throw failed(error)
+        } catch {
+            throw CredentialError(.unreadable, source: source, message: "it could not be run")
+        }
+        guard let result else {
+            throw CredentialError(.unreadable, source: source, message: "it did not end within its time and was killed")
+        }
+        switch result.terminationStatus {
+        case .exited(0): return result.standardOutput
+        case .exited(let code):
+            throw CredentialError(.unreadable, source: source, message: "it ended with exit code \(code)")
+        default: throw CredentialError(.unreadable, source: source, message: "it was ended by a signal")
+        }
+    }
+
+    private func failed(_ error: SubprocessError) -> CredentialError {
+        switch error.code {
+        case .executableNotFound:
+            CredentialError(.unreadable, source: source, message: "there is no such program, or it cannot be run")
+        case .outputLimitExceeded:
+            CredentialError(.malformed, source: source, message: "it printed more than 65536 bytes")
+        default: CredentialError(.unreadable, source: source, message: "it could not be run")
+        }
+    }
+}
+#endif

@@ -1,0 +1,25 @@
+#if CommandLineSupport
+import ArgumentParser
+import TokenBrokerComposer
+
+struct Plugins: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List every key of a configuration file and every plug-in, with types, defaults and ranges.",
+        discussion: "The tables in the README are its output with '--format markdown'."
+    )
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, markdown, json }
+
+    @Option(help: "How to print it.")
+    var format = Format.text
+
+    func run() async throws {
+        let documentation = Registry.standard.documentation
+        switch format {
+        case .text: standardOutput.line(documentation.text)
+        case .markdown: standardOutput.line(documentation.markdown)
+        case .json: standardOutput.line(documentation.json)
+        }
+    }
+}
+#endif
