@@ -145,8 +145,12 @@ let package = Package(
         // Raw sockets and certificates for the test targets; not a product.
         .target(name: "CSlowResolver", path: "Tests/CSlowResolver"),
         .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
+        .target(name: "CSimulatedScheduler", path: "Tests/CSimulatedScheduler"),
         .target(
-            name: "TestSupport", dependencies: ["TokenBroker", "CThreadSanitizer", .httpTypes, .logging],
+            name: "TestSupport",
+            dependencies: [
+                "TokenBroker", "TokenBrokerTesting", "CThreadSanitizer", "CSimulatedScheduler", .httpTypes, .logging,
+            ],
             path: "Tests/TestSupport"
         ),
         .testTarget(
@@ -177,7 +181,9 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenBrokerSandboxTests",
-            dependencies: ["TokenBrokerSandbox", "TokenBroker", "TokenBrokerTesting", .httpTypes, .logging]
+            dependencies: [
+                "TokenBrokerSandbox", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+            ]
         ),
         .testTarget(
             name: "TokenBrokerTestingTests",

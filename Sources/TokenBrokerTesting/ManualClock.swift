@@ -1,3 +1,4 @@
+public import FoundationEssentials
 import Synchronization
 
 /// A clock that stands still until a test moves it.
@@ -103,6 +104,12 @@ public final class ManualClock: Clock {
             if isThere { continuation.resume() }
         }
     }
+
+    /// The wall clock that goes with it: some day in 2027, and on with the clock.
+    public var date: Date { Date(timeIntervalSince1970: 1_800_000_000 + now.offset / .seconds(1)) }
+
+    /// When the first sleeper wakes; `nil` if nobody sleeps.
+    public var nextDeadline: Instant? { state.withLock { $0.sleepers.map(\.deadline).min() } }
 
     /// How many tasks sleep on this clock right now.
     public var sleeperCount: Int { state.withLock { $0.sleepers.count } }

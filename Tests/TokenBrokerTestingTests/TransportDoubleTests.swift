@@ -22,12 +22,66 @@ private struct InMemoryFixture: HTTPTransportFixture {
     }
 }
 
+/// Routes instead of a closure.
+private struct EndpointFixture: HTTPTransportFixture {
+    static let capabilities: HTTPTransportContract.Capabilities = []
+
+    struct Route: Endpoint {
+        let path: RoutePath = "/path"
+        let server: HTTPTransportContract.Server
+
+        func respond(to request: RouteRequest) async -> RouteResponse {
+            if case .responds(let head, let body, _) = server { return RouteResponse(head: head, body: body) }
+            try? await ContinuousClock().sleep(for: .seconds(3600))
+            return RouteResponse(status: .ok)
+        }
+    }
+
+    func withServer(
+        _ server: HTTPTransportContract.Server,
+        _ body: (_ transport: any HTTPTransport, _ scheme: String, _ authority: String) async throws -> Void
+    ) async throws {
+        try await body(InMemoryTransport(EndpointSet([Route(server: server)])), "https", "vendor.example")
+    }
+}
+
+/// Answers with what it was asked.
+private struct Mirrored: Endpoint {
+    let path: RoutePath = "/mirror/{name}"
+
+    func respond(to request: RouteRequest) async -> RouteResponse {
+        let body = (try? await request.body.collect(upTo: 100)) ?? Array("too large".utf8)
+        let peer = request.peer?.ip ?? "nobody"
+        return RouteResponse(
+            status: .ok, body: Array("\(request.pathParameters["name"] ?? "") from \(peer): ".utf8) + body)
+    }
+}
+
 struct TransportDoubleTests {
     private let request = HTTPRequest(method: .get, scheme: "https", authority: "vendor.example", path: "/")
 
     @Test(arguments: HTTPTransportContract.cases(for: InMemoryFixture.self))
     func contract(_ test: HTTPTransportContract.Case) async throws {
         try await test.run(on: InMemoryFixture())
+    }
+
+    @Test(arguments: HTTPTransportContract.cases(for: EndpointFixture.self))
+    func contractOfRoutesInProcess(_ test: HTTPTransportContract.Case) async throws {
+        try await test.run(on: EndpointFixture())
+    }
+
+    @Test func routesInProcessSeeWhatAHostWouldShowThem() async throws {
+        func send(_ method: HTTPRequest.Method, _ path: String, _ size: Int) async throws -> TransportResponse {
+            let request = HTTPRequest(method: method, scheme: "https", authority: "shop.example", path: path)
+            let transport = InMemoryTransport(EndpointSet([Mirrored()]), peer: PeerAddress(ip: "192.0.2.1"))
+            return try await transport.send(request, body: [UInt8](repeating: 120, count: size), options: .init())
+        }
+        #expect(try await send(.post, "/mirror/a%20b?q", 3).body == Array("a b from 192.0.2.1: xxx".utf8))
+        #expect(try await send(.post, "/mirror/a", 101).body == Array("a from 192.0.2.1: too large".utf8))
+        #expect(try await send(.get, "/elsewhere", 0).status == .notFound)
+        let head = try await send(.head, "/mirror/a", 0)
+        #expect(head.body.isEmpty)
+        #expect(head.headerFields[.contentLength] == "18")
     }
 
     @Test func aScriptIsFollowedAndWhatCameInIsRemembered() async throws {

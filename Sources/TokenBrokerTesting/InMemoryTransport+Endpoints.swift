@@ -1,0 +1,35 @@
+import HTTPTypes
+public import TokenBroker
+
+extension InMemoryTransport {
+    /// Straight into routes, without a socket: what a host server and its route adapter do with a request, in process.
+    ///
+    /// ```swift
+    /// let sandbox = await Sandbox()
+    /// let broker = try await Composer().compose(configuration, transport: InMemoryTransport(sandbox.endpoints), logger: logger)
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - endpoints: What none of them answers is a 404.
+    ///   - peer: Where requests seem to come from.
+    ///   - clock: Measures deadlines, and how long a call took.
+    public init(
+        _ endpoints: EndpointSet, peer: PeerAddress? = PeerAddress(ip: "127.0.0.1"),
+        clock: any Clock<Duration> = ContinuousClock()
+    ) {
+        let alarm = Alarm(clock)
+        self.init(clock: clock) { request, body in
+            let start = alarm.now
+            var head = request
+            if !body.isEmpty { head.headerFields[.contentLength] = String(body.count) }
+            let answer = await endpoints.respond(to: RouteRequest(head: head, body: RouteBody(body), peer: peer))
+            try Task.checkCancellation()
+            var response = answer ?? RouteResponse(status: .notFound)
+            if response.head.headerFields[.contentLength] == nil, response.head.status != .noContent {
+                response.head.headerFields[.contentLength] = String(response.body.count)
+            }
+            if request.method == .head { response.body = [] }
+            return TransportResponse(head: response.head, body: response.body, elapsed: alarm.now - start)
+        }
+    }
+}

@@ -1,0 +1,392 @@
+public import FoundationEssentials
+public import HTTPTypes
+import Synchronization
+public import Testing
+public import TokenBroker
+
+/// A vendor that misbehaves as it is told, call by call, and remembers what it was asked.
+///
+/// It answers at both steps of a ``VendorProfile``: with opaque access tokens, `access-1`, `access-2` …, and with checkout tokens that
+/// are unsigned JWTs with the claims that the profile names. Well-behaved it refuses client secrets other than those it
+/// ``accept(_:)``s, and access tokens that it did not issue or that were revoked.
+///
+/// In process it is the transport itself:
+///
+/// ```swift
+/// let clock = ManualClock()
+/// let issuer = MisbehavingIssuer([.throttles(retryAfter: "7"), .answersHTML()], clock: clock)
+/// let accessTokens = ClientCredentialsProvider(vendor: vendor, credentials: credentials, transport: issuer, clock: clock)
+/// ```
+///
+/// Over sockets a server of yours does what ``reaction(to:body:)`` says.
+public final class MisbehavingIssuer: HTTPTransport {
+    /// What it does with one call.
+    public struct Behaviour: Sendable, CustomTestStringConvertible {
+        fileprivate enum Content: Sendable {
+            case tokens(lifetime: String?, type: String?)
+            case fixed(Reaction.Step)
+        }
+        /// What it does, in words.
+        public private(set) var testDescription: String
+        fileprivate var content: Content
+        fileprivate var delay: Duration = .zero
+
+        fileprivate static func responds(
+            _ description: String, _ body: String, _ status: HTTPResponse.Status = .ok,
+            _ fields: HTTPFields = [.contentType: "application/json"]
+        ) -> Self {
+            let head = HTTPResponse(status: status, headerFields: fields)
+            return Self(testDescription: description, content: .fixed(.respond(head, Array(body.utf8))))
+        }
+
+        /// Issues a token.
+        /// - Parameters:
+        ///   - lifetime: Zero and less for one that has expired already.
+        ///   - type: What `token_type` says of an access token; `nil` for nothing.
+        public static func issues(lifetime: Duration = .seconds(3600), type: String? = "bearer") -> Self {
+            Self(
+                testDescription: "a token for \(lifetime) of type \(type ?? "none")",
+                content: .tokens(lifetime: "\(lifetime / .seconds(1))", type: type)
+            )
+        }
+
+        /// Issues a token with this as its `expires_in`, in JSON as it stands; `nil` for none. For access tokens.
+        public static func issues(expiresIn: String?) -> Self {
+            Self(
+                testDescription: "a token with expires_in \(expiresIn ?? "absent")",
+                content: .tokens(lifetime: expiresIn, type: "bearer")
+            )
+        }
+
+        /// Does something else after a while.
+        public static func slow(_ delay: Duration, then behaviour: Behaviour = .issues()) -> Self {
+            var behaviour = behaviour
+            behaviour.delay += delay
+            behaviour.testDescription = "after \(delay), \(behaviour.testDescription)"
+            return behaviour
+        }
+
+        /// Reads the request and says nothing.
+        public static let hangs = Self(testDescription: "silence", content: .fixed(.hang))
+
+        /// 429.
+        /// - Parameter retryAfter: Seconds or a date, as it stands in the field; `nil` for none.
+        public static func throttles(retryAfter: String? = nil) -> Self {
+            var fields: HTTPFields = [.contentType: "application/json"]
+            fields[.retryAfter] = retryAfter
+            return responds(
+                "429 with Retry-After \(retryAfter ?? "absent")",
+                #"{"code": "too_many_requests", "message": "slow down"}"#, .tooManyRequests, fields
+            )
+        }
+
+        /// An HTML page of some server in front, such as a 502.
+        public static func answersHTML(status: HTTPResponse.Status = .badGateway) -> Self {
+            responds(
+                "a page of HTML with \(status.code)", "<html><body><h1>\(status.code)</h1></body></html>", status,
+                [.contentType: "text/html"]
+            )
+        }
+
+        /// A status with the vendor's error body.
+        public static func refuses(_ status: HTTPResponse.Status) -> Self {
+            responds(
+                "the vendor's error with \(status.code)",
+                #"{"code": "refused", "message": "the vendor's own words"}"#, status
+            )
+        }
+
+        /// 200 without a body.
+        public static let answersNothing = responds("200 without a body", "")
+
+        /// 200 with an `error` member (RFC 6749, section 5.2) where a token is expected.
+        public static func answersError(_ error: String = "invalid_client") -> Self {
+            responds(
+                "200 with an error",
+                #"{"error": "\#(error)", "access_token": "access-of-an-error", "expires_in": 3600}"#
+            )
+        }
+
+        /// 200 with the beginning of a token's JSON, and a matching length.
+        public static let truncatesJSON = responds("JSON that is cut off", #"{"access_token": "access-trunc"#)
+
+        /// 200 with a body of this many bytes.
+        public static func floods(bytes: Int = 10 << 20) -> Self {
+            let body = [UInt8](repeating: UInt8(ascii: " "), count: bytes)
+            return Self(
+                testDescription: "\(bytes) bytes", content: .fixed(.respond(HTTPResponse(status: .ok), body))
+            )
+        }
+
+        /// 200 with a body that never ends.
+        public static let neverEnds = Self(
+            testDescription: "a body without end", content: .fixed(.flood(HTTPResponse(status: .ok)))
+        )
+
+        /// A redirect.
+        public static func redirects(
+            _ status: HTTPResponse.Status = .temporaryRedirect, to location: String = "https://elsewhere.example/"
+        ) -> Self {
+            responds("a redirect with \(status.code)", "", status, [.location: location])
+        }
+
+        /// Reads the request and closes the connection.
+        public static let dropsConnection = Self(testDescription: "a closed connection", content: .fixed(.close))
+
+        /// Closes the connection in the middle of a token.
+        public static let dropsMidBody = Self(
+            testDescription: "a connection closed within the body",
+            content: .fixed(
+                .closeWithin(HTTPResponse(status: .ok), Array(#"{"access_token": "access-dropped""#.utf8), of: 100)
+            )
+        )
+    }
+
+    /// What is to happen with one call, in terms of HTTP.
+    public struct Reaction: Sendable {
+        /// How long nothing happens before.
+        public var delay: Duration
+        /// What happens then.
+        public var step: Step
+
+        /// In terms of HTTP.
+        public enum Step: Sendable {
+            /// A complete response.
+            case respond(HTTPResponse, [UInt8])
+            /// The head, `of` bytes announced, these sent, and the connection closed.
+            case closeWithin(HTTPResponse, [UInt8], of: Int)
+            /// The head, no length, and bytes for as long as somebody takes them.
+            case flood(HTTPResponse)
+            /// Nothing, and the connection stays open.
+            case hang
+            /// Nothing, and the connection is closed.
+            case close
+        }
+    }
+
+    /// What a call is for.
+    public enum Step: Sendable, Hashable {
+        case accessToken, checkoutToken
+    }
+
+    /// One call as it came in.
+    public struct Call: Sendable {
+        /// Method, address and header fields.
+        public var request: HTTPRequest
+        /// The content.
+        public var body: [UInt8]
+        /// What it was for.
+        public var step: Step
+    }
+
+    private struct State {
+        var script: [(behaviour: Behaviour, step: Step?)]
+        var otherwise: [Step: Behaviour]
+        var accepted: [String]
+        var calls: [Call] = []
+        var accessTokens: Set<String> = []
+        var issued = 0
+        var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+
+    /// A pair that is accepted from the beginning: `client` and `secret`.
+    public static let credential = Credential(clientID: Secret("client"), clientSecret: Secret("secret"))
+
+    private let profile: VendorProfile
+    private let clock: any Clock<Duration>
+    private let alarm: Alarm
+    private let wallClock: @Sendable () -> Date
+    private let state: Mutex<State>
+
+    /// - Parameters:
+    ///   - script: The first call gets the first.
+    ///   - otherwise: What further calls get.
+    ///   - profile: Whose paths and members it has.
+    ///   - clock: For what is slow, and for deadlines in process.
+    ///   - wallClock: For the `exp` of checkout tokens.
+    public init(
+        _ script: [Behaviour] = [], otherwise: Behaviour = .issues(), profile: VendorProfile = .alternativePayments,
+        clock: any Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
+    ) {
+        self.profile = profile
+        self.clock = clock
+        self.alarm = Alarm(clock)
+        self.wallClock = wallClock
+        self.state = Mutex(
+            State(
+                script: script.map { ($0, nil) }, otherwise: [.accessToken: otherwise, .checkoutToken: otherwise],
+                accepted: Self.basic([Self.credential])
+            )
+        )
+    }
+
+    // MARK: Telling it what to do
+
+    /// Appends to the script: for the next call, or the next one at that step.
+    public func then(_ behaviour: Behaviour, at step: Step? = nil) {
+        state.withLock { $0.script.append((behaviour, step)) }
+    }
+
+    /// What calls get that the script does not cover, from now on; at one step or both.
+    public func otherwise(_ behaviour: Behaviour, at step: Step? = nil) {
+        state.withLock { state in
+            for covered in step.map({ [$0] }) ?? [.accessToken, .checkoutToken] { state.otherwise[covered] = behaviour }
+        }
+    }
+
+    /// Which pairs are accepted from now on, and no others: a rotated secret.
+    public func accept(_ credentials: [Credential]) {
+        state.withLock { $0.accepted = Self.basic(credentials) }
+    }
+
+    /// Refuses all access tokens that were issued so far, as a vendor does that revokes them before their time.
+    public func revokeAccessTokens() { state.withLock { $0.accessTokens = [] } }
+
+    /// An access token that it takes, without a call.
+    public func accessToken() -> String {
+        state.withLock { state in
+            state.issued += 1
+            state.accessTokens.insert("access-\(state.issued)")
+            return "access-\(state.issued)"
+        }
+    }
+
+    // MARK: Looking at it
+
+    /// What came in, in order.
+    public var calls: [Call] { state.withLock { $0.calls } }
+    /// How many calls there were for access tokens.
+    public var accessTokenCalls: Int { state.withLock { $0.calls.count { $0.step == .accessToken } } }
+    /// How many calls there were for checkout tokens.
+    public var checkoutTokenCalls: Int { state.withLock { $0.calls.count { $0.step == .checkoutToken } } }
+
+    /// Waits until there were at least `count` calls in all.
+    public func called(_ count: Int) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.calls.count >= count { return true }
+                state.watchers.append((count, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+
+    // MARK: Answering
+
+    /// Counts a call, and says what is to happen with it. For a server of your own.
+    public func reaction(to request: HTTPRequest, body: [UInt8]) -> Reaction {
+        let callStep = request.path == profile.accessToken.path ? Step.accessToken : .checkoutToken
+        let (behaviour, watchers) = state.withLock { state in
+            state.calls.append(Call(request: request, body: body, step: callStep))
+            let count = state.calls.count
+            let watchers = state.watchers.filter { $0.count <= count }
+            state.watchers.removeAll { $0.count <= count }
+            let index = state.script.firstIndex { $0.step == nil || $0.step == callStep }
+            let scripted = index.map { state.script.remove(at: $0).behaviour }
+            return (scripted ?? state.otherwise[callStep] ?? .issues(), watchers)
+        }
+        for watcher in watchers { watcher.continuation.resume() }
+        let step: Reaction.Step
+        switch behaviour.content {
+        case .fixed(let fixed): step = fixed
+        case .tokens(let lifetime, let type):
+            let response =
+                callStep == .accessToken
+                ? accessToken(request, lifetime: lifetime, type: type)
+                : checkoutToken(request, body, lifetime: lifetime.flatMap(Double.init))
+            step = .respond(response.head, response.body)
+        }
+        return Reaction(delay: behaviour.delay, step: step)
+    }
+
+    /// See ``HTTPTransport/send(_:body:options:)``.
+    public func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        let transport = InMemoryTransport(clock: clock) { [self] request, body in
+            let start = alarm.now
+            let reaction = reaction(to: request, body: body)
+            if reaction.delay > .zero { try await clock.sleep(for: reaction.delay) }
+            switch reaction.step {
+            case .respond(let head, let body):
+                return TransportResponse(head: head, body: body, elapsed: alarm.now - start)
+            case .closeWithin, .close: throw TransportError(.closed, message: "the connection was closed")
+            case .flood: throw TransportError(.tooLarge, message: "the response body does not end")
+            case .hang: while true { try await clock.sleep(for: .seconds(3600)) }
+            }
+        }
+        return try await transport.send(request, body: body, options: options)
+    }
+
+    private func accessToken(_ request: HTTPRequest, lifetime: String?, type: String?) -> TransportResponse {
+        let isAccepted = state.withLock { $0.accepted.contains(request.headerFields[.authorization] ?? "") }
+        guard isAccepted else { return refusal(.forbidden) }
+        let token = accessToken()
+        var members = [#""access_token": "\#(token)""#]
+        if let lifetime { members.append(#""expires_in": \#(lifetime)"#) }
+        if let type { members.append(#""token_type": "\#(type)""#) }
+        return json("{\(members.joined(separator: ", "))}")
+    }
+
+    private func checkoutToken(_ request: HTTPRequest, _ body: [UInt8], lifetime: Double?) -> TransportResponse {
+        let step = profile.checkoutToken
+        guard step.paths.contains(request.path ?? "") else {
+            return TransportResponse(head: HTTPResponse(status: .notFound), body: Array("404 page not found".utf8))
+        }
+        let bearer = request.headerFields[.authorization] ?? ""
+        let (isKnown, number) = state.withLock { state in
+            state.issued += 1
+            return (
+                bearer.hasPrefix("Bearer ") && state.accessTokens.contains(String(bearer.dropFirst(7))), state.issued
+            )
+        }
+        guard isKnown else { return refusal(.unauthorized) }
+        guard let asked = try? JSONValue.parse(body), let tokenMember = step.tokenMembers.first else {
+            return refusal(.badRequest)
+        }
+        var claims: [String: JSONValue] = ["jti": .string("checkout-\(number)")]
+        for (input, member) in step.bodyMembers {
+            if let claim = step.claims[input] { claims[claim] = asked[member] }
+        }
+        if let lifetime {
+            claims["exp"] = .number((wallClock().timeIntervalSince1970 + lifetime).rounded(.up))
+        }
+        let token = UnverifiedJWT.text(claims: claims, signature: "signature-\(number)")
+        return json(String(decoding: JSONValue.object([tokenMember: .string(token)]).serialized, as: UTF8.self))
+    }
+
+    private func json(_ text: String) -> TransportResponse {
+        TransportResponse(
+            head: HTTPResponse(status: .ok, headerFields: [.contentType: "application/json"]), body: Array(text.utf8)
+        )
+    }
+
+    private func refusal(_ status: HTTPResponse.Status) -> TransportResponse {
+        TransportResponse(
+            head: HTTPResponse(status: status, headerFields: [.contentType: "application/json"]),
+            body: Array(#"{"code": "refused", "message": "the vendor's own words"}"#.utf8)
+        )
+    }
+
+    /// What the `Authorization` field may hold, in either encoding.
+    private static func basic(_ credentials: [Credential]) -> [String] {
+        credentials.flatMap { credential in
+            let (id, secret) = (credential.clientID.reveal(), credential.clientSecret.reveal())
+            return ["\(id):\(secret)", "\(formEncoded(id)):\(formEncoded(secret))"].map {
+                "Basic " + Data($0.utf8).base64EncodedString()
+            }
+        }
+    }
+}
+
+extension UnverifiedJWT {
+    /// A token with these claims and without a signature that is worth anything.
+    package static func text(claims: [String: JSONValue], signature: String = "unsigned") -> String {
+        func part(_ bytes: [UInt8]) -> String {
+            Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+                .replacing("=", with: "")
+        }
+        return "\(part(Array(#"{"alg":"none"}"#.utf8))).\(part(JSONValue.object(claims).serialized)).\(signature)"
+    }
+}

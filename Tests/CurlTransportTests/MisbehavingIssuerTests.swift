@@ -1,0 +1,55 @@
+import CurlTransport
+import HTTPTypes
+import TestSupport
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+private struct FixedCredentials: CredentialSource {
+    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        [MisbehavingIssuer.credential]
+    }
+}
+
+/// The same script in process and over a socket comes to the same.
+struct MisbehavingIssuerTests {
+    private func outcome(
+        _ deadline: Duration, _ transport: any HTTPTransport, _ baseURL: String
+    ) async throws -> TokenError.Code? {
+        let provider = ClientCredentialsProvider(
+            vendor: try Vendor(profile: .alternativePayments, baseURL: baseURL), credentials: FixedCredentials(),
+            transport: transport, deadline: deadline)
+        do throws(TokenError) {
+            let token = try await provider.token(for: TokenRequest())
+            #expect(token.secret == Secret("access-1"))
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
+    @Test(arguments: [
+        MisbehavingIssuer.Behaviour.issues(), .issues(lifetime: .zero), .issues(type: "mac"), .hangs,
+        .slow(.milliseconds(10)), .throttles(), .throttles(retryAfter: "7"), .answersHTML(), .refuses(.forbidden),
+        .answersNothing, .answersError(), .truncatesJSON, .floods(), .neverEnds, .redirects(), .dropsConnection,
+        .dropsMidBody,
+    ])
+    func overASocketAsInProcess(behaviour: MisbehavingIssuer.Behaviour) async throws {
+        // What hangs is ended by it; nothing else on the slowest of machines.
+        let deadline = Duration.seconds(behaviour.testDescription == "silence" ? 1 : 60)
+        let inProcess = MisbehavingIssuer([behaviour])
+        let expected = try await outcome(deadline, inProcess, "https://vendor.example")
+
+        let issuer = MisbehavingIssuer([behaviour])
+        let server = try MisbehavingServer(issuer)
+        defer { server.stop() }
+        let transport = try CurlTransport()
+        let found = try await outcome(deadline, transport, "http://\(server.authority)")
+        await transport.shutdown()
+        #expect(found == expected)
+        #expect(issuer.calls.count == 1)
+        #expect(
+            issuer.calls.first?.request.headerFields[.authorization]
+                == inProcess.calls.first?.request.headerFields[.authorization])
+    }
+}

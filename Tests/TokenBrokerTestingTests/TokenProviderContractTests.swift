@@ -1,0 +1,114 @@
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+private struct FixedCredentials: CredentialSource {
+    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        [MisbehavingIssuer.credential]
+    }
+}
+
+/// Step 1 that always works, so that the misbehaving is left to step 2.
+private struct AccessTokens: TokenProvider {
+    let issuer: MisbehavingIssuer
+
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        Token(secret: Secret(issuer.accessToken()), remaining: .seconds(3600))
+    }
+}
+
+private func accessTokens(
+    _ issuer: MisbehavingIssuer, _ clock: ManualClock
+) throws -> ClientCredentialsProvider<ManualClock> {
+    ClientCredentialsProvider(
+        vendor: try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example"),
+        credentials: FixedCredentials(), transport: issuer, clock: clock, wallClock: { clock.date }
+    )
+}
+
+private func checkoutTokens(
+    _ issuer: MisbehavingIssuer, _ clock: ManualClock, _ accessTokens: any TokenProvider
+) throws -> CheckoutTokenProvider {
+    CheckoutTokenProvider(
+        vendor: try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example"),
+        accessTokens: accessTokens, transport: issuer, wallClock: { clock.date }
+    )
+}
+
+private protocol AccessTokenFixture: TokenProviderFixture {}
+extension AccessTokenFixture {
+    func request(_ number: Int) -> TokenRequest { TokenRequest(scopes: ["scope-\(number)"]) }
+}
+
+private protocol CheckoutTokenFixture: TokenProviderFixture {}
+extension CheckoutTokenFixture {
+    func request(_ number: Int) -> TokenRequest { TokenRequest(customer: "cus_1", invoice: "inv_\(number)") }
+}
+
+private struct ClientCredentialsFixture: AccessTokenFixture {
+    static let capabilities: TokenProviderContract.Capabilities = []
+    func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
+        try accessTokens(issuer, clock)
+    }
+}
+
+private struct RetryingFixture: AccessTokenFixture {
+    static let capabilities: TokenProviderContract.Capabilities = []
+    func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
+        try accessTokens(issuer, clock).retrying(clock: clock)
+    }
+}
+
+private struct CachingFixture: AccessTokenFixture {
+    static let capabilities: TokenProviderContract.Capabilities = .caches
+    func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
+        try accessTokens(issuer, clock).caching(clock: clock)
+    }
+}
+
+private struct CheckoutFixture: CheckoutTokenFixture {
+    static let capabilities: TokenProviderContract.Capabilities = []
+    func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
+        try checkoutTokens(issuer, clock, AccessTokens(issuer: issuer))
+    }
+}
+
+private struct CachingCheckoutFixture: CheckoutTokenFixture {
+    static let capabilities: TokenProviderContract.Capabilities = .caches
+    func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
+        try checkoutTokens(issuer, clock, AccessTokens(issuer: issuer)).retrying(clock: clock).caching(clock: clock)
+    }
+}
+
+/// Both steps as they are composed, so that a failure may be of either.
+private struct ComposedFixture: CheckoutTokenFixture {
+    static let capabilities: TokenProviderContract.Capabilities = .caches
+    func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
+        let access = try accessTokens(issuer, clock).retrying(clock: clock).caching(clock: clock)
+        return try checkoutTokens(issuer, clock, access).retrying(clock: clock).caching(clock: clock)
+    }
+}
+
+struct TokenProviderContractTests {
+    @Test(arguments: TokenProviderContract.cases(for: ClientCredentialsFixture.self))
+    func clientCredentials(_ test: TokenProviderContract.Case) async throws {
+        try await test.run(on: ClientCredentialsFixture())
+    }
+
+    @Test(arguments: TokenProviderContract.cases(for: RetryingFixture.self))
+    func retrying(_ test: TokenProviderContract.Case) async throws { try await test.run(on: RetryingFixture()) }
+
+    @Test(arguments: TokenProviderContract.cases(for: CachingFixture.self))
+    func caching(_ test: TokenProviderContract.Case) async throws { try await test.run(on: CachingFixture()) }
+
+    @Test(arguments: TokenProviderContract.cases(for: CheckoutFixture.self))
+    func checkout(_ test: TokenProviderContract.Case) async throws { try await test.run(on: CheckoutFixture()) }
+
+    @Test(arguments: TokenProviderContract.cases(for: CachingCheckoutFixture.self))
+    func cachingCheckout(_ test: TokenProviderContract.Case) async throws {
+        try await test.run(on: CachingCheckoutFixture())
+    }
+
+    @Test(arguments: TokenProviderContract.cases(for: ComposedFixture.self))
+    func composed(_ test: TokenProviderContract.Case) async throws { try await test.run(on: ComposedFixture()) }
+}

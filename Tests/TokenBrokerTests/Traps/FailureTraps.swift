@@ -1,0 +1,171 @@
+import Foundation
+import HTTPTypes
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+@Suite("Traps: what follows a failure")
+struct FailureTraps {
+    @Test("while the issuer is down, a token is served past its end")
+    func aDeadTokenIsServed() async {
+        let complaints = await World.run { world in
+            world.issuer.then(.issues(lifetime: .seconds(100)))
+            _ = world.now()
+            world.issuer.otherwise(.answersHTML())
+            for _ in 0..<99 {
+                world.pass(.seconds(1))
+                world.expect(world.now().text == "access-1", "a valid token is not served")
+            }
+            world.pass(.seconds(1))
+            let late = world.ask()
+            world.pass(.seconds(60))
+            world.expect(late.error?.code == .unavailable, "\(late.result as Any)")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test("a renewal that failed takes the valid token with it, or is the last one")
+    func aRenewalFails() async {
+        let complaints = await World.run(chance: 0.5) { world in
+            _ = world.now()
+            world.pass(.seconds(2700))
+            world.issuer.otherwise(.answersHTML())
+            for _ in 0..<60 {
+                world.expect(world.now().text == "access-1", "the valid token is gone")
+                world.pass(.seconds(1))
+            }
+            let calls = world.issuer.calls.count
+            world.expect((4...30).contains(calls), "\(calls) calls")
+            world.issuer.otherwise(.issues())
+            for _ in 0..<60 {
+                _ = world.now()
+                world.pass(.seconds(1))
+            }
+            world.expect(world.now().text == "access-2", "it was the last attempt")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test("credentials that are refused are sent again and again", arguments: [401, 403])
+    func refusedCredentialsAreSentAgain(status: Int) async {
+        let complaints = await World.run { world in
+            world.issuer.otherwise(.refuses(.init(code: status)))
+            for _ in 0..<29 {
+                for _ in 0..<10 { world.expect(world.now().error?.code == .credentialsRejected, "another error") }
+                world.pass(.seconds(1))
+            }
+            world.expect(world.issuer.calls.count == 1, "\(world.issuer.calls.count) calls")
+            // And looked at again, slowly.
+            for _ in 0..<10 {
+                _ = world.now()
+                world.pass(.seconds(1))
+            }
+            world.expect(world.issuer.calls.count == 2, "\(world.issuer.calls.count) calls")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test(
+        "what passes by itself is taken for final",
+        arguments: [
+            MisbehavingIssuer.Behaviour.refuses(.requestTimeout), .refuses(.tooEarly), .throttles(),
+            .refuses(.internalServerError), .answersHTML(), .refuses(.serviceUnavailable), .dropsConnection,
+            .dropsMidBody, .answersNothing, .answersHTML(status: .ok),
+        ])
+    func passingIsTakenForFinal(behaviour: MisbehavingIssuer.Behaviour) async {
+        let complaints = await World.run(orders: 1) { world in
+            world.issuer.then(behaviour)
+            world.expect(world.now().error != nil, "there was a token")
+            world.pass(.seconds(2))
+            world.expect(world.now().token != nil, "it is not tried again")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test("each caller waits for Retry-After by itself, or not at all", arguments: [false, true])
+    func retryAfterIsForOneCaller(asDate: Bool) async {
+        let complaints = await World.run { world in
+            let style = Date.VerbatimFormatStyle(
+                format:
+                    "\(weekday: .abbreviated), \(day: .twoDigits) \(month: .abbreviated) \(year: .defaultDigits) \(hour: .twoDigits(clock: .twentyFourHour, hourCycle: .zeroBased)):\(minute: .twoDigits):\(second: .twoDigits) GMT",
+                locale: Locale(identifier: "en_US"), timeZone: .gmt, calendar: Calendar(identifier: .gregorian))
+            let date = (world.clock.date + 60).formatted(style)
+            world.issuer.then(.throttles(retryAfter: asDate ? date : "60"))
+            world.expect(world.now().error?.code == .throttled, "not throttled")
+            for _ in 0..<59 {
+                world.pass(.seconds(1))
+                for _ in 0..<10 {
+                    let caller = world.now()
+                    let left = caller.error?.retryAfter
+                    world.expect(left.map { $0 > .zero && $0 <= .seconds(60) } ?? false, "\(caller.result as Any)")
+                }
+            }
+            world.expect(world.issuer.calls.count == 1, "\(world.issuer.calls.count) calls")
+            world.pass(.seconds(2))
+            world.expect(world.now().token != nil, "never again")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test("a rotated secret has to wait until the refusal of the old one is forgotten")
+    func theLatchOutlivesTheSecret() async {
+        let complaints = await World.run { world in
+            world.issuer.accept([Credential(clientID: Secret("client"), clientSecret: Secret("rotated"))])
+            for _ in 0..<20 {
+                world.expect(world.now().error?.code == .credentialsRejected, "not refused")
+                world.pass(.seconds(1))
+            }
+            world.update(("client", "rotated"))
+            world.pass(.seconds(1))
+            world.expect(world.now().token != nil, "still refused")
+        }
+        #expect(complaints == [])
+    }
+}
+
+@Suite("Traps: tokens that are refused")
+struct RefusedTokenTraps {
+    @Test("a late refusal of an old token throws out the new one")
+    func aLateRefusal() async {
+        let complaints = await World.run { world in
+            let old = world.now()
+            let demand = TokenDemand(insteadOf: old.token?.id)
+            let callers = (0..<20).map { _ in world.ask(TokenRequest(), demand) }
+            world.settle()
+            for _ in 0..<20 { _ = world.now(TokenRequest(), demand) }
+            world.expect(callers.allSatisfy { $0.text == "access-2" }, "they got different tokens")
+            world.expect(world.now().text == "access-2", "thrown out")
+            world.expect(world.issuer.calls.count == 2, "\(world.issuer.calls.count) calls")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test("a refusal that is not about the token is answered with new tokens for ever", arguments: [401, 403])
+    func theRefusalIsAboutSomethingElse(status: Int) async {
+        let complaints = await World.run { world in
+            world.issuer.otherwise(.refuses(.init(code: status)), at: .checkoutToken)
+            for _ in 0..<20 {
+                let caller = world.checkout()
+                world.settle()
+                world.expect(caller.error?.code == .credentialsRejected, "\(caller.result as Any)")
+            }
+            let steps = (world.issuer.accessTokenCalls, world.issuer.checkoutTokenCalls)
+            // One renewal after a 401, and none after a 403.
+            world.expect(status == 403 ? steps == (1, 1) : steps.0 <= 2 && steps.1 <= 2, "\(steps)")
+        }
+        #expect(complaints == [])
+    }
+
+    @Test("a token that was revoked before its time is used until it expires")
+    func aRevokedTokenIsUsed() async {
+        let complaints = await World.run { world in
+            _ = world.now()
+            world.issuer.revokeAccessTokens()
+            let callers = (0..<20).map { world.checkout("inv_\($0)") }
+            world.settle()
+            world.expect(callers.allSatisfy { $0.token != nil }, "\(callers.compactMap(\.error))")
+            world.expect(world.issuer.accessTokenCalls <= 3, "\(world.issuer.accessTokenCalls) access tokens")
+        }
+        #expect(complaints == [])
+    }
+}

@@ -1,0 +1,140 @@
+import Foundation
+import Synchronization
+import TestSupport
+import TokenBroker
+import TokenBrokerTesting
+
+/// Both steps as they are composed in front of a misbehaving issuer, in virtual time and with tasks that go on in an order of chance. A test
+/// says what happens, and looks at what came of it.
+final class World {
+    let clock = ManualClock()
+    let credentials = ChangingCredentials("client", "secret")
+    let issuer: MisbehavingIssuer
+    let accessTokens: Caching<ClientCredentialsProvider<ManualClock>>
+    let provider: ClientCredentialsProvider<ManualClock>
+    let checkoutTokens: Caching<CheckoutTokenProvider>
+    private let wall = WallClock()
+    private let scheduler: SimulatedScheduler
+    private var random: SeededGenerator
+    private(set) var complaints: [String] = []
+
+    /// One caller.
+    final class Caller: Sendable {
+        private let state = Mutex<(result: Result<Token, TokenError>?, task: Task<Void, Never>?)>((nil, nil))
+        var result: Result<Token, TokenError>? { state.withLock { $0.result } }
+        var token: Token? { try? result?.get() }
+        var text: String? { token?.secret.reveal() }
+        var error: TokenError? { if case .failure(let error)? = result { error } else { nil } }
+        func cancel() { state.withLock { $0.task }?.cancel() }
+
+        init(_ body: @escaping @Sendable () async throws(TokenError) -> Token) {
+            let task = Task {
+                let result: Result<Token, TokenError>
+                do throws(TokenError) { result = .success(try await body()) } catch { result = .failure(error) }
+                state.withLock { $0.result = result }
+            }
+            state.withLock { $0.task = task }
+        }
+    }
+
+    private init(
+        _ scheduler: SimulatedScheduler, seed: UInt64, profile: VendorProfile, callDeadline: Duration, chance: Double,
+        source: (any CredentialSource)?
+    ) throws {
+        self.scheduler = scheduler
+        random = SeededGenerator(seed: seed)
+        let (clock, wall) = (clock, wall)
+        issuer = MisbehavingIssuer(profile: profile, clock: clock, wallClock: { clock.date + wall.step })
+        let vendor = try testVendor(profile)
+        provider = ClientCredentialsProvider(
+            vendor: vendor, credentials: source ?? credentials, transport: issuer, deadline: callDeadline, clock: clock,
+            wallClock: { clock.date + wall.step })
+        accessTokens = Caching(provider, clock: clock) { chance }
+        let checkout = CheckoutTokenProvider(
+            vendor: vendor, accessTokens: accessTokens, transport: issuer, wallClock: { clock.date + wall.step })
+        checkoutTokens = Caching(checkout, clock: clock) { chance }
+    }
+
+    /// Runs `body` in a few such worlds, in each of which tasks go on in another order.
+    /// - Returns: What was not as it should be.
+    static func run(
+        orders: UInt64 = 5, profile: VendorProfile = .alternativePayments, callDeadline: Duration = .seconds(10),
+        chance: Double = 0, source: (any CredentialSource)? = nil, _ body: @escaping @Sendable (World) throws -> Void
+    ) async -> [String] {
+        await SimulatedScheduler.run { scheduler in
+            (1...orders).flatMap { seed -> [String] in
+                do {
+                    let world = try World(
+                        scheduler, seed: seed, profile: profile, callDeadline: callDeadline, chance: chance,
+                        source: source)
+                    try body(world)
+                    world.end()
+                    return world.complaints
+                } catch {
+                    return ["\(error)"]
+                }
+            }
+        }
+    }
+
+    func expect(_ condition: Bool, _ words: @autoclosure () -> String, line: Int = #line) {
+        if !condition { complaints.append("line \(line): \(words())") }
+    }
+
+    /// A caller for an access token.
+    func ask(_ request: TokenRequest = TokenRequest(), _ demand: TokenDemand = TokenDemand()) -> Caller {
+        let provider = accessTokens
+        return Caller { () async throws(TokenError) in try await provider.token(for: request, demand: demand) }
+    }
+
+    /// A caller for a checkout token.
+    func checkout(_ invoice: String = "inv_1", _ demand: TokenDemand = TokenDemand()) -> Caller {
+        let (provider, request) = (checkoutTokens, TokenRequest(customer: "cus_1", invoice: invoice))
+        return Caller { () async throws(TokenError) in try await provider.token(for: request, demand: demand) }
+    }
+
+    /// What a caller gets who comes now, if that takes no time.
+    func now(_ request: TokenRequest = TokenRequest(), _ demand: TokenDemand = TokenDemand()) -> Caller {
+        let caller = ask(request, demand)
+        settle()
+        return caller
+    }
+
+    /// Lets everything go on that can.
+    func settle() { scheduler.settle(using: &random) }
+
+    /// Lets time pass, and whatever happens meanwhile happen in its order.
+    func pass(_ duration: Duration) {
+        settle()
+        let end = clock.now.offset + duration
+        while let next = clock.nextDeadline?.offset, next <= end {
+            clock.advance(by: next - clock.now.offset)
+            settle()
+        }
+        clock.advance(by: end - clock.now.offset)
+        settle()
+    }
+
+    /// The wall clock is set.
+    func setWallClock(by seconds: Double) { wall.add(seconds) }
+
+    func update(_ pair: (id: String, secret: String)...) {
+        credentials.set(
+            .success(pair.map { Credential(clientID: Secret($0.id), clientSecret: Secret($0.secret)) }))
+    }
+
+    private func end() {
+        let caches = (accessTokens, checkoutTokens)
+        _ = Task {
+            await caches.1.shutdown()
+            await caches.0.shutdown()
+        }
+        pass(.seconds(100_000))
+    }
+}
+
+private final class WallClock: Sendable {
+    private let seconds = Mutex(0.0)
+    var step: Double { seconds.withLock { $0 } }
+    func add(_ step: Double) { seconds.withLock { $0 += step } }
+}
