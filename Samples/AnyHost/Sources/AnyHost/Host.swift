@@ -98,7 +98,8 @@ private struct Connection: Sendable {
 
     func read(atMost count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
-        return Array(bytes.prefix(max(0, recv(descriptor, &bytes, count, 0))))
+        let found = recv(descriptor, &bytes, count, 0)
+        return Array(bytes.prefix(max(0, found)))
     }
 
     private func write(_ bytes: [UInt8]) {
