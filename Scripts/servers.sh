@@ -12,7 +12,7 @@ fi
 # The address in a program's output, once it says where it listens.
 address() {
     for _ in $(seq 100); do
-        sed -n 's/.*listens on http:\/\/\([0-9.:]*\).*/\1/p' "$1" | grep . && return
+        sed -n 's/.*listens on http:\/\/\([0-9.:]*\).*/\1/p' "$1" 2>/dev/null | grep . && return
         sleep 0.1
     done
     cat "$1" >&2
