@@ -31,7 +31,8 @@ public struct Token: Sendable, Identifiable {
         self.lineage = lineage
     }
 
-    /// A random name, made by the broker and unrelated to the token's content.
+    /// A random name, made by the broker and unrelated to the token's content: 1 to 255 visible ASCII characters, so that a page can say
+    /// which token it wants replaced.
     public struct ID: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
         /// The name as text.
         public var rawValue: String

@@ -20,11 +20,15 @@ struct CheckoutSessionRequest: Sendable, Equatable {
         self.customer = try Self.id(in: body, "customerId", "customer_id")
         self.invoice = try Self.id(in: body, "invoiceId", "invoice_id")
         if let replaces = body["replaces"], replaces != .null {
-            guard let id = replaces.string, Self.isID(id) else {
+            guard let id = replaces.string, Self.isTokenID(id) else {
                 throw .invalidRequest("replaces must be the tokenId of an earlier answer.")
             }
             self.replaces = Token.ID(rawValue: id)
         }
+    }
+
+    private static func isTokenID(_ text: String) -> Bool {
+        (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { 0x21...0x7E ~= $0 }
     }
 
     private static func id(in body: JSONValue, _ camel: String, _ snake: String) throws(Problem) -> String {

@@ -135,6 +135,8 @@ struct CheckoutTokenEndpointTests {
         #"{"customerId": "c\n", "invoiceId": "i"}"#, #"{"customerId": "a", "customer_id": "b", "invoiceId": "i"}"#,
         #"{"customerId": "c", "customerId": "c", "invoiceId": "i"}"#,
         #"{"customerId": "c", "invoiceId": "i", "replaces": 5}"#,
+        #"{"customerId": "c", "invoiceId": "i", "replaces": "a b"}"#,
+        #"{"customerId": "c", "invoiceId": "i", "replaces": "\u00e9"}"#,
         #"{"customerId": "c", "invoiceId": "i", "x": [[[[[[[[[]]]]]]]]]}"#,
         #"{"customerId": "c", "invoiceId": "i"} {}"#,
         #"{"customerId": "c", "invoiceId": "\#(String(repeating: "i", count: 256))"}"#,

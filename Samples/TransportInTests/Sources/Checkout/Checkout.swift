@@ -22,6 +22,7 @@ public struct Checkout: Sendable {
         }
     }
 
+    /// What the page can do.
     public enum State: Sendable, Equatable {
         case payable(Secret)
         case notPayable
