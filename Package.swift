@@ -129,8 +129,8 @@ let package = Package(
         .executableTarget(
             name: "token-broker",
             dependencies: [
-                "TokenBroker", "CurlTransport", "TokenBrokerComposer", "TokenBrokerHummingbird", "TokenBrokerSandbox",
-                .httpTypes, .logging,
+                "TokenBroker", "CurlTransport", "TokenBrokerComposer",
+                "TokenBrokerHummingbird", "TokenBrokerSandbox", .httpTypes, .logging,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
@@ -149,7 +149,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "TokenBroker", "TokenBrokerTesting", "CThreadSanitizer", "CSimulatedScheduler", .httpTypes, .logging,
+                "TokenBroker", "TokenBrokerTesting", "CSlowResolver", "CThreadSanitizer", "CSimulatedScheduler",
+                .httpTypes, .logging,
             ],
             path: "Tests/TestSupport"
         ),
@@ -160,8 +161,7 @@ let package = Package(
         .testTarget(
             name: "CurlTransportTests",
             dependencies: [
-                "CurlTransport", "TokenBroker", "TokenBrokerTesting", "TestSupport", "CSlowResolver", .httpTypes,
-                .logging,
+                "CurlTransport", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
             ]
         ),
         .testTarget(

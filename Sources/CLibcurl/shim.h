@@ -1,5 +1,11 @@
 #pragma once
 #include <curl/curl.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
 
 // Swift cannot call variadic functions, so each kind of argument has a function of its own here.
 
@@ -31,6 +37,56 @@ static inline CURLcode tb_easy_get_size(CURL *handle, CURLINFO info, curl_off_t 
     return curl_easy_getinfo(handle, info, value);
 }
 
+static inline CURLcode tb_easy_get_long(CURL *handle, CURLINFO info, long *value) {
+    return curl_easy_getinfo(handle, info, value);
+}
+
+static inline CURLcode tb_easy_get_pointer(CURL *handle, CURLINFO info, void **value) {
+    return curl_easy_getinfo(handle, info, (char **)value);
+}
+
 static inline CURLMcode tb_multi_set_long(CURLM *handle, CURLMoption option, long value) {
     return curl_multi_setopt(handle, option, value);
+}
+
+/// The file of authorities that libcurl was built to look for; may be null.
+static inline const char *tb_system_ca_file(void) { return curl_version_info(CURLVERSION_NOW)->cainfo; }
+
+// What wakes a thread that polls: cheaper than curl_multi_wakeup, and good for as long as it is open, whatever becomes of the handle.
+
+typedef struct {
+    int read_end, write_end;
+} tb_waker;
+
+static inline int tb_waker_open(tb_waker *waker) {
+#ifdef __linux__
+    waker->read_end = waker->write_end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return waker->read_end < 0 ? -1 : 0;
+#else
+    int ends[2];
+    if (pipe(ends)) return -1;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    }
+    waker->read_end = ends[0], waker->write_end = ends[1];
+    return 0;
+#endif
+}
+
+static inline void tb_waker_close(tb_waker waker) {
+    close(waker.read_end);
+    if (waker.write_end != waker.read_end) close(waker.write_end);
+}
+
+static inline void tb_waker_wake(tb_waker waker) {
+    uint64_t one = 1;
+    ssize_t ignored = write(waker.write_end, &one, sizeof one);
+    (void)ignored;
+}
+
+static inline void tb_waker_clear(tb_waker waker) {
+    uint64_t some;
+    ssize_t ignored = read(waker.read_end, &some, sizeof some);
+    (void)ignored;
 }

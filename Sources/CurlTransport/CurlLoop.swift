@@ -10,40 +10,62 @@ import Musl
 import Darwin
 #endif
 
-/// The owner thread: every libcurl handle is made, used and freed on it. Others only put commands into its mailbox.
+/// The owner thread: every libcurl handle is used and freed on it. Others only put commands into its mailbox.
+///
+/// The thread takes all commands at once, lets libcurl work, hands out what is finished, and rests when there is nothing more to do. Only
+/// a command that finds it resting costs a system call.
 final class CurlLoop: Sendable {
     private let configuration: CurlTransport.Configuration
     private let mailbox = Mutex(Mailbox())
-    private let multi: MultiHandle
+    private let waker: tb_waker
 
-    /// `@unchecked Sendable`: other threads use the pointer for `curl_multi_wakeup` alone, which libcurl allows, and only under
-    /// the mailbox's lock while the thread has not ended.
-    private struct MultiHandle: @unchecked Sendable {
-        let pointer: UnsafeMutableRawPointer
+    private struct Commands {
+        var started: [Transfer] = []
+        var cancelled: [Transfer] = []
+        var jobs: [UnownedJob] = []
+
+        var isEmpty: Bool { started.isEmpty && cancelled.isEmpty && jobs.isEmpty }
+
+        /// Keeps the memory for the next turn.
+        mutating func removeAll() {
+            started.removeAll(keepingCapacity: true)
+            cancelled.removeAll(keepingCapacity: true)
+            jobs.removeAll(keepingCapacity: true)
+        }
     }
 
     private struct Mailbox {
-        var started: [Transfer] = []
-        var cancelled: [Transfer] = []
+        var commands = Commands()
+        /// Whether the thread waits, or is about to, and nobody has woken it yet.
+        var isResting = false
         var isShuttingDown = false
         var hasEnded = false
         var waitingForEnd: [CheckedContinuation<Void, Never>] = []
+
+        /// - Returns: Whether the thread is to be woken.
+        mutating func wakes() -> Bool {
+            defer { isResting = false }
+            return isResting
+        }
     }
 
     private static let isInitialized = curl_global_init(Int(CURL_GLOBAL_ALL)) == CURLE_OK
 
     init(_ configuration: CurlTransport.Configuration) throws(TransportError) {
-        guard Self.isInitialized, let pointer = curl_multi_init() else {
+        var waker = tb_waker()
+        guard Self.isInitialized, tb_waker_open(&waker) == 0 else {
             throw TransportError(.other, message: "libcurl could not be initialized")
         }
         self.configuration = configuration
-        self.multi = MultiHandle(pointer: pointer)
+        self.waker = waker
+        guard let pointer = curl_multi_init() else {
+            throw TransportError(.other, message: "libcurl could not be initialized")
+        }
         _ = tb_multi_set_long(pointer, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.maximumConnectionsPerHost)
         _ = tb_multi_set_long(pointer, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.maximumConnections)
         _ = tb_multi_set_long(pointer, CURLMOPT_MAXCONNECTS, configuration.maximumConnections)
-        // The thread holds the loop until it ends.
         var thread = pthread_t()
-        let context = Unmanaged.passRetained(self)
+        let context = Unmanaged.passRetained(Start(loop: self, multi: pointer))
         let failed = pthread_create(&thread, nil, threadMain, context.toOpaque())
         guard failed == 0 else {
             context.release()
@@ -52,6 +74,8 @@ final class CurlLoop: Sendable {
         }
         pthread_detach(thread)
     }
+
+    deinit { tb_waker_close(waker) }
 
     // MARK: From any thread
 
@@ -67,56 +91,83 @@ final class CurlLoop: Sendable {
     }
 
     func shutDown(then continuation: CheckedContinuation<Void, Never>?) {
-        let hasEnded = mailbox.withLock { mailbox in
-            if mailbox.hasEnded { return true }
+        let (hasEnded, wakes) = mailbox.withLock { mailbox in
+            if mailbox.hasEnded { return (true, false) }
             mailbox.isShuttingDown = true
             if let continuation { mailbox.waitingForEnd.append(continuation) }
-            curl_multi_wakeup(multi.pointer)
-            return false
+            return (false, mailbox.wakes())
         }
+        if wakes { tb_waker_wake(waker) }
         if hasEnded { continuation?.resume() }
     }
 
-    private func post(_ command: (inout Mailbox) -> Void) -> Bool {
-        mailbox.withLock { mailbox in
-            guard !mailbox.isShuttingDown else { return false }
-            let wasEmpty = mailbox.started.isEmpty && mailbox.cancelled.isEmpty
-            command(&mailbox)
-            if wasEmpty { curl_multi_wakeup(multi.pointer) }
-            return true
+    private func post(_ add: (inout Commands) -> Void) -> Bool {
+        let (accepted, wakes) = mailbox.withLock { mailbox in
+            guard !mailbox.isShuttingDown else { return (false, false) }
+            add(&mailbox.commands)
+            return (true, mailbox.wakes())
         }
+        if wakes { tb_waker_wake(waker) }
+        return accepted
     }
 
     private static let shutDownError = TransportError(.shutDown, message: "the transport was shut down")
 
     // MARK: On the owner thread
 
-    fileprivate func run() {
-        var handles = Handles(multi: multi.pointer, configuration: configuration)
+    fileprivate func run(_ multi: UnsafeMutableRawPointer) {
+        var handles = Handles(multi: multi, configuration: configuration)
+        var commands = Commands()
         while true {
-            let (started, cancelled, isShuttingDown) = mailbox.withLock { mailbox in
-                defer { (mailbox.started, mailbox.cancelled) = ([], []) }
-                return (mailbox.started, mailbox.cancelled, mailbox.isShuttingDown)
+            let isShuttingDown = mailbox.withLock { mailbox in
+                swap(&mailbox.commands, &commands)
+                mailbox.isResting = false
+                return mailbox.isShuttingDown
             }
-            if isShuttingDown {
-                for transfer in started { transfer.finish(.failure(Self.shutDownError)) }
-                break
-            }
-            for transfer in started { handles.start(transfer) }
-            for transfer in cancelled { handles.end(transfer, .cancelled, "the calling task was cancelled") }
+            if isShuttingDown { break }
+            for transfer in commands.started { handles.start(transfer) }
+            for transfer in commands.cancelled { handles.cancel(transfer) }
+            for job in commands.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+            commands.removeAll()
             handles.perform()
-            // Returns at once when there is something to do, at libcurl's own next timer, or when it is woken.
-            curl_multi_poll(multi.pointer, nil, 0, 60_000, nil)
+            let mayRest = mailbox.withLock { mailbox in
+                mailbox.isResting = mailbox.commands.isEmpty && !mailbox.isShuttingDown
+                return mailbox.isResting
+            }
+            guard mayRest else { continue }
+            // Returns when there is something to receive or to send, at libcurl's own next timer, or when it is woken.
+            var wakerPoll = curl_waitfd(fd: waker.read_end, events: Int16(CURL_WAIT_POLLIN), revents: 0)
+            curl_multi_poll(multi, &wakerPoll, 1, 60_000, nil)
+            if wakerPoll.revents != 0 { tb_waker_clear(waker) }
         }
+        for transfer in commands.started { transfer.finish(.failure(Self.shutDownError)) }
         handles.endAll(Self.shutDownError)
+        curl_multi_cleanup(multi)
         let waiting = mailbox.withLock { mailbox in
-            // Under the lock, so that nobody wakes a handle that is gone.
-            curl_multi_cleanup(multi.pointer)
             mailbox.hasEnded = true
             return mailbox.waitingForEnd
         }
+        for job in commands.jobs { globalConcurrentExecutor.enqueue(job) }
         for continuation in waiting { continuation.resume() }
     }
+}
+
+/// Tasks that prefer the owner thread run on it, between its turns.
+extension CurlLoop: TaskExecutor {
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let accepted = post { $0.jobs.append(job) }
+        // Whoever still prefers a thread that is gone goes on like any other task.
+        if !accepted { globalConcurrentExecutor.enqueue(job) }
+    }
+}
+
+/// What the owner thread begins with. The thread holds the loop until it ends.
+private final class Start {
+    let loop: CurlLoop
+    let multi: UnsafeMutableRawPointer
+
+    init(loop: CurlLoop, multi: UnsafeMutableRawPointer) { (self.loop, self.multi) = (loop, multi) }
 }
 
 private func threadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
@@ -124,18 +175,20 @@ private func threadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRaw
     var all = sigset_t()
     sigfillset(&all)
     pthread_sigmask(SIG_BLOCK, &all, nil)
-    if let context { Unmanaged<CurlLoop>.fromOpaque(context).takeRetainedValue().run() }
+    if let context {
+        let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
+        start.loop.run(start.multi)
+    }
     return nil
 }
 
-/// The easy handles, in use and spare. Lives on the owner thread's stack.
+/// The easy handles, under way and spare. Lives on the owner thread's stack.
 private struct Handles {
-    typealias Easy = UnsafeMutableRawPointer
     let multi: UnsafeMutableRawPointer
     let configuration: CurlTransport.Configuration
-    private var running: [Easy: Transfer] = [:]
-    private var easyOf: [ObjectIdentifier: Easy] = [:]
-    private var spare: [Easy] = []
+    private let names = FieldNames()
+    private var running: [EasyHandle] = []
+    private var spare: [EasyHandle] = []
 
     init(multi: UnsafeMutableRawPointer, configuration: CurlTransport.Configuration) {
         self.multi = multi
@@ -143,19 +196,20 @@ private struct Handles {
     }
 
     mutating func start(_ transfer: Transfer) {
-        if transfer.isCancelled.load(ordering: .acquiring) {
-            return transfer.finish(.failure(TransportError(.cancelled, message: "the calling task was cancelled")))
-        }
-        guard let easy = spare.popLast() ?? curl_easy_init() else {
+        if transfer.isCancelled.load(ordering: .acquiring) { return transfer.finish(.failure(Self.cancelledError)) }
+        guard let handle = spare.popLast() ?? EasyHandle(configuration, names) else {
             return transfer.finish(.failure(TransportError(.other, message: "libcurl has no memory for a handle")))
         }
-        transfer.configure(easy, configuration)
-        guard curl_multi_add_handle(multi, easy) == CURLM_OK else {
-            release(easy)
-            return transfer.finish(.failure(TransportError(.other, message: "libcurl did not accept the request")))
+        handle.begin(transfer)
+        handle.position = running.count
+        running.append(handle)
+        guard curl_multi_add_handle(multi, handle.pointer) == CURLM_OK else {
+            return end(handle, .failure(TransportError(.other, message: "libcurl did not accept the request")))
         }
-        running[easy] = transfer
-        easyOf[ObjectIdentifier(transfer)] = easy
+    }
+
+    mutating func cancel(_ transfer: Transfer) {
+        if let handle = transfer.handle { end(handle, .failure(Self.cancelledError)) }
     }
 
     /// Lets libcurl work, and hands out what is finished.
@@ -163,61 +217,33 @@ private struct Handles {
         var count: Int32 = 0
         curl_multi_perform(multi, &count)
         while let message = curl_multi_info_read(multi, &count) {
-            guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle,
-                let transfer = running[easy]
+            guard message.pointee.msg == CURLMSG_DONE, let handle = EasyHandle.of(message.pointee.easy_handle),
+                // Before the handle is removed, which ends the message's life.
+                let outcome = handle.outcome(message.pointee.data.result, connectTimeout: configuration.connectTimeout)
             else { continue }
-            // Copied before the handle is removed, which ends the message's life.
-            let code = message.pointee.data.result
-            let result = outcome(of: easy, transfer, code)
-            remove(easy, transfer)
-            transfer.finish(result)
+            end(handle, outcome)
         }
-    }
-
-    mutating func end(_ transfer: Transfer, _ kind: TransportError.Kind, _ message: String) {
-        guard let easy = easyOf[ObjectIdentifier(transfer)] else { return }
-        remove(easy, transfer)
-        transfer.finish(.failure(TransportError(kind, message: message)))
     }
 
     mutating func endAll(_ error: TransportError) {
-        for (easy, transfer) in running {
-            curl_multi_remove_handle(multi, easy)
-            curl_easy_cleanup(easy)
-            transfer.finish(.failure(error))
+        while let handle = running.last { end(handle, .failure(error)) }
+        spare = []
+    }
+
+    private mutating func end(_ handle: EasyHandle, _ outcome: Transfer.Outcome) {
+        curl_multi_remove_handle(multi, handle.pointer)
+        // The last one takes its place.
+        let last = running.removeLast()
+        if last !== handle {
+            running[handle.position] = last
+            last.position = handle.position
         }
-        for easy in spare { curl_easy_cleanup(easy) }
-        (running, easyOf, spare) = ([:], [:], [])
+        let transfer = handle.transfer
+        handle.end()
+        if spare.count < Self.maximumSpare { spare.append(handle) }
+        transfer?.finish(outcome)
     }
 
-    private mutating func remove(_ easy: Easy, _ transfer: Transfer) {
-        curl_multi_remove_handle(multi, easy)
-        running[easy] = nil
-        easyOf[ObjectIdentifier(transfer)] = nil
-        release(easy)
-    }
-
-    private mutating func release(_ easy: Easy) {
-        guard spare.count < 64 else { return curl_easy_cleanup(easy) }
-        curl_easy_reset(easy)
-        spare.append(easy)
-    }
-
-    private func outcome(
-        of easy: Easy, _ transfer: Transfer, _ code: CURLcode
-    ) -> Result<TransportResponse, TransportError> {
-        let total = time(easy, CURLINFO_TOTAL_TIME_T)
-        let untilSent = time(easy, CURLINFO_PRETRANSFER_TIME_T)
-        if code == CURLE_OK { return transfer.response(elapsed: total - untilSent) }
-        if let refusal = transfer.refusal { return .failure(refusal) }
-        // libcurl has one code for both of its time limits; without a connection, the shorter one has passed.
-        let wasConnecting = untilSent == .zero && configuration.connectTimeout < transfer.deadline
-        return .failure(TransportError(curl: code, wasConnecting: wasConnecting))
-    }
-
-    private func time(_ easy: Easy, _ info: CURLINFO) -> Duration {
-        var microseconds: curl_off_t = 0
-        _ = tb_easy_get_size(easy, info, &microseconds)
-        return .microseconds(Int64(microseconds))
-    }
+    private static let maximumSpare = 256
+    private static let cancelledError = TransportError(.cancelled, message: "the calling task was cancelled")
 }

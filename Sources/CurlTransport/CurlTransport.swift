@@ -33,8 +33,8 @@ public final class CurlTransport: HTTPTransport {
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
         let deadline = min(options.deadline, configuration.timeout)
-        let transfer = try Transfer(
-            request, body: body, deadline: deadline, maximumBytes: options.maximumResponseBytes
+        let transfer = Transfer(
+            try EncodedRequest(request, body: body), deadline: deadline, maximumBytes: options.maximumResponseBytes
         )
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -53,49 +53,11 @@ public final class CurlTransport: HTTPTransport {
         await withCheckedContinuation { continuation in loop.shutDown(then: continuation) }
     }
 
-    /// How a transport behaves, for all its requests.
-    public struct Configuration: Sendable {
-        /// How long establishing a connection may take, name resolution and TLS included.
-        public var connectTimeout: Duration
-        /// The longest deadline; a request's own counts if it is shorter.
-        public var timeout: Duration
-        /// A PEM file with the certificate authorities to trust, instead of the system's.
-        public var caFile: String?
-        /// How many connections there are to one host at a time; further requests wait within their deadlines.
-        public var maximumConnectionsPerHost: Int
-        /// How many connections there are at a time.
-        public var maximumConnections: Int
-
-        /// Takes all members, in their order of declaration.
-        public init(
-            connectTimeout: Duration = .seconds(3), timeout: Duration = .seconds(10), caFile: String? = nil,
-            maximumConnectionsPerHost: Int = 64, maximumConnections: Int = 256
-        ) {
-            self.connectTimeout = connectTimeout
-            self.timeout = timeout
-            self.caFile = caFile
-            self.maximumConnectionsPerHost = maximumConnectionsPerHost
-            self.maximumConnections = maximumConnections
-        }
-
-        fileprivate func validate() throws(TransportError) {
-            func require(_ condition: Bool, _ message: String) throws(TransportError) {
-                guard condition else { throw TransportError(.other, message: message) }
-            }
-            try require(connectTimeout > .zero, "connectTimeout must be positive")
-            try require(timeout > .zero, "timeout must be positive")
-            try require(maximumConnectionsPerHost > 0, "maximumConnectionsPerHost must be positive")
-            try require(maximumConnections > 0, "maximumConnections must be positive")
-            if let caFile {
-                // libcurl would only say so at the first request.
-                guard let content = try? Data(contentsOf: URL(filePath: caFile)) else {
-                    throw TransportError(.other, message: "caFile cannot be read: \(caFile)")
-                }
-                try require(
-                    content.firstRange(of: Data("-----BEGIN ".utf8)) != nil,
-                    "caFile has no certificate in PEM form: \(caFile)"
-                )
-            }
-        }
-    }
+    /// The transport's own thread, for tasks whose calls are many and whose work between them is short: no call then costs a change of
+    /// threads. What blocks there blocks all transfers.
+    ///
+    /// ```swift
+    /// try await withTaskExecutorPreference(transport.executor) { try await transport.send(request, body: [], options: .init()) }
+    /// ```
+    public var executor: any TaskExecutor { loop }
 }

@@ -107,7 +107,9 @@ private struct Assembly {
             transport = given
         } else {
             transport = try await build(settings.transport.section) {
-                try await settings.transport.build(TransportContext(logger: logger, timeout: settings.timeout))
+                try await settings.transport.build(
+                    TransportContext(logger: logger, timeout: settings.timeout, environment: environment)
+                )
             }
         }
         // Every call to the vendor goes through it, whichever step or policy makes it.

@@ -118,6 +118,13 @@ public struct TransportContext: Sendable {
     public let logger: Logger
     /// `transport.timeout`: no call is given more time than this.
     public let timeout: Duration
+    /// The variables of the process, or what stands in for them in a test. They may hold secrets.
+    public let environment: [String: String]
+}
+
+extension TransportContext: CustomReflectable {
+    /// Without content, since the environment may hold secrets.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 /// What is there when a source of credentials is built.

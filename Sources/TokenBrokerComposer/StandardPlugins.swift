@@ -36,11 +36,60 @@ extension Registry {
         ConfigurationKey(
             "caFile", .optional(.text), default: nil,
             "A PEM file with the certificate authorities to trust, instead of the system's."
+        ),
+        ConfigurationKey(
+            "clientCertificate", .optional(.text), default: nil,
+            "A PEM file with the certificate to show to servers that ask who the client is."
+        ),
+        ConfigurationKey(
+            "clientKey", .optional(.text), default: nil,
+            "A PEM file with the certificate's private key; otherwise it is in the file of the certificate."
+        ),
+        variableName("clientKeyPassphraseVariable", "The variable that holds the passphrase of an encrypted key."),
+        ConfigurationKey(
+            "proxy", .optional(.text.filter("http://host:port") { CurlTransport.Proxy.isURL($0) }), default: nil,
+            "An HTTP proxy to tunnel through to other hosts."
+        ),
+        variableName(
+            "proxyCredentialsVariable", "The variable that holds the proxy's user and password, as user:password."),
+        ConfigurationKey(
+            "unixSocket", .optional(.text), default: nil,
+            "A Unix-domain socket to connect to, instead of the hosts that are asked."
         )
-    ) { context, connectTimeout, caFile in
-        try CurlTransport(
-            configuration: .init(connectTimeout: connectTimeout, timeout: context.timeout, caFile: caFile)
+    ) { context, connectTimeout, caFile, certificate, key, passphraseVariable, proxy, proxyVariable, unixSocket in
+        func secret(_ name: String, namedBy key: String) throws(TransportError) -> String {
+            guard let value = context.environment[name], !value.isEmpty else {
+                throw TransportError(.other, message: "\(key) names the variable \(name), which is not set")
+            }
+            return value
+        }
+        var configuration = CurlTransport.Configuration(
+            connectTimeout: connectTimeout, timeout: context.timeout, caFile: caFile, unixSocket: unixSocket
         )
+        if let certificate {
+            configuration.clientCertificate = .init(certificateFile: certificate, keyFile: key ?? certificate)
+            if let passphraseVariable {
+                configuration.clientCertificate?.passphrase = Secret(
+                    try secret(passphraseVariable, namedBy: "clientKeyPassphraseVariable")
+                )
+            }
+        } else if key != nil || passphraseVariable != nil {
+            throw TransportError(.other, message: "clientKey and its passphrase need a clientCertificate")
+        }
+        if let proxy {
+            configuration.proxy = .init(url: proxy)
+            if let proxyVariable {
+                let pair = try secret(proxyVariable, namedBy: "proxyCredentialsVariable")
+                guard let colon = pair.firstIndex(of: ":") else {
+                    throw TransportError(.other, message: "the variable \(proxyVariable) is not user:password")
+                }
+                configuration.proxy?.user = String(pair[..<colon])
+                configuration.proxy?.password = Secret(String(pair[pair.index(after: colon)...]))
+            }
+        } else if proxyVariable != nil {
+            throw TransportError(.other, message: "proxyCredentialsVariable needs a proxy")
+        }
+        return try CurlTransport(configuration: configuration)
     }
 
     private static let environment = CredentialPlugin(

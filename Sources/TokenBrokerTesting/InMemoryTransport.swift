@@ -30,12 +30,7 @@ public struct InMemoryTransport: HTTPTransport {
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
-        guard let authority = request.authority, let host = host(ofAuthority: authority) else {
-            throw TransportError(.invalidRequest, message: "the authority is missing or malformed")
-        }
-        guard request.scheme == "https" || (request.scheme == "http" && isLoopbackHost(host)) else {
-            throw TransportError(.refusedScheme, message: "only https is sent, and http to a loopback host")
-        }
+        _ = try OutboundTarget(request)
         let response: TransportResponse?
         do {
             let answer = answer

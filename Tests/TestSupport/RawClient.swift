@@ -30,6 +30,9 @@ public struct RawClient: Sendable {
     /// Some bytes; `nil` at the end of the connection.
     public func read() -> [UInt8]? { connection.read() }
 
+    /// Sends no more, so that the other end reads the end.
+    public func finish() { shutdown(connection.descriptor, Int32(SHUT_WR)) }
+
     /// Ends the connection.
     public func close() { Glibc.close(connection.descriptor) }
 }

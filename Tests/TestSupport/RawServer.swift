@@ -124,6 +124,9 @@ public final class RawServer: Sendable {
         @discardableResult
         public func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
+        /// Sends no more, so that the other end reads the end.
+        public func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
+
         /// Waits until the other end closes.
         public func waitForClose() { while read() != nil {} }
     }

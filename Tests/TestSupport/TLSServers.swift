@@ -1,11 +1,16 @@
 import Foundation
 
-/// An nginx with one HTTPS server for each kind of certificate, and HTTP/2. For tests only.
+/// An nginx with one HTTPS server for each kind of certificate, one that wants the client's, and HTTP/2. For tests only.
 public final class TLSServers: Sendable {
     /// The authority's certificate, for `caFile`.
     public let caFile: String
-    /// By the name of the certificate: `trusted`, `untrusted`, `expired`, `another-host`.
+    /// By the name of the certificate: `trusted`, `untrusted`, `expired`, `another-host`; and `client-certificate` for one that is trusted and
+    /// answers only to a client with ``clientCertificateFile``, by its subject.
     public let ports: [String: Int]
+    /// A Unix-domain socket that answers plain HTTP, and one that answers HTTPS as `trusted` does.
+    public let (unixSocket, unixTLSSocket): (String, String)
+    /// A client's certificate and its key; the key again, encrypted with the passphrase `open sesame`.
+    public let (clientCertificateFile, clientKeyFile, encryptedClientKeyFile): (String, String, String)
     private let directory: URL
     private let process: Process
 
@@ -15,6 +20,9 @@ public final class TLSServers: Sendable {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let folder = directory.path
         caFile = "\(folder)/ca.pem"
+        (unixSocket, unixTLSSocket) = ("\(folder)/plain.sock", "\(folder)/tls.sock")
+        (clientCertificateFile, clientKeyFile) = ("\(folder)/client.pem", "\(folder)/client.key")
+        encryptedClientKeyFile = "\(folder)/client-encrypted.key"
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
         try shell(
             """
@@ -22,15 +30,17 @@ public final class TLSServers: Sendable {
             openssl req -x509 \(key) -keyout ca.key -out ca.pem -subj /CN=Test-CA -days 2
             openssl req -x509 \(key) -keyout untrusted.key -out untrusted.pem -subj /CN=localhost -days 2 \
                 -addext subjectAltName=DNS:localhost
-            for name in trusted expired another-host; do
+            for name in trusted expired another-host client; do
                 host=localhost days=2
                 [ $name = another-host ] && host=other.example
+                [ $name = client ] && host=shop.example
                 [ $name = expired ] && days=-1
                 openssl req \(key) -keyout $name.key -out $name.csr -subj /CN=$host
                 echo subjectAltName=DNS:$host >$name.ext
                 openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $name.pem -days $days \
                     -extfile $name.ext
             done
+            openssl ec -in client.key -aes256 -passout 'pass:open sesame' -out client-encrypted.key
             """
         )
         var ports: [String: Int] = [:]
@@ -50,6 +60,19 @@ public final class TLSServers: Sendable {
 
                 """
         }
+        let probe = try RawServer { _ in }
+        ports["client-certificate"] = probe.port
+        probe.stop()
+        let trusted = "ssl_certificate \(folder)/trusted.pem; ssl_certificate_key \(folder)/trusted.key;"
+        servers += """
+            server {
+                listen 127.0.0.1:\(probe.port) ssl http2; \(trusted)
+                ssl_verify_client on; ssl_client_certificate \(caFile);
+                location / { return 200 "$ssl_client_s_dn"; }
+            }
+            server { listen unix:\(unixSocket); location / { return 200 "$http_host by socket"; } }
+            server { listen unix:\(unixTLSSocket) ssl http2; \(trusted) location / { return 200 "$host by socket"; } }
+            """
         self.ports = ports
         let configuration = """
             daemon off; pid \(folder)/nginx.pid; error_log \(folder)/error.log; worker_processes 1;

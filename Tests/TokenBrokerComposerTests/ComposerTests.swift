@@ -345,6 +345,44 @@ private func get(_ path: String) -> RouteRequest {
                 == "broker.yaml: transport: it cannot be built: other: caFile cannot be read: /nowhere.pem")
     }
 
+    @Test(arguments: [
+        (["transport.clientCertificate": "/nowhere.pem"], "clientCertificate cannot be read: /nowhere.pem"),
+        (["transport.clientKey": "/a.pem"], "clientKey and its passphrase need a clientCertificate"),
+        (
+            ["transport.clientCertificate": "/a.pem", "transport.clientKeyPassphraseVariable": "NONE"],
+            "clientKeyPassphraseVariable names the variable NONE, which is not set"
+        ),
+        (
+            ["transport.proxy": "http://proxy.example:1", "transport.proxyCredentialsVariable": "NONE"],
+            "proxyCredentialsVariable names the variable NONE, which is not set"
+        ),
+        (["transport.proxyCredentialsVariable": "PROXY"], "proxyCredentialsVariable needs a proxy"),
+        (
+            ["transport.proxy": "http://proxy.example:1", "transport.proxyCredentialsVariable": "TORN"],
+            "the variable TORN is not user:password"
+        ),
+        (
+            ["transport.proxy": "http://proxy.example:1", "transport.unixSocket": "/run/a.sock"],
+            "proxy and unixSocket exclude each other"
+        ),
+    ])
+    func `tells what of libcurl's settings does not fit`(_ keys: [String: String], _ reason: String) async throws {
+        let variables = ["PROXY": "user:hunter2", "TORN": "hunter2"]
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await compose(minimal.with(keys), environment: variables, transport: nil)
+        }
+        let text = "\(try #require(error))"
+        #expect(text == "broker.yaml: transport: it cannot be built: other: \(reason)")
+    }
+
+    @Test func `takes a proxy with credentials from a variable, and a socket`() async throws {
+        let variables = ["PROXY": "user:hunter:2"]
+        let proxy = ["transport.proxy": "http://proxy.example:3128", "transport.proxyCredentialsVariable": "PROXY"]
+        for keys in [proxy, ["transport.unixSocket": "/run/vendor.sock"]] {
+            await (try compose(minimal.with(keys), environment: variables, transport: nil)).shutdown()
+        }
+    }
+
     @Test func `is what run waits for`() async throws {
         let diary = Diary()
         let broker = try await compose(

@@ -191,6 +191,16 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     ("transport.connectTimeout", ["0s": "0s", "2m": "2m", "3": "3"], "a duration from 1ms to 1m"),
     ("transport.caFile", ["3": "a number", "[]": "a list"], "text"),
     (
+        "transport.proxy",
+        [
+            "proxy.example:3128": "other text", "\"http://user:hunter2@proxy:1\"": "other text",
+            "\"http://proxy\"": "other text",
+        ],
+        "http://host:port"
+    ),
+    ("transport.proxyCredentialsVariable", ["user:hunter2": "other text"], "the name of an environment variable"),
+    ("transport.clientKeyPassphraseVariable", ["hunter 2": "other text"], "the name of an environment variable"),
+    (
         "credentials.environment.clientID", ["a-b": "other text", "1A": "other text"],
         "the name of an environment variable"
     ),

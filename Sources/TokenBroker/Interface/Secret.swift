@@ -39,23 +39,23 @@ public struct Secret: Sendable {
         deinit { wipe() }
 
         func wipe() {
-            bytes.withLock { bytes in
-                bytes.withUnsafeMutableBytes { buffer in
-                    // The C library's call, because an ordinary store to memory that is about to be freed is removed
-                    // by the optimizer.
-                    guard let start = buffer.baseAddress else { return }
-                    #if canImport(Darwin)
-                    _ = memset_s(start, buffer.count, 0, buffer.count)
-                    #else
-                    explicit_bzero(start, buffer.count)
-                    #endif
-                }
-            }
+            bytes.withLock { bytes in bytes.withUnsafeMutableBytes { TokenBroker.wipe($0) } }
         }
     }
 
     /// For this package's own test of the wiping.
     var storageForTesting: Storage { storage }
+}
+
+/// Overwrites memory that held a secret with zeros.
+package func wipe(_ memory: UnsafeMutableRawBufferPointer) {
+    // The C library's call, because an ordinary store to memory that is about to be freed is removed by the optimizer.
+    guard let start = memory.baseAddress else { return }
+    #if canImport(Darwin)
+    _ = memset_s(start, memory.count, 0, memory.count)
+    #else
+    explicit_bzero(start, memory.count)
+    #endif
 }
 
 extension Secret: Equatable {

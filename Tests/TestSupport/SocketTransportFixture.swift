@@ -1,16 +1,24 @@
 import CSlowResolver
-import CurlTransport
 import Foundation
 import HTTPTypes
-import TestSupport
-import TokenBroker
-import TokenBrokerTesting
+public import TokenBroker
+public import TokenBrokerTesting
 
-/// Servers for the contract: raw TCP for what no well-behaved server does, nginx for TLS.
-struct CurlFixture: HTTPTransportFixture {
-    static let capabilities: HTTPTransportContract.Capabilities = [.sockets, .tls]
+/// Servers for the contract of a transport that has sockets and TLS: raw TCP for what no well-behaved server does, nginx for TLS.
+public protocol SocketTransportFixture: HTTPTransportFixture {
+    associatedtype Transport: HTTPTransport
 
-    func withServer(
+    /// A transport that trusts one authority, or the system's, and whose own time limits are longer than any test.
+    func makeTransport(caFile: String?) throws -> Transport
+    func shutDown(_ transport: Transport) async
+}
+
+extension SocketTransportFixture {
+    /// All there are.
+    public static var capabilities: HTTPTransportContract.Capabilities { [.sockets, .tls] }
+
+    /// See `HTTPTransportFixture`.
+    public func withServer(
         _ server: HTTPTransportContract.Server,
         _ body: (_ transport: any HTTPTransport, _ scheme: String, _ authority: String) async throws -> Void
     ) async throws {
@@ -25,9 +33,9 @@ struct CurlFixture: HTTPTransportFixture {
                 case .expired: "expired"
                 case .forAnotherHost: "another-host"
                 }
-            let transport = try CurlTransport(configuration: .init(caFile: servers.caFile))
+            let transport = try makeTransport(caFile: servers.caFile)
             try await body(transport, "https", "localhost:\(servers.ports[name] ?? 0)")
-            await transport.shutdown()
+            await shutDown(transport)
         case .neverResolves:
             slow_resolver_install()
             try await use(body, "https", "name.slow.invalid")
@@ -53,9 +61,9 @@ struct CurlFixture: HTTPTransportFixture {
     private func use(
         _ body: (any HTTPTransport, String, String) async throws -> Void, _ scheme: String, _ authority: String
     ) async throws {
-        let transport = try CurlTransport(configuration: .init(connectTimeout: .seconds(20), timeout: .seconds(20)))
+        let transport = try makeTransport(caFile: nil)
         try await body(transport, scheme, authority)
-        await transport.shutdown()
+        await shutDown(transport)
     }
 
     private static func serve(_ server: HTTPTransportContract.Server, _ connection: RawServer.Connection) {

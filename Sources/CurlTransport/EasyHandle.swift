@@ -1,0 +1,193 @@
+import CLibcurl
+import HTTPTypes
+import Synchronization
+import TokenBroker
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// One of libcurl's easy handles, used for one transfer after the other: what is the same for all of them is set once. Owner thread only.
+final class EasyHandle {
+    typealias Pointer = UnsafeMutableRawPointer
+
+    /// How many there are in the process, for a test that none is lost.
+    static let count = Atomic(0)
+
+    let pointer: Pointer
+    private(set) var transfer: Transfer?
+    /// Where it stands among those that are under way.
+    var position = 0
+    private let names: FieldNames
+    private let usesProxy: Bool
+    private var hasCustomMethod = false
+
+    init?(_ configuration: CurlTransport.Configuration, _ names: FieldNames) {
+        guard let pointer = curl_easy_init() else { return nil }
+        self.pointer = pointer
+        self.names = names
+        self.usesProxy = configuration.proxy != nil
+        Self.count.add(1, ordering: .relaxed)
+
+        set(CURLOPT_PATH_AS_IS, 1)
+        set(CURLOPT_PROTOCOLS_STR, "https,http")
+        set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
+        set(CURLOPT_USERAGENT, "token-broker")
+        set(CURLOPT_PROXY, configuration.proxy?.url ?? "")
+        set(CURLOPT_NOPROXY, "*")
+        set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
+        if let user = configuration.proxy?.user { set(CURLOPT_PROXYUSERNAME, user) }
+        if let password = configuration.proxy?.password { set(CURLOPT_PROXYPASSWORD, password.reveal()) }
+        if let unixSocket = configuration.unixSocket { set(CURLOPT_UNIX_SOCKET_PATH, unixSocket) }
+        set(CURLOPT_SSL_VERIFYPEER, 1)
+        set(CURLOPT_SSL_VERIFYHOST, 2)
+        set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
+        // With a file alone, libcurl keeps what it has read of it; with a folder, each new connection would read the system's hundred and
+        // fifty authorities anew. A minute is how long a replaced file may go unnoticed.
+        if let caFile = configuration.caFile { set(CURLOPT_CAINFO, caFile) }
+        if configuration.caFile != nil || Self.systemHasCAFile {
+            _ = tb_easy_set_string(pointer, CURLOPT_CAPATH, nil)
+            set(CURLOPT_CA_CACHE_TIMEOUT, 60)
+        }
+        if let certificate = configuration.clientCertificate {
+            set(CURLOPT_SSLCERT, certificate.certificateFile)
+            set(CURLOPT_SSLKEY, certificate.keyFile)
+            // An empty one too: without any, OpenSSL would ask for it at the terminal.
+            set(CURLOPT_KEYPASSWD, certificate.passphrase?.reveal() ?? "")
+        }
+        set(CURLOPT_TCP_KEEPALIVE, 1)
+        set(CURLOPT_CONNECTTIMEOUT_MS, configuration.connectTimeout.wholeMilliseconds)
+        // Without it, libcurl waits for the resolver's thread when a transfer is ended while its name is being resolved.
+        set(CURLOPT_QUICK_EXIT, 1)
+        set(CURLOPT_NOSIGNAL, 1)
+
+        // Unretained: whoever has libcurl work on the handle holds this object.
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        set(CURLOPT_PRIVATE, context)
+        set(CURLOPT_HEADERDATA, context)
+        set(CURLOPT_WRITEDATA, context)
+        _ = tb_easy_set_callback(pointer, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
+            EasyHandle.receive(bytes, size * count, context) { $0.reader.readLine($1, $2) }
+        }
+        _ = tb_easy_set_callback(pointer, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
+            EasyHandle.receive(bytes, size * count, context) { transfer, bytes, _ in transfer.reader.readBody(bytes) }
+        }
+    }
+
+    deinit {
+        curl_easy_cleanup(pointer)
+        Self.count.subtract(1, ordering: .relaxed)
+    }
+
+    /// The object of a handle that libcurl names.
+    static func of(_ pointer: Pointer?) -> EasyHandle? {
+        var context: UnsafeMutableRawPointer?
+        guard let pointer, tb_easy_get_pointer(pointer, CURLINFO_PRIVATE, &context) == CURLE_OK, let context else {
+            return nil
+        }
+        return Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
+    }
+
+    /// Whether the system's authorities are in a file that libcurl was built to look for.
+    private static let systemHasCAFile: Bool = {
+        guard let path = tb_system_ca_file() else { return false }
+        return access(path, R_OK) == 0
+    }()
+
+    private func set(_ option: CURLoption, _ value: Int) { _ = tb_easy_set_long(pointer, option, value) }
+    private func set(_ option: CURLoption, _ value: String) { _ = tb_easy_set_string(pointer, option, value) }
+    private func set(_ option: CURLoption, _ value: UnsafeMutableRawPointer?) {
+        _ = tb_easy_set_pointer(pointer, option, value)
+    }
+
+    // MARK: One transfer after the other
+
+    /// Sets everything in which one request differs from another. libcurl reads the transfer's memory until ``end()``.
+    func begin(_ transfer: Transfer) {
+        self.transfer = transfer
+        transfer.handle = self
+        let method = transfer.request.method
+        let bodyCount = transfer.request.bodyCount
+        _ = tb_easy_set_string(pointer, CURLOPT_URL, transfer.request.address)
+        _ = tb_easy_set_bytes(pointer, CURLOPT_HTTPHEADER, transfer.request.fieldLines)
+        set(CURLOPT_TIMEOUT_MS, transfer.deadline.wholeMilliseconds)
+        set(CURLOPT_PIPEWAIT, transfer.request.usesTLS ? 1 : 0)
+        if usesProxy { set(CURLOPT_NOPROXY, transfer.request.isLocal ? "*" : "") }
+
+        // The last of these that is set decides; then the method's name, if it is another than libcurl's own.
+        var custom: String?
+        switch method {
+        case .head:
+            set(CURLOPT_NOBODY, 1)
+        case .post:
+            set(CURLOPT_POST, 1)
+        case _ where bodyCount > 0:
+            set(CURLOPT_POST, 1)
+            custom = method.rawValue
+        default:
+            set(CURLOPT_HTTPGET, 1)
+            custom = method == .get ? nil : method.rawValue
+        }
+        if method != .head, method == .post || bodyCount > 0 {
+            _ = tb_easy_set_bytes(pointer, CURLOPT_POSTFIELDS, transfer.request.body)
+            _ = tb_easy_set_size(pointer, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bodyCount))
+        }
+        if custom != nil || hasCustomMethod {
+            _ = tb_easy_set_string(pointer, CURLOPT_CUSTOMREQUEST, custom)
+            hasCustomMethod = custom != nil
+        }
+    }
+
+    /// Lets go of the transfer, which must no longer be under way.
+    func end() {
+        transfer?.handle = nil
+        transfer = nil
+    }
+
+    /// What became of the transfer, by libcurl's own result.
+    func outcome(_ code: CURLcode, connectTimeout: Duration) -> Transfer.Outcome? {
+        guard let transfer else { return nil }
+        let untilSent = time(CURLINFO_PRETRANSFER_TIME_T)
+        if code == CURLE_OK { return transfer.reader.response(elapsed: time(CURLINFO_TOTAL_TIME_T) - untilSent) }
+        if let refusal = transfer.reader.refusal { return .failure(refusal) }
+        var proxyStatus = 0
+        if usesProxy { _ = tb_easy_get_long(pointer, CURLINFO_HTTP_CONNECTCODE, &proxyStatus) }
+        if proxyStatus >= 300 {
+            return .failure(TransportError(.connect, message: "the proxy answered \(proxyStatus)"))
+        }
+        // libcurl has one code for both of its time limits; without a connection, the shorter one has passed.
+        let wasConnecting = untilSent == .zero && connectTimeout < transfer.deadline
+        return .failure(TransportError(curl: code, wasConnecting: wasConnecting))
+    }
+
+    private func time(_ info: CURLINFO) -> Duration {
+        var microseconds: curl_off_t = 0
+        _ = tb_easy_get_size(pointer, info, &microseconds)
+        return .microseconds(Int64(microseconds))
+    }
+
+    /// The way from a C callback to the transfer. Anything but `count` ends it.
+    private static func receive(
+        _ bytes: UnsafeMutablePointer<CChar>?, _ count: Int, _ context: UnsafeMutableRawPointer?,
+        _ receive: (Transfer, UnsafeRawBufferPointer, FieldNames) -> Bool
+    ) -> Int {
+        guard let bytes, let context else { return 0 }
+        let handle = Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
+        guard let transfer = handle.transfer else { return count &+ 1 }
+        // A callback that takes no bytes is asked with none; that is no refusal.
+        return receive(transfer, UnsafeRawBufferPointer(start: bytes, count: count), handle.names) ? count : count &+ 1
+    }
+}
+
+extension Duration {
+    /// Rounded up, since zero means no limit to libcurl, and at most a day.
+    fileprivate var wholeMilliseconds: Int {
+        let (seconds, attoseconds) = components
+        guard seconds < 86_400 else { return 86_400_000 }
+        return max(1, Int(seconds) * 1000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000))
+    }
+}

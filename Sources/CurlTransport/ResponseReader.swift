@@ -1,0 +1,132 @@
+import HTTPTypes
+import TokenBroker
+
+/// Puts a response together from what libcurl hands out: one line of the head at a time, then pieces of the body.
+struct ResponseReader {
+    /// The limits on a header section, informational ones and trailers included.
+    private static let maximumFieldBytes = 256 << 10, maximumFields = 1000
+
+    private let isHead: Bool
+    private let maximumBytes: Int
+    private var status = 0
+    private var fields = HTTPFields()
+    private var body: [UInt8] = []
+    private var announcedBytes = 0
+    private var fieldBytes = 0
+    private var expects = Part.statusLine
+    /// Why the transfer was ended; libcurl itself only knows that it was.
+    private(set) var refusal: TransportError?
+
+    private enum Part { case statusLine, field, bodyOrTrailer }
+
+    init(method: HTTPRequest.Method, maximumBytes: Int) {
+        self.isHead = method == .head
+        self.maximumBytes = max(0, maximumBytes)
+    }
+
+    /// - Parameter line: With its line break.
+    /// - Returns: Whether to go on.
+    mutating func readLine(_ line: UnsafeRawBufferPointer, _ names: FieldNames) -> Bool {
+        fieldBytes += line.count
+        guard fieldBytes <= Self.maximumFieldBytes else { return refuse(.tooLarge, "the header section is too large") }
+        switch expects {
+        case .statusLine: return readStatusLine(line)
+        case .field: return isBreak(line) ? endHead() : readField(line, names)
+        // Trailers are no header fields.
+        case .bodyOrTrailer: return true
+        }
+    }
+
+    /// - Returns: Whether to go on.
+    mutating func readBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count <= maximumBytes - body.count else {
+            return refuse(.tooLarge, "the response body is too large")
+        }
+        if body.isEmpty, announcedBytes > bytes.count { body.reserveCapacity(announcedBytes) }
+        body.append(contentsOf: bytes)
+        return true
+    }
+
+    /// The response after libcurl reported success.
+    func response(elapsed: Duration) -> Result<TransportResponse, TransportError> {
+        guard expects == .bodyOrTrailer else {
+            return .failure(TransportError(.malformed, message: "there was no complete head"))
+        }
+        let head = HTTPResponse(status: .init(code: status), headerFields: fields)
+        return .success(TransportResponse(head: head, body: body, elapsed: elapsed))
+    }
+
+    private mutating func refuse(_ kind: TransportError.Kind, _ message: String) -> Bool {
+        refusal = TransportError(kind, message: message)
+        return false
+    }
+
+    private func isBreak(_ line: UnsafeRawBufferPointer) -> Bool {
+        line.first == UInt8(ascii: "\n") || line.count == 2 && line.first == UInt8(ascii: "\r")
+    }
+
+    /// `HTTP/1.1 200 OK`, `HTTP/2 200`.
+    private mutating func readStatusLine(_ line: UnsafeRawBufferPointer) -> Bool {
+        let code = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(4)
+        status = code.prefix(3).reduce(0) { $0 * 10 + Int($1 &- UInt8(ascii: "0")) }
+        let isNumber = code.prefix(3).allSatisfy { 0x30...0x39 ~= $0 } && code.dropFirst(3).allSatisfy { $0 <= 0x20 }
+        guard line.starts(with: "HTTP/".utf8), isNumber, code.count >= 3, status >= 100 else {
+            return refuse(.malformed, "the status line is malformed")
+        }
+        expects = .field
+        return true
+    }
+
+    private mutating func readField(_ line: UnsafeRawBufferPointer, _ names: FieldNames) -> Bool {
+        func isSpace(_ byte: UInt8) -> Bool { byte <= 0x20 }
+        guard let colon = line.firstIndex(of: UInt8(ascii: ":")),
+            let name = names.name(UnsafeRawBufferPointer(rebasing: line[..<colon]))
+        else { return true }
+        guard fields.count < Self.maximumFields else { return refuse(.tooLarge, "there are too many header fields") }
+        let untrimmed = line[(colon + 1)...].drop(while: isSpace)
+        let end = untrimmed.lastIndex { !isSpace($0) }.map { $0 + 1 } ?? untrimmed.startIndex
+        let value = UnsafeRawBufferPointer(rebasing: untrimmed[..<end])
+        if name == .contentLength { announcedBytes = Self.number(value) ?? announcedBytes }
+        fields.append(HTTPField(name: name, lenientValue: value))
+        return true
+    }
+
+    private mutating func endHead() -> Bool {
+        if status < 200 {
+            // An informational head; another one follows.
+            (expects, fields, announcedBytes) = (.statusLine, HTTPFields(), 0)
+            return true
+        }
+        expects = .bodyOrTrailer
+        let hasBody = !isHead && status != 204 && status != 304
+        if !hasBody { announcedBytes = 0 }
+        return announcedBytes <= maximumBytes || refuse(.tooLarge, "the response body is too large")
+    }
+
+    private static func number(_ digits: UnsafeRawBufferPointer) -> Int? {
+        var number = 0
+        for digit in digits {
+            guard 0x30...0x39 ~= digit, number < Int.max / 10 - 1 else { return nil }
+            number = number * 10 + Int(digit - 0x30)
+        }
+        return number
+    }
+}
+
+/// The names of header fields that were seen, so that those of the next response need not be made again. Owner thread only.
+final class FieldNames {
+    private var slots = [HTTPField.Name?](repeating: nil, count: 256)
+
+    /// - Returns: `nil` if it is no name.
+    func name(_ bytes: UnsafeRawBufferPointer) -> HTTPField.Name? {
+        var hash: UInt32 = 0x811c_9dc5
+        for byte in bytes { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+        let slot = Int(hash % UInt32(slots.count))
+        if let name = slots[slot], name.rawName.utf8.count == bytes.count, name.rawName.utf8.elementsEqual(bytes) {
+            return name
+        }
+        guard let name = HTTPField.Name(String(decoding: bytes, as: UTF8.self)) else { return nil }
+        slots[slot] = name
+        return name
+    }
+}

@@ -1,0 +1,42 @@
+public import HTTPTypes
+
+/// Where a request goes, checked: what every ``HTTPTransport`` refuses before it opens a connection.
+public struct OutboundTarget: Sendable, Hashable {
+    /// Whether the scheme is `https`.
+    public let usesTLS: Bool
+    /// Whether the host is this machine by definition, such as `localhost` or `127.0.0.1`.
+    public let isLoopback: Bool
+    /// `host` or `host:port`, in visible ASCII, without user information.
+    public let authority: String
+    /// Path and query, in visible ASCII, beginning with `/`.
+    public let path: String
+
+    /// - Throws: ``TransportError`` of kind ``TransportError/Kind/invalidRequest`` or ``TransportError/Kind/refusedScheme``.
+    public init(_ request: HTTPRequest) throws(TransportError) {
+        guard let authority = request.authority, let host = host(ofAuthority: authority),
+            authority.utf8.allSatisfy(Self.mayStandInAuthority)
+        else { throw TransportError(.invalidRequest, message: "the authority is missing or malformed") }
+        let path = request.path ?? "/"
+        guard path.utf8.first == UInt8(ascii: "/"),
+            path.utf8.allSatisfy({ 0x21...0x7e ~= $0 && $0 != UInt8(ascii: "#") })
+        else { throw TransportError(.invalidRequest, message: "the path is malformed") }
+        isLoopback = isLoopbackHost(host)
+        switch request.scheme?.lowercased() {
+        case "https": usesTLS = true
+        case "http" where isLoopback: usesTLS = false
+        default: throw TransportError(.refusedScheme, message: "only https is sent, and http to a loopback host")
+        }
+        self.authority = authority
+        self.path = path
+    }
+
+    /// `https://host/path`
+    public var url: String { "\(usesTLS ? "https" : "http")://\(authority)\(path)" }
+
+    private static func mayStandInAuthority(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "@"), UInt8(ascii: "\\"): false
+        default: 0x21...0x7e ~= byte
+        }
+    }
+}
