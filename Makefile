@@ -43,6 +43,7 @@ soak: setup
 	Scripts/soak
 
 bench: setup
+	@Scripts/install-packages bench
 	Scripts/bench $(ARGS)
 
 setup:

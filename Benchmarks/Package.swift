@@ -17,6 +17,16 @@ let package = Package(
             name: "CacheBenchmarks",
             dependencies: ["Measuring", .product(name: "TokenBroker", package: "token-broker")]
         ),
+        .target(name: "CBareCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .executableTarget(
+            name: "TransportBenchmarks",
+            dependencies: [
+                "CBareCurl", "Measuring",
+                .product(name: "TokenBroker", package: "token-broker"),
+                .product(name: "CurlTransport", package: "token-broker"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -23,7 +23,7 @@ public struct Contender: Sendable {
 }
 
 /// Lets the contenders take turns, and prints the medians: time and CPU of this process for each operation, in nanoseconds, and the
-/// ratio of its time to that of the first contender. One round before is not counted.
+/// ratios of both to those of the first contender. One round before is not counted.
 /// - Returns: The median times in nanoseconds, in the order of the contenders.
 @discardableResult
 public func compare(_ title: String, rounds: Int = 7, _ contenders: [Contender]) async throws -> [Double] {
@@ -41,10 +41,16 @@ public func compare(_ title: String, rounds: Int = 7, _ contenders: [Contender])
     }
     let medians = times.map(median)
     print("\n\(title)")
-    print(row("", "time", "CPU", "ratio"))
+    let processorMedians = processorTimes.map(median)
+    print(row("", "time", "CPU", "ratio", "CPU ratio"))
     for (index, contender) in contenders.enumerated() {
-        let ratio = String(format: "%.2f", medians[index] / medians[0])
-        print(row(contender.name, inNanoseconds(medians[index]), inNanoseconds(median(processorTimes[index])), ratio))
+        let ratios = [medians, processorMedians].map { String(format: "%.2f", $0[index] / $0[0]) }
+        print(
+            row(
+                contender.name, inNanoseconds(medians[index]), inNanoseconds(processorMedians[index]), ratios[0],
+                ratios[1]
+            )
+        )
     }
     return medians
 }
