@@ -64,6 +64,7 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0", traits: []),
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
     ],
     targets: [
         .target(
@@ -78,6 +79,7 @@ let package = Package(
                 "TokenBroker", "CurlTransport", "TokenBrokerJWT", "TokenBrokerSubprocess", .httpTypes, .logging,
                 .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
                 .gated("Yams", "Yams", by: "ConfigurationSupport"),
+                .gated("Crypto", "swift-crypto", by: "JWTSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "ServiceLifecycleSupport"),
             ]
         ),
@@ -133,6 +135,8 @@ let package = Package(
                 "TokenBrokerHummingbird", "TokenBrokerSandbox", .httpTypes, .logging,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
+                .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
+                .gated("NIOHTTPTypes", "swift-nio-extras", by: "CommandLineSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
                 .gated("UnixSignals", "swift-service-lifecycle", by: "CommandLineSupport"),
             ],

@@ -147,6 +147,7 @@ async function start() {
   steps('waiting', 1, 2, 3, 4, 5, 6, 7, 8);
   steps('active', 1);
   const config = await configuration();
+  showDoor(config);
   checkoutToken = createCheckoutToken({
     endpoint: config.tokenEndpoint, customerId: config.customerId, invoiceId: config.invoiceId, onWait,
   });
@@ -220,6 +221,48 @@ async function configuration() {
     customerId: query.get('customer') ?? config.customerId,
     invoiceId: query.get('invoice') ?? config.invoiceId,
   };
+}
+
+/**
+ * The visitor may try for somebody else's invoice, and should not get it.
+ *
+ * @param {{ tokenEndpoint: string, customerId: string, other?: { customerId: string, invoiceId: string } }} config
+ */
+function showDoor({ tokenEndpoint, customerId, other }) {
+  if (!other) return;
+  byID('visitor').textContent = customerId;
+  byID('other-customer').textContent = other.customerId;
+  byID('door').hidden = false;
+  const otherToken = createCheckoutToken({ endpoint: tokenEndpoint, ...other, maxWait: 5_000 });
+  button('try-other').onclick = async () => {
+    button('try-other').disabled = true;
+    try {
+      await otherToken();
+      showAnswer('given', 'A token was given', 'That must not happen: this server does not check whose invoice it is.');
+    } catch (error) {
+      const { status: number, code } = error instanceof CheckoutTokenError ? error : { status: null, code: 'page' };
+      const isRefusal = code === 'forbidden' || code === 'unauthenticated';
+      showAnswer(
+        isRefusal ? 'refused' : 'unclear', `${number ?? 'No answer'} ${code}`,
+        isRefusal
+          ? 'Refused, and no call was made to the vendor. An invoice that does not exist gets the very same answer.'
+          : plainWords(error).text,
+      );
+    } finally {
+      button('try-other').disabled = false;
+    }
+  };
+}
+
+/**
+ * @param {'given' | 'refused' | 'unclear'} state
+ * @param {string} verdict
+ * @param {string} text
+ */
+function showAnswer(state, verdict, text) {
+  byID('other-answer').dataset.state = state;
+  byID('other-status').textContent = verdict;
+  byID('other-text').textContent = text;
 }
 
 /** Starts, or goes on where it stopped. */

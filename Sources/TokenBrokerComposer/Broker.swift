@@ -59,6 +59,14 @@ public struct ServerSettings: Sendable, Hashable {
     public var port: Int
     /// How long requests in flight may take when the server is told to stop; 10 s unless configured.
     public var shutdownDeadline: Duration
+    /// How long the head of a request may take to arrive, from the connection or its first byte on; 10 s unless configured.
+    public var headDeadline: Duration
+    /// How long a connection is kept open between requests; 75 s unless configured.
+    public var idleTimeout: Duration
+    /// How large the header fields of a request may be, in bytes, all together; 16 KiB unless configured.
+    public var headerBytes: Int
+    /// How many connections may be open at once; 2,000 unless configured.
+    public var connections: Int
 }
 
 /// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that

@@ -148,6 +148,7 @@ private struct Assembly {
                 deadline: deadline, environment: environment, clock: clock, wallClock: wallClock
             )
         )
+        let pseudonym = try await pseudonym()
 
         var endpoints = EndpointSet()
         endpoints.add(
@@ -155,8 +156,8 @@ private struct Assembly {
                 path: RoutePath(settings.route.path), tokens: checkoutTokens, authenticator: authenticator,
                 policy: policy, allowedOrigins: Set(settings.route.allowedOrigins),
                 environment: settings.environment,
-                deadline: settings.route.deadline, minimumRemaining: settings.minimumRemaining, clock: clock,
-                logger: logger
+                deadline: settings.route.deadline, minimumRemaining: settings.minimumRemaining,
+                limits: settings.limits.limits, pseudonym: pseudonym, clock: clock, logger: logger
             )
         )
         let (livePath, readyPath) = (settings.livePath.map { RoutePath($0) }, settings.readyPath.map { RoutePath($0) })
@@ -175,6 +176,11 @@ private struct Assembly {
             endpoints: endpoints, readiness: accessTokenProvider, vendor: settings.vendor,
             environment: settings.environment, server: settings.server, teardown: teardown
         )
+    }
+
+    private func pseudonym() async throws(Failure) -> (@Sendable (Principal) -> String)? {
+        guard let key = settings.limits.auditKey else { return nil }
+        return try await build(key.section) { try key.pseudonym(environment: environment) }
     }
 
     private func credentials(_ transport: any HTTPTransport) async throws(Failure) -> any CredentialSource {

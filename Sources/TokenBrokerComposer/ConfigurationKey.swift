@@ -142,6 +142,16 @@ extension ConfigurationType where Value == String {
     }
 }
 
+extension ConfigurationType where Value == IPAddressBlock {
+    /// An IP address, or a block of them in CIDR notation.
+    public static var addressBlock: Self {
+        ConfigurationType<String>.text.map(
+            "an IP address, or a block such as 10.0.0.0/8 or fd00::/8", text: { _ in "a block" },
+            { IPAddressBlock($0) }
+        )
+    }
+}
+
 extension ConfigurationType where Value == Int {
     /// A whole number.
     public static func integer(_ range: ClosedRange<Int>) -> Self {

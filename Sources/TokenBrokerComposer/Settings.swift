@@ -16,6 +16,7 @@ struct Settings: Sendable {
     var livePath: String?
     var readyPath: String?
     var access: Access
+    var limits: LimitSettings
     var reuse: Bool
     var minimumRemaining: Duration
     /// `nil` without a limit.
@@ -52,11 +53,14 @@ struct Settings: Sendable {
         let health = Self.health(reader, route)
         let access = Self.access(reader, registry)
         let tokens = Self.tokens(reader, vendor?.vendor.profile)
-        if case .open? = access { Self.checkOpenMode(reader, server, vendor) }
+        var isOpen = false
+        if case .open? = access { isOpen = true }
+        if isOpen { Self.checkOpenMode(reader, server, vendor) }
+        let limits = LimitSettings(reader, isOpen: isOpen)
         reader.finish()
         guard reader.problems.isEmpty, let server, let vendor, let timeout, let transport, let credentials,
             let route,
-            let health, let access, let tokens
+            let health, let access, let limits, let tokens
         else { return nil }
         self.server = server
         (self.vendor, self.environment) = vendor
@@ -67,6 +71,7 @@ struct Settings: Sendable {
         self.route = route
         (self.livePath, self.readyPath) = health
         self.access = access
+        self.limits = limits
         (self.reuse, self.minimumRemaining, self.pace) = tokens
     }
 
@@ -74,10 +79,14 @@ struct Settings: Sendable {
 
     private static func server(_ reader: ConfigurationReader) -> ServerSettings? {
         guard
-            let (host, port, shutdownDeadline) = reader.read(
-                "server", keys: Keys.host, Keys.port, Keys.shutdownDeadline)
+            let (host, port, shutdownDeadline, headDeadline, idleTimeout, headerBytes, connections) = reader.read(
+                "server", keys: Keys.host, Keys.port, Keys.shutdownDeadline, Keys.headDeadline, Keys.idleTimeout,
+                Keys.headerBytes, Keys.connections)
         else { return nil }
-        return ServerSettings(host: host, port: port, shutdownDeadline: shutdownDeadline)
+        return ServerSettings(
+            host: host, port: port, shutdownDeadline: shutdownDeadline, headDeadline: headDeadline,
+            idleTimeout: idleTimeout, headerBytes: headerBytes, connections: connections
+        )
     }
 
     private static func vendor(
@@ -311,6 +320,22 @@ private enum Keys {
     static let shutdownDeadline = ConfigurationKey(
         "shutdownDeadline", .duration(.zero ... .seconds(600)), default: .seconds(10),
         "How long requests in flight may take when the server is told to stop."
+    )
+    static let headDeadline = ConfigurationKey(
+        "headDeadline", .duration(.milliseconds(100) ... .seconds(300)), default: .seconds(10),
+        "How long the head of a request may take to arrive, from the connection or its first byte on."
+    )
+    static let idleTimeout = ConfigurationKey(
+        "idleTimeout", .duration(.milliseconds(100) ... .seconds(3600)), default: .seconds(75),
+        "How long a connection is kept open between requests. Longer than that of a proxy in front."
+    )
+    static let headerBytes = ConfigurationKey(
+        "headerBytes", .integer(1024...1_048_576), default: 16_384,
+        "How large the header fields of a request may be, all together; there may be 100 of them."
+    )
+    static let connections = ConfigurationKey(
+        "connections", .integer(1...1_000_000), default: 2_000,
+        "How many connections are open at once; further ones wait to be accepted."
     )
 
     static func profile(_ ids: [String]) -> ConfigurationKey<String> {

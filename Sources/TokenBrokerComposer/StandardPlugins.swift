@@ -337,7 +337,7 @@ extension Registry {
         ),
         secretFile, secretVariable,
         ConfigurationKey(
-            "trustedPeers", .list(of: addressBlock), default: [], "Where the proxy's connections come from."
+            "trustedPeers", .list(of: .addressBlock), default: [], "Where the proxy's connections come from."
         ),
         check: { _, _, _, _, secretFile, secretVariable, trustedPeers in
             if secretFile == nil, secretVariable == nil, trustedPeers.isEmpty {
@@ -360,10 +360,6 @@ extension Registry {
 
     private static let fieldName = ConfigurationType.text.map(
         "the name of a header field", text: { $0.rawName }, { HTTPField.Name($0) }
-    )
-
-    private static let addressBlock = ConfigurationType.text.map(
-        "an IP address, or a block such as 10.0.0.0/8 or fd00::/8", text: { _ in "a block" }, { IPAddressBlock($0) }
     )
 
     private static let claimFields = ConfigurationType.object.map(

@@ -49,11 +49,12 @@ private struct Shop: Service {
     func run() async throws {
         guard let vendorPort = await vendor.port() else { return }
         let baseURL = "http://127.0.0.1:\(vendorPort)"
-        let broker = try await compose(vendor: baseURL)
+        let visitors = Visitors()
+        let broker = try await compose(vendor: baseURL, visitors)
         var endpoints = broker.endpoints
-        for file in StorefrontFile.all(vendor: baseURL) { endpoints.add(file) }
+        for file in StorefrontFile.all(vendor: baseURL, visitors) { endpoints.add(file) }
         let server = HTTPService(endpoints, host: "127.0.0.1", port: port, logger: logger)
-        let announcement = Announcement(server: server, announce: announce)
+        let announcement = Announcement(server: server) { announce($0, visitors) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { try await announcement.run() }
@@ -62,30 +63,81 @@ private struct Shop: Service {
         await broker.shutdown()
     }
 
-    private func compose(vendor: String) async throws -> Broker {
+    private func compose(vendor: String, _ visitors: Visitors) async throws -> Broker {
+        var registry = Registry.standard
+        registry.register(visitors.authenticator)
+        registry.register(visitors.policy)
         let configuration = """
             vendor: {profile: alternative-payments, environment: sandbox, baseURL: "\(vendor)"}
             credentials: {sources: [environment]}
-            access: {mode: open}
+            access: {authenticator: {kind: demo-session}, policy: {kind: demo-invoices}}
+            quotas: {principal: {perMinute: 120}, replacement: {perMinute: 30}}
             """
         let environment = [
             "ALTERNATIVE_CLIENT_ID": credentials.id, "ALTERNATIVE_CLIENT_SECRET": credentials.secret,
         ]
-        return try await Composer().compose(
+        return try await Composer(registry: registry).compose(
             BrokerConfiguration(configuration, name: "demo", environment: environment), logger: logger
         )
     }
 
-    private func announce(_ port: Int) {
+    private func announce(_ port: Int, _ visitors: Visitors) {
+        let address = "http://127.0.0.1:\(port)"
         standardOutput.line(
             """
-            Open http://127.0.0.1:\(port)/
+            Open \(address)/
 
-            Or ask for a token yourself:
-              curl -sS -X POST http://127.0.0.1:\(port)/api/checkout-token -H 'Content-Type: application/json' \
-            -d '{"customerId": "cus_demo", "invoiceId": "inv_1001"}'
+            Or ask for a token yourself, as the visitor whom that page signs in:
+              curl -sS \(address)/api/checkout-token -H 'Content-Type: application/json' -H 'Origin: \(address)' \
+            -H 'Cookie: \(visitors.cookie)' -d '{"customerId": "\(Visitors.customer)", "invoiceId": "\(Visitors.invoice)"}'
             """
         )
+    }
+}
+
+/// What a shop knows: who is signed in, and whose invoice is whose. In a real one, both are looked up in its database.
+private struct Visitors {
+    static let customer = "cus_demo"
+    static let invoice = "inv_1001"
+    static let otherCustomer = "cus_other"
+    static let otherInvoice = "oth_2001"
+
+    /// Customers by session. There is one, made anew at each start.
+    private let sessions: [String: String] = [randomHex(words: 2): Visitors.customer]
+    private let owners: [String: String] = [
+        Visitors.invoice: Visitors.customer, Visitors.otherInvoice: Visitors.otherCustomer,
+    ]
+    private static let cookieName = "demo_session"
+
+    /// As a browser sends it.
+    var cookie: String { "\(Self.cookieName)=\(sessions.keys.first ?? "")" }
+
+    var authenticator: AuthenticatorPlugin {
+        AuthenticatorPlugin("demo-session", "The session cookie that the page sets.") { _ in
+            ClosureAuthenticator(challenge: "Cookie") { request in
+                customer(of: request.head).map { Principal(subject: $0) }
+            }
+        }
+    }
+
+    var policy: PolicyPlugin {
+        PolicyPlugin("demo-invoices", "A visitor may have a token for their own invoices.") { _ in
+            ClosurePolicy(binds: .session) { principal, request in
+                guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice] else {
+                    return false
+                }
+                return customer == principal.subject && owners[invoice] == customer
+            }
+        }
+    }
+
+    private func customer(of head: HTTPRequest) -> String? {
+        for pair in head.headerFields[values: .cookie].flatMap({ $0.split(separator: ";") }) {
+            let parts = pair.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, parts[0].filter({ $0 != " " }) == Self.cookieName else { continue }
+            if let customer = sessions[String(parts[1])] { return customer }
+        }
+        return nil
     }
 }
 
@@ -94,15 +146,23 @@ struct StorefrontFile: Endpoint {
     let path: RoutePath
     let type: String
     let content: [UInt8]
+    var cookie: String?
 
-    static func all(vendor: String) -> [StorefrontFile] {
+    fileprivate static func all(vendor: String, _ visitors: Visitors) -> [StorefrontFile] {
         let javaScript = "text/javascript; charset=utf-8"
         let settings: JSONValue = [
             "vendor": .string(vendor), "environment": "sandbox", "tokenEndpoint": "/api/checkout-token",
-            "customerId": "cus_demo", "invoiceId": "inv_1001",
+            "customerId": .string(Visitors.customer), "invoiceId": .string(Visitors.invoice),
+            "other": [
+                "customerId": .string(Visitors.otherCustomer), "invoiceId": .string(Visitors.otherInvoice),
+            ],
         ]
         return [
-            .init(path: "/", type: "text/html; charset=utf-8", content: PackageResources.index_html),
+            // Signs the visitor in. No script can read this cookie, and no other site's page can have it sent.
+            .init(
+                path: "/", type: "text/html; charset=utf-8", content: PackageResources.index_html,
+                cookie: "\(visitors.cookie); Path=/; HttpOnly; SameSite=Strict"
+            ),
             .init(path: "/app.js", type: javaScript, content: PackageResources.app_js),
             .init(path: "/checkout-token.js", type: javaScript, content: PackageResources.checkout_token_js),
             .init(path: "/alternative-client.js", type: javaScript, content: PackageResources.alternative_client_js),
@@ -116,11 +176,9 @@ struct StorefrontFile: Endpoint {
         guard request.head.method == .get || request.head.method == .head else {
             return RouteResponse(status: .methodNotAllowed, headerFields: [.allow: "GET, HEAD"])
         }
-        return RouteResponse(
-            status: .ok,
-            headerFields: [.contentType: type, .cacheControl: "no-cache", .xContentTypeOptions: "nosniff"],
-            body: content
-        )
+        var fields: HTTPFields = [.contentType: type, .cacheControl: "no-cache", .xContentTypeOptions: "nosniff"]
+        fields[.setCookie] = cookie
+        return RouteResponse(status: .ok, headerFields: fields, body: content)
     }
 }
 #endif

@@ -1,6 +1,8 @@
 #if CommandLineSupport
 import Hummingbird
 import Logging
+import NIOCore
+import NIOHTTPTypes
 import ServiceLifecycle
 import TokenBroker
 import TokenBrokerHummingbird
@@ -12,16 +14,38 @@ struct HTTPService: Service {
     private let ports: AsyncStream<Int>
     private let place: String
 
+    /// What a client may take of the server.
+    struct Limits {
+        var headDeadline: Duration = .seconds(10)
+        var idleTimeout: Duration = .seconds(75)
+        var headerBytes = 16_384
+        var connections = 2_000
+    }
+
     /// - Parameter port: 0 for any free one.
-    init(_ endpoints: EndpointSet, host: String, port: Int, logger: Logger) {
+    init(_ endpoints: EndpointSet, host: String, port: Int, limits: Limits = Limits(), logger: Logger) {
         let (ports, found) = AsyncStream.makeStream(of: Int.self)
         let router = Router(context: BrokerRequestContext.self)
         router.mount(endpoints)
         self.ports = ports
         self.place = "\(host):\(port)"
+        let headDeadline = TimeAmount(limits.headDeadline)
         self.application = Application(
             router: router,
-            configuration: ApplicationConfiguration(address: .hostname(host, port: port)),
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [RequestHeadDeadline(headDeadline)],
+                    idleTimeout: TimeAmount(limits.idleTimeout),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes,
+                        maxHeaderFieldCount: 100
+                    )
+                )
+            ),
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: port),
+                availableConnectionsDelegate: .maximum(limits.connections, logger: logger)
+            ),
             onServerRunning: { channel in
                 if let port = channel.localAddress?.port { found.yield(port) }
                 found.finish()
@@ -41,6 +65,70 @@ struct HTTPService: Service {
             try await application.run()
         } catch {
             throw Failure.cannotListen("cannot listen on \(place): \(error)")
+        }
+    }
+}
+
+/// Closes a connection when the head of a request takes too long to arrive, counted from the beginning of the connection or from
+/// the first byte of a later request. Pauses between requests are not its business, and neither are bodies.
+private final class RequestHeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+
+    private let deadline: TimeAmount
+    private var alarm: Scheduled<Void>?
+    private var isReadingBody = false
+
+    init(_ deadline: TimeAmount) { self.deadline = deadline }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        // The parts that are decoded do not tell when the first byte comes.
+        let firstBytes = FirstBytes { [weak self] in self?.start(context) }
+        do {
+            try context.pipeline.syncOperations.addHandler(firstBytes, position: .first)
+        } catch {
+            context.close(promise: nil)
+        }
+        if context.channel.isActive { start(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        start(context)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            stop()
+            isReadingBody = true
+        case .body: break
+        case .end: isReadingBody = false
+        }
+        context.fireChannelRead(data)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { stop() }
+
+    private func start(_ context: ChannelHandlerContext) {
+        guard alarm == nil, !isReadingBody else { return }
+        alarm = context.eventLoop.assumeIsolated().scheduleTask(in: deadline) { context.close(promise: nil) }
+    }
+
+    private func stop() {
+        alarm?.cancel()
+        alarm = nil
+    }
+
+    /// Tells of each read, before it is decoded.
+    private final class FirstBytes: ChannelInboundHandler, RemovableChannelHandler {
+        typealias InboundIn = ByteBuffer
+        private let tell: () -> Void
+
+        init(_ tell: @escaping () -> Void) { self.tell = tell }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            tell()
+            context.fireChannelRead(data)
         }
     }
 }

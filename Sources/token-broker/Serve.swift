@@ -19,13 +19,18 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let logger = logging.makeLogger()
         let broker = try await configurationFile.compose(logger: logger)
-        let (host, port) = (broker.server.host, broker.server.port)
-        let server = HTTPService(broker.endpoints, host: host, port: port, logger: logger)
+        let settings = broker.server
+        let (host, port) = (settings.host, settings.port)
+        let limits = HTTPService.Limits(
+            headDeadline: settings.headDeadline, idleTimeout: settings.idleTimeout, headerBytes: settings.headerBytes,
+            connections: settings.connections
+        )
+        let server = HTTPService(broker.endpoints, host: host, port: port, limits: limits, logger: logger)
         let announcement = Announcement(server: server) { port in
             standardOutput.line("token-broker listens on http://\(host):\(port)")
         }
         try await token_broker.run(
-            [broker, server, announcement], deadline: broker.server.shutdownDeadline, logger: logger
+            [broker, server, announcement], deadline: settings.shutdownDeadline, logger: logger
         )
     }
 }

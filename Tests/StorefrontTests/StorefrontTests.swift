@@ -28,7 +28,7 @@ import TokenBroker
             try await browser.open(address)
             _ = try await browser.run("window.marker = 'still the same page'")
             try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
-            try await browser.wait(until: "document.querySelector('#payment-flow').innerText.includes('2026-')")
+            try await browser.wait(until: "document.querySelector('#invoice-number')?.innerText.startsWith('Invoice ')")
             #expect(
                 try await browser.run("return document.querySelector('[data-claim=customer_id]').textContent")
                     == "cus_demo")
@@ -59,11 +59,27 @@ import TokenBroker
         }
     }
 
-    @Test func aSessionThatIsRefusedIsSaidInPlainWords() async throws {
+    @Test func anInvoiceOfSomebodyElseIsRefusedInPlainWords() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
-            try await browser.open("\(address)?invoice=oth_1")
+            try await browser.open("\(address)?customer=cus_other&invoice=oth_2001")
             try await browser.wait(until: "!document.querySelector('#error').hidden")
-            #expect(try await browser.run("return document.querySelector('#error').dataset.code") == "session_rejected")
+            #expect(try await browser.run("return document.querySelector('#error').dataset.code") == "forbidden")
+        }
+    }
+
+    /// The visitor is signed in by a cookie that the page cannot read, and tries for another's invoice in vain.
+    @Test func theVisitorIsSignedInAndTriesForAnothersInvoice() async throws {
+        try await withDemo(lifetime: "60s") { browser, address in
+            try await browser.open(address)
+            try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
+            #expect(try await browser.run("return document.cookie") == "")
+            #expect(try await browser.run("return document.querySelector('#visitor').textContent") == "cus_demo")
+            _ = try await browser.run("document.querySelector('#try-other').click()")
+            try await browser.wait(until: "document.querySelector('#other-answer').dataset.state === 'refused'")
+            #expect(
+                try await browser.run("return document.querySelector('#other-status').textContent") == "403 forbidden")
+            // The page went on all the while.
+            #expect(try await browser.run("return document.querySelector('#status').dataset.state") == "ready")
         }
     }
 

@@ -1,4 +1,5 @@
 #if ConfigurationSupport
+import FoundationEssentials
 import Testing
 import TokenBroker
 
@@ -23,6 +24,18 @@ struct KeyCase: Sendable, CustomTestStringConvertible {
     var read: @Sendable (Settings) -> String
 
     var testDescription: String { key }
+}
+
+private func quotaCase(
+    _ name: String, _ inVariable: String, _ quota: @escaping @Sendable (RequestLimits) -> Quota?
+) -> KeyCase {
+    KeyCase(
+        key: "quotas.\(name).perMinute", variable: "TOKEN_BROKER_QUOTAS_\(inVariable)_PER_MINUTE", written: "60",
+        value: "60",
+        inEnvironment: "none", overridden: "none", refused: ["0": "0", "1.5": "1.5", "nine": "other text"],
+        expected: "a whole number from 1 to 1000000000, or none",
+        read: { settings in quota(settings.limits.limits).map { "\($0.perMinute)" } ?? "none" }
+    )
 }
 
 let keyCases: [KeyCase] = [
@@ -50,6 +63,62 @@ let keyCases: [KeyCase] = [
         value: "1m",
         inEnvironment: "0s", overridden: "0s", refused: ["10": "10", "11m": "11m", "soon": "other text"],
         expected: "a duration from 0s to 10m", read: { $0.server.shutdownDeadline.configured }
+    ),
+    KeyCase(
+        key: "server.headDeadline", variable: "TOKEN_BROKER_SERVER_HEAD_DEADLINE", written: "5s", value: "5s",
+        inEnvironment: "500ms", overridden: "500ms", refused: ["0s": "0s", "10": "10", "6m": "6m"],
+        expected: "a duration from 100ms to 5m", read: { $0.server.headDeadline.configured }
+    ),
+    KeyCase(
+        key: "server.idleTimeout", variable: "TOKEN_BROKER_SERVER_IDLE_TIMEOUT", written: "2m", value: "2m",
+        inEnvironment: "1s", overridden: "1s", refused: ["0s": "0s", "2h": "2h"],
+        expected: "a duration from 100ms to 1h", read: { $0.server.idleTimeout.configured }
+    ),
+    KeyCase(
+        key: "server.headerBytes", variable: "TOKEN_BROKER_SERVER_HEADER_BYTES", written: "8192", value: "8192",
+        inEnvironment: "65536", overridden: "65536", refused: ["1000": "1000", "16k": "other text"],
+        expected: "a whole number from 1024 to 1048576", read: { "\($0.server.headerBytes)" }
+    ),
+    KeyCase(
+        key: "server.connections", variable: "TOKEN_BROKER_SERVER_CONNECTIONS", written: "10", value: "10",
+        inEnvironment: "20", overridden: "20", refused: ["0": "0", "many": "other text"],
+        expected: "a whole number from 1 to 1000000", read: { "\($0.server.connections)" }
+    ),
+    KeyCase(
+        key: "server.trustedProxies", variable: "TOKEN_BROKER_SERVER_TRUSTED_PROXIES",
+        written: "[10.0.0.0/8, \"::1\"]", value: "2", inEnvironment: "192.0.2.1", overridden: "1",
+        refused: [
+            "10.0.0.0/8": "other text", "[10.0.0.1/8]": "other text as element 1",
+            "[10.0.0.0/8, proxy]": "other text as element 2",
+            "[7]": "a number as element 1",
+        ],
+        expected: "a list, each element an IP address, or a block such as 10.0.0.0/8",
+        read: { "\($0.limits.limits.trustedProxies.count)" }
+    ),
+    KeyCase(
+        key: "route.concurrentRequests", variable: "TOKEN_BROKER_ROUTE_CONCURRENT_REQUESTS", written: "5", value: "5",
+        inEnvironment: "6", overridden: "6", refused: ["0": "0", "none": "other text"],
+        expected: "a whole number from 1 to 1000000", read: { "\($0.limits.limits.concurrentRequests)" }
+    ),
+    quotaCase("address", "ADDRESS") { $0.perAddress },
+    quotaCase("principal", "PRINCIPAL") { $0.perPrincipal },
+    quotaCase("replacement", "REPLACEMENT") { $0.replacementsPerPrincipal },
+    KeyCase(
+        key: "quotas.principal.burst", variable: "TOKEN_BROKER_QUOTAS_PRINCIPAL_BURST", written: "7", value: "7",
+        inEnvironment: "8", overridden: "8", refused: ["0": "0", "none": "other text"],
+        expected: "a whole number from 1 to 1000000000", besides: ["quotas.principal.perMinute": "60"],
+        read: { "\($0.limits.limits.perPrincipal?.burst ?? 0)" }
+    ),
+    KeyCase(
+        key: "quotas.trackedCallers", variable: "TOKEN_BROKER_QUOTAS_TRACKED_CALLERS", written: "1000", value: "1000",
+        inEnvironment: "2000", overridden: "2000", refused: ["0": "0"],
+        expected: "a whole number from 1 to 10000000", read: { "\($0.limits.limits.trackedCallers)" }
+    ),
+    KeyCase(
+        key: "audit.keyVariable", variable: "TOKEN_BROKER_AUDIT_KEY_VARIABLE", written: "AUDIT_KEY", value: "AUDIT_KEY",
+        inEnvironment: "OTHER", overridden: "OTHER", refused: ["a b": "other text", "7": "a number"],
+        expected: "the name of an environment variable, not its value",
+        read: { if case .variable(let name)? = $0.limits.auditKey { name } else { "" } }
     ),
     KeyCase(
         key: "vendor.profile", variable: "TOKEN_BROKER_VENDOR_PROFILE", written: "alternative-payments",
@@ -282,7 +351,13 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 
     @Test func `has the documented default`() throws {
         let settings = try settings(minimal)
-        #expect(settings.server == ServerSettings(host: "127.0.0.1", port: 8080, shutdownDeadline: .seconds(10)))
+        #expect(
+            settings.server
+                == ServerSettings(
+                    host: "127.0.0.1", port: 8080, shutdownDeadline: .seconds(10), headDeadline: .seconds(10),
+                    idleTimeout: .seconds(75), headerBytes: 16_384, connections: 2_000
+                )
+        )
         #expect(settings.vendor.profile.id == "alternative-payments")
         #expect(settings.vendor.authority == "public-api.demo.alternativepayments.io")
         #expect(settings.vendor.basicEncoding == .form)
@@ -330,7 +405,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         var values = minimal
         values["server"] = written
         let problem = try #require(problems(values).first { $0.key == "server" })
-        #expect(problem.message.contains("expected a map with the keys host, port, shutdownDeadline"))
+        #expect(problem.message.contains("expected a map with the keys connections, headDeadline, headerBytes, host, "))
     }
 
     @Test func `may have empty sections`() throws {
@@ -548,6 +623,81 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         let error = #expect(throws: ConfigurationError.self) { try pace(["tokens.burst": "6"]) }
         #expect(error?.description.contains("tokens.burst") == true)
         #expect(error?.description.contains("at most requestsPerSecond, which is 5, found 6") == true)
+    }
+}
+
+@Suite struct `Quotas` {
+    private var registry: Registry {
+        var registry = Registry.standard
+        registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
+        registry.register(PolicyPlugin("nothing", "") { _ in ClosurePolicy(binds: .session) { _, _ in false } })
+        return registry
+    }
+    private let closed = [
+        "vendor.environment": "demo", "access.authenticator.kind": "nobody", "access.policy.kind": "nothing",
+    ]
+
+    @Test func `are there unless they are turned off`() throws {
+        let limits = try settings(closed, registry: registry).limits.limits
+        #expect(limits.perAddress == RequestLimits().perAddress)
+        #expect(limits.perPrincipal == RequestLimits().perPrincipal)
+        #expect(limits.replacementsPerPrincipal == RequestLimits().replacementsPerPrincipal)
+        let without = try settings(closed.with(["quotas.address.perMinute": "none"]), registry: registry).limits.limits
+        #expect(without.perAddress == nil)
+        #expect(without.perPrincipal != nil)
+    }
+
+    @Test func `are not there in open mode unless they are written out`() throws {
+        let limits = try settings(minimal).limits.limits
+        #expect(limits.perAddress == nil)
+        #expect(limits.perPrincipal == nil)
+        let written = try settings(minimal.with(["quotas.principal.perMinute": "5"])).limits.limits
+        #expect(written.perPrincipal == Quota(perMinute: 5, burst: 10))
+    }
+}
+
+@Suite struct `The key of the audit` {
+    private func pseudonym(_ values: [String: String], _ environment: [String: String] = [:]) throws -> String? {
+        let key = try #require(try settings(minimal.with(values)).limits.auditKey)
+        return try key.pseudonym(environment: environment)(Principal(subject: "alice", tenant: "shop"))
+    }
+
+    #if JWTSupport
+    @Test func `gives the HMAC that others compute`() throws {
+        let key = "0123456789abcdef"
+        // printf 'shop\0alice' | openssl dgst -sha256 -hmac 0123456789abcdef, the first 32 digits
+        let expected = "36ab67a016e104318611ece22076e017"
+        #expect(try pseudonym(["audit.keyVariable": "K"], ["K": key]) == expected)
+        let file = FileManager.default.temporaryDirectory.appending(path: "key-\(UInt64.random(in: 0 ... .max))")
+        try Data((key + "\n").utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        #expect(try pseudonym(["audit.keyFile": file.path]) == expected)
+    }
+
+    @Test func `is refused when it is not there or too short`() async throws {
+        for (values, environment, reason) in [
+            (["audit.keyVariable": "K"], [:], "cannot be built: incomplete credentials in the variable K"),
+            (["audit.keyVariable": "K"], ["K": "sentinel"], "expected at least 16 bytes in a secret, found less"),
+            (["audit.keyFile": "/nowhere"], [:], "cannot be built: unreadable credentials in file /nowhere"),
+        ] as [([String: String], [String: String], String)] {
+            let error = await #expect(throws: ConfigurationError.self) {
+                try await Composer().compose(
+                    try BrokerConfiguration(yaml(minimal.with(values)), environment: environment),
+                    transport: VendorDouble(), logger: recordingLogger().0
+                )
+            }
+            let text = "\(try #require(error))"
+            #expect(text.contains(reason), "\(text)")
+            #expect(!text.contains("sentinel"))
+        }
+    }
+    #endif
+
+    @Test func `comes from one place`() throws {
+        let problem = try #require(
+            problems(minimal.with(["audit.keyFile": "/x", "audit.keyVariable": "X"])).first)
+        #expect(problem.key == "audit.keyFile")
+        #expect(problem.code == .conflict)
     }
 }
 

@@ -123,7 +123,7 @@ private func request(_ bytes: [UInt8]) {
 private let endpoint = CheckoutTokenEndpoint(
     tokens: FixedTokens(), authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
     policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
-    environment: "demo",
+    environment: "demo", limits: .withoutQuotas,
     logger: silent
 )
 

@@ -146,11 +146,11 @@ public struct RouteResponse: Sendable {
 
 /// A request body that is read when it is asked for, once.
 public struct RouteBody: Sendable {
-    private let read: @Sendable (Int) async throws(Failure) -> [UInt8]
+    private let read: @Sendable (Int, _ progress: @Sendable (Int) -> Void) async throws(Failure) -> [UInt8]
 
     /// A body that is already there.
     public init(_ bytes: [UInt8] = []) {
-        self.read = { (limit) throws(Failure) in
+        self.read = { (limit, _) throws(Failure) in
             guard bytes.count <= limit else { throw .tooLarge }
             return bytes
         }
@@ -160,7 +160,7 @@ public struct RouteBody: Sendable {
     /// - Parameter announcedLength: The value of `Content-Length`, so that an over-long body is refused unread.
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks, announcedLength: Int? = nil)
     where Chunks.Element: Collection, Chunks.Element.Element == UInt8 {
-        self.read = { (limit) throws(Failure) in
+        self.read = { (limit, progress) throws(Failure) in
             if let announcedLength, announcedLength > limit { throw .tooLarge }
             var bytes: [UInt8] = []
             bytes.reserveCapacity(min(announcedLength ?? 0, limit))
@@ -168,6 +168,7 @@ public struct RouteBody: Sendable {
                 for try await chunk in chunks {
                     guard chunk.count <= limit - bytes.count else { throw Failure.tooLarge }
                     bytes.append(contentsOf: chunk)
+                    progress(bytes.count)
                 }
             } catch let failure as Failure {
                 throw failure
@@ -180,7 +181,12 @@ public struct RouteBody: Sendable {
 
     /// The whole body. Call it once.
     /// - Throws: ``Failure/tooLarge`` as soon as it is over `limit` bytes; ``Failure/interrupted`` if it ends early.
-    public func collect(upTo limit: Int) async throws(Failure) -> [UInt8] { try await read(limit) }
+    public func collect(upTo limit: Int) async throws(Failure) -> [UInt8] { try await read(limit) { _ in } }
+
+    /// The same, telling after each chunk how many bytes have come.
+    func collect(upTo limit: Int, progress: @Sendable (Int) -> Void) async throws(Failure) -> [UInt8] {
+        try await read(limit, progress)
+    }
 
     /// Why a body could not be read.
     public enum Failure: Error, Sendable {

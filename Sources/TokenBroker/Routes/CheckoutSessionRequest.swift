@@ -37,13 +37,18 @@ struct CheckoutSessionRequest: Sendable, Equatable {
         guard found.allSatisfy({ $0 == first }) else { throw .invalidRequest("\(camel) and \(snake) differ.") }
         guard let id = first.string else { throw .invalidRequest("\(camel) must be a string.") }
         guard isID(id) else {
-            throw .invalidRequest("\(camel) must have 1 to 255 characters, none of them a control character.")
+            throw .invalidRequest("\(camel) must have 1 to 255 characters, and no control or formatting characters.")
         }
         return id
     }
 
+    /// Formatting characters turn text around or cannot be seen, so that two ids can look alike. A part that is `.` or `..` means
+    /// another place in a path, even when it is percent-encoded.
     private static func isID(_ text: String) -> Bool {
         (1...255).contains(text.unicodeScalars.count)
-            && text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+            && text.unicodeScalars.allSatisfy {
+                ![.control, .format, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory)
+            }
+            && !text.split(whereSeparator: { "/\\".contains($0) }).contains { $0 == "." || $0 == ".." }
     }
 }

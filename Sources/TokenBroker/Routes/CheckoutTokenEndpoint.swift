@@ -5,8 +5,12 @@ import Synchronization
 
 /// `POST /api/checkout-token`: gives a page a checkout token, if whoever asks may have it.
 ///
-/// The order of work is path, method, origin, content type, who asks, body, policy, token; the first that fails
-/// answers. Failures are `application/problem+json` (RFC 9457) with a `code`.
+/// The order of work is path, method, origin, content type, who asks, the address's quota, body, the caller's quota, policy, token; the first
+/// that fails answers. Failures are `application/problem+json` (RFC 9457) with a `code`. An authenticator or a policy that
+/// throws, or takes longer than the deadline, refuses.
+///
+/// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`, `reason`, `status`, `code`,
+/// `principal`, `customer`, `invoice`, `replaces`, `token`, `incident` and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
     /// Which paths it answers.
     public let path: RoutePath
@@ -18,7 +22,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private let deadline: Duration
     private let minimumRemaining: Duration
     private let alarm: Alarm
-    private let logger: Logger
+    private let callers: Callers
+    private let audit: Audit
 
     /// - Parameters:
     ///   - path: Where it answers.
@@ -29,12 +34,15 @@ public struct CheckoutTokenEndpoint: Endpoint {
     ///   - environment: The vendor's environment, told to the page for its SDK.
     ///   - deadline: Every answer is given within it.
     ///   - minimumRemaining: A token is handed out with at least this much life, if the vendor's tokens have that much.
-    ///   - clock: Time for the deadline.
-    ///   - logger: One line for each decision.
+    ///   - limits: How much it takes from whom.
+    ///   - pseudonym: What the log calls a principal. Unless given, a hash with a key that is another in each process.
+    ///   - clock: Time for the deadline and the quotas.
+    ///   - logger: One event for each decision.
     public init(
         path: RoutePath = "/api/checkout-token", tokens: any TokenProvider, authenticator: any Authenticator,
         policy: any AccessPolicy, allowedOrigins: Set<String> = [], environment: String,
         deadline: Duration = .seconds(8), minimumRemaining: Duration = .seconds(120),
+        limits: RequestLimits = RequestLimits(), pseudonym: (@Sendable (Principal) -> String)? = nil,
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger
     ) {
         self.path = path
@@ -46,17 +54,26 @@ public struct CheckoutTokenEndpoint: Endpoint {
         self.deadline = deadline
         self.minimumRemaining = minimumRemaining
         self.alarm = Alarm(clock)
-        self.logger = logger
+        self.callers = Callers(limits, alarm)
+        self.audit = Audit(logger: logger, pseudonym: pseudonym ?? Audit.pseudonymWithinProcess)
     }
 
     /// The answer; the type tells how it comes about.
     public func respond(to request: RouteRequest) async -> RouteResponse {
         var response: RouteResponse
-        do throws(Problem) {
-            response = try await answerInTime(request)
+        let progress = Progress()
+        do throws(Refusal) {
+            try checkHead(request)
+            if request.head.method == .options {
+                response = origins.answerToPreflight(request.head)
+            } else {
+                let token = try await tokenInTime(for: request, progress)
+                audit.given(token, progress.facts)
+                response = answer(with: token)
+            }
         } catch {
-            response = error.response
-            log(error)
+            audit.refused(error, progress.facts)
+            response = error.problem.response
         }
         origins.addFields(to: &response, for: request.head)
         response.head.headerFields[.cacheControl] = "no-store"
@@ -64,67 +81,117 @@ public struct CheckoutTokenEndpoint: Endpoint {
         return response
     }
 
-    private func answerInTime(_ request: RouteRequest) async throws(Problem) -> RouteResponse {
-        let stage = Stage()
+    // MARK: In time
+
+    /// How far a request has come; for the answer when time runs out, and for the log.
+    private final class Progress: Sendable {
+        enum Stage { case authenticating, readingBody, checking, gettingToken }
+
+        private struct State {
+            var stage = Stage.authenticating
+            var isAbandoned = false
+            var facts = Audit.Facts()
+        }
+        private let state = Mutex(State())
+
+        var stage: Stage { state.withLock { $0.stage } }
+        var facts: Audit.Facts { state.withLock { $0.facts } }
+        func note(_ change: (inout Audit.Facts) -> Void) { state.withLock { change(&$0.facts) } }
+
+        /// - Throws: If nobody waits for it any more.
+        func begin(_ stage: Stage) throws(Refusal) {
+            let isAbandoned = state.withLock { state in
+                state.stage = stage
+                return state.isAbandoned
+            }
+            if isAbandoned { throw Refusal(.forbidden, .policyTimedOut) }
+        }
+
+        /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there must never be two who
+        /// do.
+        func abandon() -> Bool {
+            state.withLock { state in
+                guard state.stage != .readingBody else { return false }
+                state.isAbandoned = true
+                return true
+            }
+        }
+    }
+
+    private func tokenInTime(for request: RouteRequest, _ progress: Progress) async throws(Refusal) -> Token {
+        guard callers.enter() else { throw Refusal(.vendorBusy(retryAfter: nil), .tooManyAtOnce) }
         do {
             let end = alarm.now + deadline
-            let answer = try await withTimeLimit(deadline, alarm) {
-                try await self.answer(request, stage) { max(.zero, end - alarm.now) }
+            let token = try await withTimeLimit(deadline, alarm, mayAbandon: progress.abandon) {
+                // An abandoned one still counts as long as it goes on.
+                defer { callers.leave() }
+                return try await self.token(for: request, progress) { max(.zero, end - alarm.now) }
             }
-            if let answer { return answer }
-        } catch let problem as Problem {
-            throw problem
+            if let token { return token }
+        } catch var refusal as Refusal {
+            if Task.isCancelled { refusal.reason = .clientGone }
+            throw refusal
         } catch {
             // Nothing else is thrown within.
         }
-        throw problem(whenLateIn: stage.value.withLock { $0 })
-    }
-
-    /// What is being done, for the answer when time runs out.
-    private final class Stage: Sendable {
-        enum Value { case authenticating, readingBody, checking, gettingToken }
-        let value = Mutex(Value.authenticating)
-        func begin(_ value: Value) { self.value.withLock { $0 = value } }
-    }
-
-    private func problem(whenLateIn stage: Stage.Value) -> Problem {
-        switch stage {
-        case .authenticating: .unauthenticated(challenge: authenticator.challenge)
-        case .readingBody: .tooSlow
-        case .checking: .forbidden
-        // A cache keeps to the patience by itself; another provider may not.
-        case .gettingToken: problem(TokenError(.timedOut, message: "no token within the route's deadline"))
+        switch progress.stage {
+        case .authenticating:
+            throw Refusal(.unauthenticated(challenge: authenticator.challenge), .authenticatorTimedOut)
+        case .readingBody: throw Refusal(.tooSlow, .bodyTooSlow)
+        case .checking: throw Refusal(.forbidden, .policyTimedOut)
+        case .gettingToken:
+            // A cache keeps to the patience by itself; another provider may not.
+            throw refusal(TokenError(.timedOut, message: "no token within the route's deadline"))
         }
     }
 
-    private func answer(
-        _ request: RouteRequest, _ stage: Stage, timeLeft: @Sendable () -> Duration
-    ) async throws(Problem) -> RouteResponse {
-        let isPreflight = request.head.method == .options
-        guard isPreflight || request.head.method == .post else { throw .methodNotAllowed("POST, OPTIONS") }
-        guard origins.allows(request.head) else { throw .forbidden }
-        if isPreflight { return origins.answerToPreflight(request.head) }
-        guard hasJSONContent(request.head) else { throw .unsupportedMediaType }
+    // MARK: One thing after the other
+
+    private func checkHead(_ request: RouteRequest) throws(Refusal) {
+        let method = request.head.method
+        guard method == .post || method == .options else {
+            throw Refusal(.methodNotAllowed("POST, OPTIONS"), .method)
+        }
+        guard origins.allows(request.head) else { throw Refusal(.forbidden, .origin) }
+        if method == .options { return }
+        let isAmbient = authenticator.proof(in: request) == .ambient
+        guard origins.allows(request.head, needsOne: isAmbient) else { throw Refusal(.forbidden, .originUnknown) }
+        guard hasJSONContent(request.head) else { throw Refusal(.unsupportedMediaType, .contentType) }
+    }
+
+    private func token(
+        for request: RouteRequest, _ progress: Progress, timeLeft: @Sendable () -> Duration
+    ) async throws(Refusal) -> Token {
         let principal = try await authenticate(request)
-        stage.begin(.readingBody)
-        let session = try CheckoutSessionRequest(try await body(of: request))
-        stage.begin(.checking)
+        progress.note { $0.principal = principal }
+        if callers.shouldWarnOfUnlistedProxy(request) {
+            audit.logger.warning(
+                """
+                requests come through a proxy that is not among the trusted ones, so all that come through it share the \
+                quota of one address
+                """
+            )
+        }
+        try keep(callers.takeForAddress(of: request), .addressQuota)
+        try progress.begin(.readingBody)
+        let session = try await session(in: request)
+        progress.note { $0.session = session }
+        try progress.begin(.checking)
+        try keep(callers.take(for: principal), .principalQuota)
+        if session.replaces != nil { try keep(callers.takeReplacement(for: principal), .replacementQuota) }
         let tokenRequest = TokenRequest(
             tenant: principal.tenant, customer: session.customer, invoice: session.invoice
         )
         try await check(principal, tokenRequest)
-        stage.begin(.gettingToken)
+        try progress.begin(.gettingToken)
         let demand = TokenDemand(
             minimumRemaining: minimumRemaining, insteadOf: session.replaces, patience: timeLeft()
         )
-        let token: Token
         do throws(TokenError) {
-            token = try await tokens.token(for: tokenRequest, demand: demand)
+            return try await tokens.token(for: tokenRequest, demand: demand)
         } catch {
-            throw problem(error)
+            throw refusal(error)
         }
-        logger.debug("checkout token given", metadata: ["token": "\(token.id)"])
-        return answer(with: token)
     }
 
     private func hasJSONContent(_ head: HTTPRequest) -> Bool {
@@ -133,32 +200,58 @@ public struct CheckoutTokenEndpoint: Endpoint {
         return type.prefix { $0 != ";" }.trimmingWhiteSpace.lowercased() == "application/json"
     }
 
-    private func authenticate(_ request: RouteRequest) async throws(Problem) -> Principal {
+    private func authenticate(_ request: RouteRequest) async throws(Refusal) -> Principal {
+        let problem = Problem.unauthenticated(challenge: authenticator.challenge)
         do {
             if let principal = try await authenticator.authenticate(request) { return principal }
         } catch {
-            logger.error("the authenticator failed", metadata: ["error": "\(type(of: error))"])
+            throw Refusal(problem, .authenticatorFailed, error: "\(type(of: error))")
         }
-        throw .unauthenticated(challenge: authenticator.challenge)
+        throw Refusal(problem, .noProof)
     }
 
-    private func body(of request: RouteRequest) async throws(Problem) -> [UInt8] {
+    /// - Parameter wait: Until it would be within the quota.
+    private func keep(_ wait: Duration?, _ quota: Audit.Reason) throws(Refusal) {
+        if let wait { throw Refusal(.tooManyRequests(retryAfter: wait), quota) }
+    }
+
+    private func session(in request: RouteRequest) async throws(Refusal) -> CheckoutSessionRequest {
         do {
-            return try await request.body.collect(upTo: Problem.maximumBodyBytes)
-        } catch RouteBody.Failure.tooLarge {
-            throw .tooLarge
+            return try CheckoutSessionRequest(await body(of: request))
+        } catch let problem as Problem {
+            throw Refusal(problem, problem.code == .tooSlow ? .bodyTooSlow : .body)
         } catch {
-            throw .invalidRequest("The body ended early.")
+            throw Refusal(.invalidRequest("The body ended early."), .body)
         }
     }
 
-    private func check(_ principal: Principal, _ request: TokenRequest) async throws(Problem) {
+    /// The body, if it comes at a pace that a client on a bad line still has: 1 KiB a second, after 3 seconds.
+    private func body(of request: RouteRequest) async throws -> [UInt8] {
+        let received = Received()
+        let bytes = try await withTimeLimit(.seconds(3) + .seconds(1) * received.kibibytes, alarm) {
+            do {
+                return try await request.body.collect(upTo: Problem.maximumBodyBytes, progress: received.note)
+            } catch RouteBody.Failure.tooLarge {
+                throw Problem.tooLarge
+            }
+        }
+        guard let bytes else { throw Problem.tooSlow }
+        return bytes
+    }
+
+    private final class Received: Sendable {
+        private let bytes = Atomic(0)
+        var kibibytes: Int { bytes.load(ordering: .relaxed) / 1024 }
+        func note(_ count: Int) { bytes.store(count, ordering: .relaxed) }
+    }
+
+    private func check(_ principal: Principal, _ request: TokenRequest) async throws(Refusal) {
         do {
             if try await policy.allows(principal, toRequest: request) { return }
         } catch {
-            logger.error("the policy failed", metadata: ["error": "\(type(of: error))"])
+            throw Refusal(.forbidden, .policyFailed, error: "\(type(of: error))")
         }
-        throw .forbidden
+        throw Refusal(.forbidden, .policy)
     }
 
     private func answer(with token: Token) -> RouteResponse {
@@ -172,24 +265,14 @@ public struct CheckoutTokenEndpoint: Endpoint {
         )
     }
 
-    private func problem(_ error: TokenError) -> Problem {
-        switch error.code {
-        case .requestRejected: return .sessionRejected
-        case .throttled: return .vendorBusy(retryAfter: error.retryAfter)
-        case .credentialsRejected, .misconfigured:
-            let incident = randomHex(words: 1)
-            logger.error("no checkout token", metadata: ["incident": "\(incident)", "error": "\(error)"])
-            return .misconfigured(incident: incident)
-        default:
-            logger.warning("no checkout token", metadata: ["error": "\(error)"])
-            return .vendorUnavailable(retryAfter: error.retryAfter)
-        }
-    }
-
-    private func log(_ problem: Problem) {
-        logger.info(
-            "checkout token refused",
-            metadata: ["status": "\(problem.code.status.code)", "code": "\(problem.code.rawValue)"]
-        )
+    private func refusal(_ error: TokenError) -> Refusal {
+        let problem: Problem =
+            switch error.code {
+            case .requestRejected: .sessionRejected
+            case .throttled: .vendorBusy(retryAfter: error.retryAfter)
+            case .credentialsRejected, .misconfigured: .misconfigured(incident: randomHex(words: 1))
+            default: .vendorUnavailable(retryAfter: error.retryAfter)
+            }
+        return Refusal(problem, .noToken, error: "\(error)")
     }
 }

@@ -47,13 +47,13 @@ struct CheckoutTokenEndpointTests {
             Principal(subject: "me", tenant: "shop")
         },
         allow: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool = { _, _ in true },
-        clock: any Clock<Duration> = ContinuousClock(),
+        clock: any Clock<Duration> = ManualClock(),
         logger: Logger = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
     ) -> CheckoutTokenEndpoint {
         CheckoutTokenEndpoint(
             tokens: tokens, authenticator: ClosureAuthenticator(authenticate),
             policy: ClosurePolicy(binds: .session, allow), allowedOrigins: ["https://shop.example"],
-            environment: "demo", clock: clock, logger: logger
+            environment: "demo", limits: .withoutQuotas, clock: clock, logger: logger
         )
     }
 

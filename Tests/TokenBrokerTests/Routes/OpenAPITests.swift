@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Logging
 import Testing
+import TokenBrokerTesting
 @testable import TokenBroker
 
 /// `openapi.json` and the code say the same.
@@ -88,7 +89,7 @@ struct OpenAPITests {
         let endpoint = CheckoutTokenEndpoint(
             tokens: Tokens(), authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
             policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
-            environment: "demo",
+            environment: "demo", clock: ManualClock(),
             logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
         )
         for (method, operation) in [(HTTPRequest.Method.post, "post"), (.options, "options")] {

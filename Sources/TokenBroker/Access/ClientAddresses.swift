@@ -1,0 +1,121 @@
+import HTTPTypes
+
+/// Tells from which address a request comes when there are proxies in between.
+///
+/// A listed proxy is believed about who asked it, and nobody else is: `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from their end,
+/// where the nearest proxy writes, up to the first address that is not a listed proxy's.
+struct ClientAddresses: Sendable {
+    let trustedProxies: [IPAddressBlock]
+
+    /// `nil` if it cannot be known.
+    func client(of request: RouteRequest) -> IPAddress? {
+        guard let peer = peer(of: request) else { return nil }
+        guard isTrusted(peer) else { return peer }
+        let fields = request.head.headerFields
+        let forwarded = fields.values(named: "forwarded").joined(separator: ",")
+        let forwardedFor = fields.values(named: "x-forwarded-for").joined(separator: ",")
+        switch (forwarded.isEmpty, forwardedFor.isEmpty) {
+        case (true, true): return peer
+        case (true, false): return client(behind: peer, hopsOf(xForwardedFor: forwardedFor))
+        case (false, true): return client(behind: peer, hopsOf(forwarded: forwarded))
+        case (false, false):
+            // A proxy writes one of them and hands on the other as the client wrote it, and there is no telling which.
+            let client = client(behind: peer, hopsOf(forwarded: forwarded))
+            return client == self.client(behind: peer, hopsOf(xForwardedFor: forwardedFor)) ? client : peer
+        }
+    }
+
+    /// Whether a proxy that is not listed seems to be in front, so that all requests look like one client's.
+    func seemsToComeThroughUnlistedProxy(_ request: RouteRequest) -> Bool {
+        let fields = request.head.headerFields
+        guard fields.contains(where: { ["forwarded", "x-forwarded-for"].contains($0.name.canonicalName) }),
+            let peer = peer(of: request)
+        else { return false }
+        return !isTrusted(peer) && Self.inside.contains { $0.contains(peer) }
+    }
+
+    /// Where one's own proxies are: on this machine or in a private network (RFC 1918, RFC 4193).
+    private static let inside = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+        .compactMap { IPAddressBlock($0) }
+
+    private func peer(of request: RouteRequest) -> IPAddress? {
+        // What comes through a Unix socket comes from this machine.
+        request.peer.flatMap { IPAddress($0.ip.isEmpty ? "127.0.0.1" : $0.ip) }
+    }
+
+    private func isTrusted(_ address: IPAddress) -> Bool { trustedProxies.contains { $0.contains(address) } }
+
+    private func client(behind peer: IPAddress, _ hops: [Substring]?) -> IPAddress {
+        var client = peer
+        for hop in (hops ?? []).reversed() {
+            guard isTrusted(client), let next = address(ofNode: hop) else { break }
+            client = next
+        }
+        return client
+    }
+
+    private func hopsOf(xForwardedFor value: String) -> [Substring] {
+        value.split(separator: ",").suffix(Self.maximumHops).map(\.trimmingWhiteSpace)
+    }
+
+    /// More than any chain of real proxies has.
+    private static let maximumHops = 20
+
+    /// The `for` of each element; `nil` if the field is malformed.
+    private func hopsOf(forwarded value: String) -> [Substring]? {
+        var hops: [Substring] = []
+        guard let elements = splitOutsideQuotes(value[...], at: ",") else { return nil }
+        for element in elements where !element.isEmpty {
+            guard let pairs = splitOutsideQuotes(element, at: ";") else { return nil }
+            var hop: Substring = ""
+            for pair in pairs {
+                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                guard parts.count == 2 else { return nil }
+                guard parts[0].lowercased() == "for" else { continue }
+                guard hop.isEmpty else { return nil }
+                hop = parts[1]
+            }
+            if hop.count >= 2, hop.hasPrefix("\""), hop.hasSuffix("\"") { hop = hop.dropFirst().dropLast() }
+            hops.append(hop)
+        }
+        return hops.suffix(Self.maximumHops)
+    }
+
+    /// `nil` if a quotation does not end.
+    private func splitOutsideQuotes(_ text: Substring, at separator: Character) -> [Substring]? {
+        var (parts, isQuoted, isEscaped) = ([Substring](), false, false)
+        var start = text.startIndex
+        for index in text.indices {
+            let character = text[index]
+            if isEscaped {
+                isEscaped = false
+            } else if isQuoted, character == "\\" {
+                isEscaped = true
+            } else if character == "\"" {
+                isQuoted.toggle()
+            } else if !isQuoted, character == separator {
+                parts.append(text[start..<index].trimmingWhiteSpace)
+                start = text.index(after: index)
+            }
+        }
+        guard !isQuoted else { return nil }
+        return parts + [text[start...].trimmingWhiteSpace]
+    }
+
+    /// An address with or without port, an IPv6 address with or without brackets; `nil` for `unknown` and names.
+    private func address(ofNode node: Substring) -> IPAddress? {
+        if node.hasPrefix("[") {
+            guard let end = node.firstIndex(of: "]") else { return nil }
+            return IPAddress(node[node.index(after: node.startIndex)..<end])
+        }
+        if let address = IPAddress(node) { return address }
+        guard let colon = node.firstIndex(of: ":") else { return nil }
+        return IPAddress(node[..<colon])
+    }
+}
+
+extension HTTPFields {
+    /// The values of a field that this package's dependencies have no name for, in order.
+    /// - Parameter name: In lower case.
+    func values(named name: String) -> [String] { filter { $0.name.canonicalName == name }.map(\.value) }
+}

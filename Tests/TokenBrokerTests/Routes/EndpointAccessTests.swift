@@ -1,0 +1,490 @@
+import FoundationEssentials
+import HTTPTypes
+import InMemoryLogging
+import Logging
+import Synchronization
+import Testing
+import TokenBroker
+import TokenBrokerTesting
+
+/// Gives a token to whoever gets this far, and counts.
+private final class Counting: TokenProvider {
+    let asked = Atomic(0)
+
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        asked.wrappingAdd(1, ordering: .relaxed)
+        return Token(id: Token.ID(rawValue: "id-1"), secret: Secret("sentinel.token"), remaining: .seconds(60))
+    }
+}
+
+private let session = #"{"customerId": "cus_1", "invoiceId": "inv_1"}"#
+
+/// Who asks is in `X-Who`, without it nobody.
+private let who = ClosureAuthenticator { request in
+    HTTPField.Name("X-Who").flatMap { request.head.headerFields[$0] }.map { Principal(subject: $0, tenant: "shop") }
+}
+
+private func endpoint(
+    _ tokens: any TokenProvider = Counting(), authenticator: any Authenticator = who,
+    allow: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool = { _, _ in true },
+    clock: any Clock<Duration> = ManualClock(), pseudonym: (@Sendable (Principal) -> String)? = nil,
+    logger: Logger = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() },
+    limits: RequestLimits = .withoutQuotas
+) -> CheckoutTokenEndpoint {
+    CheckoutTokenEndpoint(
+        tokens: tokens, authenticator: authenticator, policy: ClosurePolicy(binds: .session, allow),
+        allowedOrigins: ["https://shop.example"], environment: "demo", limits: limits, pseudonym: pseudonym,
+        clock: clock, logger: logger
+    )
+}
+
+private func limits(_ change: (inout RequestLimits) -> Void) -> RequestLimits {
+    var limits = RequestLimits.withoutQuotas
+    change(&limits)
+    return limits
+}
+
+private func request(
+    _ body: String = session, who: String? = "me", peer: String? = "203.0.113.5", method: HTTPRequest.Method = .post,
+    fields: [String: String] = [:]
+) -> RouteRequest {
+    var head = HTTPRequest(
+        method: method, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
+        headerFields: [.contentType: "application/json"]
+    )
+    for (name, value) in fields.merging(who.map { ["X-Who": $0] } ?? [:], uniquingKeysWith: { old, _ in old }) {
+        if let name = HTTPField.Name(name) { head.headerFields.append(HTTPField(name: name, value: value)) }
+    }
+    return RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: peer.map { PeerAddress(ip: $0) })
+}
+
+private func code(_ response: RouteResponse) -> String? {
+    (try? JSONDecoder().decode(JSONValue.self, from: Data(response.body)))?["code"]?.string
+}
+
+private struct Boom: Error {}
+
+struct BrowserRuleTests {
+    /// Sent with a cookie, and with a bearer token.
+    @Test(
+        arguments: [
+            ([:], false, true),
+            (["Sec-Fetch-Site": "same-origin"], true, true), (["Sec-Fetch-Site": "none"], true, true),
+            (["Sec-Fetch-Site": "same-site"], false, false), (["Sec-Fetch-Site": "cross-site"], false, false),
+            (["Sec-Fetch-Site": ""], false, false), (["Sec-Fetch-Site": "same-origin, cross-site"], false, false),
+            (["Origin": "https://pay.example"], true, true), (["Origin": "http://pay.example"], true, true),
+            (["Origin": "https://pay.example", "Sec-Fetch-Site": "same-origin"], true, true),
+            // A page of the same name without TLS is another site.
+            (["Origin": "http://pay.example", "Sec-Fetch-Site": "cross-site"], false, false),
+            (["Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"], true, true),
+            (["Origin": "https://shop.example", "Sec-Fetch-Site": "same-site"], true, true),
+            (["Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"], false, false),
+            (["Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"], false, false),
+            (["Origin": "null", "Sec-Fetch-Site": "same-origin"], false, false),
+            (["Origin": "https://pay.example.evil.example"], false, false),
+            (["Origin": "https://pay.example:8443"], false, false),
+        ] as [([String: String], Bool, Bool)])
+    func whosePageAsks(fields: [String: String], withCookie: Bool, withBearer: Bool) async {
+        for (proof, expected) in [
+            (["Cookie": "session=1"], withCookie), (["Authorization": "Bearer x"], withBearer),
+            (["Authorization": "Basic eDp5"], withCookie),
+        ] {
+            let tokens = Counting()
+            let response = await endpoint(tokens).respond(to: request(fields: fields.merging(proof) { old, _ in old }))
+            #expect(response.head.status == (expected ? .ok : .forbidden), "\(fields) \(proof)")
+            #expect(tokens.asked.load(ordering: .relaxed) == (expected ? 1 : 0))
+            let isListed = fields["Origin"] == "https://shop.example"
+            #expect(
+                response.head.headerFields[.accessControlAllowOrigin] == (isListed ? "https://shop.example" : nil))
+            #expect(response.head.headerFields[.vary] == "Origin")
+            #expect(response.head.headerFields[.cacheControl] == "no-store")
+            #expect(response.head.headerFields[.xContentTypeOptions] == "nosniff")
+        }
+    }
+
+    @Test func repeatedFieldsAreRefused() async throws {
+        for name in ["Origin", "Sec-Fetch-Site"] {
+            var twice = request(fields: [name: name == "Origin" ? "https://shop.example" : "same-origin"])
+            let field = try #require(twice.head.headerFields.last { $0.name.canonicalName == name.lowercased() })
+            twice.head.headerFields.append(field)
+            #expect(await endpoint().respond(to: twice).head.status == .forbidden)
+        }
+    }
+
+    @Test func aPreflightCanBeKeptAndDependsOnWhatItAsks() async {
+        let response = await endpoint().respond(
+            to: request(
+                "", who: nil, method: .options,
+                fields: [
+                    "Origin": "https://shop.example", "Access-Control-Request-Method": "POST",
+                    "Sec-Fetch-Site": "cross-site",
+                ])
+        )
+        #expect(response.head.status == .noContent)
+        #expect(response.head.headerFields[.accessControlMaxAge] == "7200")
+        #expect(
+            Set(response.head.headerFields[values: .vary]) == [
+                "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers",
+            ])
+    }
+}
+
+struct EndpointQuotaTests {
+    @Test func aPrincipalIsStoppedAtItsQuotaWhereverItAsksFrom() async {
+        let clock = ManualClock()
+        let tokens = Counting()
+        let endpoint = endpoint(
+            tokens, clock: clock, limits: limits { $0.perPrincipal = Quota(perMinute: 30, burst: 2) })
+        for index in 0..<2 {
+            #expect(await endpoint.respond(to: request(peer: "203.0.113.\(index)")).head.status == .ok)
+        }
+        let refused = await endpoint.respond(to: request(peer: "203.0.113.9"))
+        #expect(refused.head.status == .tooManyRequests)
+        #expect(code(refused) == "too_many_requests")
+        #expect(refused.head.headerFields[.retryAfter] == "2")
+        #expect(await endpoint.respond(to: request(who: "another")).head.status == .ok)
+        #expect(tokens.asked.load(ordering: .relaxed) == 3)
+        clock.advance(by: .seconds(2))
+        #expect(await endpoint.respond(to: request()).head.status == .ok)
+    }
+
+    @Test func anAddressIsStoppedWhoeverAsksFromIt() async {
+        let endpoint = endpoint(limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 2) })
+        func status(_ peer: String?, who: String) async -> Int {
+            await endpoint.respond(to: request(who: who, peer: peer)).head.status.code
+        }
+        // A client has 64 bits of IPv6, and IPv4 in whichever spelling.
+        for (one, same, other) in [
+            ("203.0.113.5", "::ffff:203.0.113.5", "203.0.113.6"),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::9", "2001:db8:0:2::1"),
+        ] {
+            #expect(await status(one, who: "a") == 200)
+            #expect(await status(same, who: "b") == 200)
+            #expect(await status(same, who: "c") == 429)
+            #expect(await status(other, who: "c") == 200)
+        }
+        // All whose address is not known are one.
+        #expect(await [status(nil, who: "a"), status(nil, who: "b"), status("?", who: "c")] == [200, 200, 429])
+    }
+
+    @Test func refusedRequestsCountToo() async {
+        let endpoint = endpoint(
+            allow: { _, request in request.inputs[.invoice] == "inv_1" },
+            limits: limits { $0.perPrincipal = Quota(perMinute: 1, burst: 3) }
+        )
+        for index in 2...4 {
+            let body = #"{"customerId": "cus_1", "invoiceId": "inv_\#(index)"}"#
+            #expect(await endpoint.respond(to: request(body)).head.status == .forbidden)
+        }
+        #expect(await endpoint.respond(to: request()).head.status == .tooManyRequests)
+    }
+
+    @Test func replacementsHaveASmallerQuota() async {
+        let tokens = Counting()
+        let limits = limits {
+            $0.perPrincipal = Quota(perMinute: 1, burst: 5)
+            $0.replacementsPerPrincipal = Quota(perMinute: 1, burst: 1)
+        }
+        let endpoint = endpoint(tokens, limits: limits)
+        let replacing = #"{"customerId": "c", "invoiceId": "i", "replaces": "old"}"#
+        #expect(await endpoint.respond(to: request(replacing)).head.status == .ok)
+        #expect(await endpoint.respond(to: request(replacing)).head.status == .tooManyRequests)
+        #expect(await endpoint.respond(to: request()).head.status == .ok)
+        #expect(tokens.asked.load(ordering: .relaxed) == 2)
+    }
+
+    @Test func theAddressIsLookedAtBeforeTheBodyAndThePrincipalAfterIt() async {
+        let byAddress = endpoint(limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 1) })
+        let byPrincipal = endpoint(limits: limits { $0.perPrincipal = Quota(perMinute: 1, burst: 1) })
+        for endpoint in [byAddress, byPrincipal] { _ = await endpoint.respond(to: request()) }
+        #expect(await byAddress.respond(to: request("nonsense")).head.status == .tooManyRequests)
+        #expect(await byPrincipal.respond(to: request("nonsense")).head.status == .badRequest)
+        // Who does not say who it is costs nothing, and learns nothing.
+        #expect(await byAddress.respond(to: request(who: nil)).head.status == .unauthorized)
+    }
+
+    @Test func theDefaultsKeepOneVisitorFarBelowTheVendorsLimit() {
+        let limits = RequestLimits()
+        // Five calls a second are 300 a minute.
+        for quota in [limits.perAddress, limits.perPrincipal, limits.replacementsPerPrincipal] {
+            #expect((quota?.perMinute ?? .max) <= 150)
+            #expect((quota?.burst ?? .max) <= 50)
+        }
+    }
+
+    @Test func aProxyThatIsNotListedIsToldOfOnce() async {
+        let handler = InMemoryLogHandler()
+        let endpoint = endpoint(
+            logger: Logger(label: "t") { _ in handler },
+            limits: limits { $0.perAddress = Quota(perMinute: 1000, burst: 1000) }
+        )
+        for _ in 0..<3 {
+            _ = await endpoint.respond(to: request(peer: "10.0.0.1", fields: ["X-Forwarded-For": "203.0.113.5"]))
+        }
+        #expect(handler.entries.filter { $0.level == .warning }.count == 1)
+        #expect(!"\(handler.entries)".contains("203.0.113.5"))
+    }
+}
+
+struct EndpointLimitTests {
+    /// Holds a request until it is told to go on.
+    private struct Held: AccessPolicy {
+        let binds = AccessBinding.session
+        let entered = AsyncStream.makeStream(of: Void.self)
+        let released = AsyncStream.makeStream(of: Void.self)
+        func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+            entered.continuation.yield()
+            for await _ in released.stream { break }
+            return true
+        }
+    }
+
+    @Test func onlySoManyAtOnce() async throws {
+        let policy = Held()
+        var limits = RequestLimits.withoutQuotas
+        limits.concurrentRequests = 1
+        let endpoint = CheckoutTokenEndpoint(
+            tokens: Counting(), authenticator: who, policy: policy, environment: "demo", limits: limits,
+            clock: ManualClock(), logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
+        )
+        let first = Task { await endpoint.respond(to: request()) }
+        for await _ in policy.entered.stream { break }
+        let second = await endpoint.respond(to: request())
+        #expect(second.head.status == .serviceUnavailable)
+        #expect(code(second) == "vendor_busy")
+        #expect(second.head.headerFields[.retryAfter] == "1")
+        policy.released.continuation.finish()
+        #expect(await first.value.head.status == .ok)
+        #expect(await endpoint.respond(to: request()).head.status == .ok)
+    }
+
+    /// A body in chunks, and a word each time that another one is wanted.
+    private struct Chunks: AsyncSequence, AsyncIteratorProtocol, Sendable {
+        let wanted: AsyncStream<Void>
+        private let isWanted: AsyncStream<Void>.Continuation
+        let chunks: AsyncStream<[UInt8]>
+        let source: AsyncStream<[UInt8]>.Continuation
+
+        init() {
+            (wanted, isWanted) = AsyncStream.makeStream()
+            (chunks, source) = AsyncStream.makeStream()
+        }
+
+        func makeAsyncIterator() -> Chunks { self }
+        func next() async -> [UInt8]? {
+            isWanted.yield()
+            for await chunk in chunks { return chunk }
+            return nil
+        }
+
+        /// Sends these, and waits until they were taken.
+        func send(_ chunks: [[UInt8]]) async {
+            for chunk in chunks { source.yield(chunk) }
+            var left = chunks.count + 1
+            for await _ in wanted {
+                left -= 1
+                if left == 0 { break }
+            }
+        }
+    }
+
+    /// Nothing for 3 seconds, or less than a KiB a second afterwards, is given up long before the deadline of 8.
+    @Test(arguments: [(0, 3), (1, 3), (2048, 5)])
+    func aBodyHasToComeAtAPace(count: Int, seconds: Int) async throws {
+        let clock = ManualClock()
+        let body = Chunks()
+        var slow = request()
+        slow.body = RouteBody(body)
+        let answer = Task { [slow] in await endpoint(clock: clock).respond(to: slow) }
+        await body.send(count == 0 ? [] : [[UInt8](repeating: 32, count: count)])
+        clock.advance(by: .seconds(seconds))
+        #expect(code(await answer.value) == "too_slow")
+    }
+
+    @Test func aSteadyBodyMayTakeLonger() async {
+        let clock = ManualClock()
+        let body = Chunks()
+        var steady = request()
+        steady.body = RouteBody(body)
+        let answer = Task { [steady] in await endpoint(clock: clock).respond(to: steady) }
+        await body.send([Array(session.utf8), [UInt8](repeating: 32, count: 10_000)])
+        await clock.sleepers(1)
+        clock.advance(by: .seconds(5))
+        // What was due then has been seen to.
+        await clock.sleepers(1)
+        body.source.finish()
+        #expect(await answer.value.head.status == .ok)
+    }
+
+    @Test(arguments: [
+        #"{"customerId": "cus_\u202e1", "invoiceId": "i"}"#, #"{"customerId": "cus_\u200b1", "invoiceId": "i"}"#,
+        #"{"customerId": "\ufeffcus_1", "invoiceId": "i"}"#, #"{"customerId": "c", "invoiceId": "a\u2028b"}"#,
+        #"{"customerId": "c", "invoiceId": ".."}"#, #"{"customerId": ".", "invoiceId": "i"}"#,
+        #"{"customerId": "c", "invoiceId": "../customers/cus_2"}"#, #"{"customerId": "c", "invoiceId": "a\\..\\b"}"#,
+        #"{"customerId": "c", "invoiceId": "\ud800"}"#, #"{"customerId": "c\u007f", "invoiceId": "i"}"#,
+        #"{"customerId": "c", "invoiceId": "i", "replaces": "a\nb"}"#,
+        #"{"customerId": "c", "invoiceId": "i", "x": {"a": 1, "\u0061": 2}}"#,
+    ])
+    func idsAreTextThatMeansOneThing(body: String) async {
+        #expect(code(await endpoint().respond(to: request(body))) == "invalid_request", "\(body)")
+    }
+
+    @Test func invalidUTF8IsRefused() async {
+        var broken = request()
+        broken.body = RouteBody(
+            Array(#"{"customerId": "c"#.utf8) + [0xFF, 0xFE] + Array(#"", "invoiceId": "i"}"#.utf8))
+        #expect(code(await endpoint().respond(to: broken)) == "invalid_request")
+    }
+
+    @Test func idsOfOtherVendorsAreFine() async {
+        for id in ["cus_1", "gid://shop/Invoice/1", "a b", "ä", "中", "1.2.3", "...", "INV-2026/0007", "a%2Fb"] {
+            let body: JSONValue = ["customerId": .string(id), "invoiceId": .string(id)]
+            let text = (try? JSONEncoder().encode(body)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            #expect(await endpoint().respond(to: request(text)).head.status == .ok, "\(id)")
+        }
+    }
+}
+
+struct FailClosedTests {
+    /// Goes on even when it is cancelled.
+    private struct Stubborn: Authenticator, AccessPolicy {
+        let binds = AccessBinding.session
+        let isPolicy: Bool
+        let entered = AsyncStream.makeStream(of: Void.self)
+        let released = AsyncStream.makeStream(of: Void.self)
+        private func hold() async {
+            entered.continuation.yield()
+            await Task { for await _ in released.stream {} }.value
+        }
+        func authenticate(_ request: RouteRequest) async throws -> Principal? {
+            if !isPolicy { await hold() }
+            return Principal(subject: "me")
+        }
+        func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+            if isPolicy { await hold() }
+            return true
+        }
+    }
+
+    /// What takes too long is refused at the deadline, even if it would say yes
+    /// later and does not care about being cancelled.
+    @Test(arguments: [false, true])
+    func whatTakesTooLongIsARefusal(isPolicy: Bool) async throws {
+        let clock = ManualClock()
+        let tokens = Counting()
+        let part = Stubborn(isPolicy: isPolicy)
+        var limits = RequestLimits.withoutQuotas
+        limits.concurrentRequests = 1
+        let handler = InMemoryLogHandler()
+        let endpoint = CheckoutTokenEndpoint(
+            tokens: tokens, authenticator: part, policy: part, environment: "demo", limits: limits, clock: clock,
+            logger: Logger(label: "t") { _ in handler }
+        )
+        let answer = Task { await endpoint.respond(to: request()) }
+        for await _ in part.entered.stream { break }
+        await clock.sleepers(1)
+        clock.advance(by: .seconds(8))
+        let response = await answer.value
+        #expect(response.head.status == (isPolicy ? .forbidden : .unauthorized))
+        let reason = isPolicy ? "policy_timed_out" : "authenticator_timed_out"
+        #expect(handler.entries.contains { $0.metadata["reason"] == "\(reason)" })
+        // It still takes its place, so that they cannot pile up.
+        #expect(await endpoint.respond(to: request()).head.status == .serviceUnavailable)
+        part.released.continuation.finish()
+        while await endpoint.respond(to: request()).head.status == .serviceUnavailable { await Task.yield() }
+        // Its late yes got nobody a token; the one above did.
+        #expect(tokens.asked.load(ordering: .relaxed) == 1)
+    }
+
+    @Test func anErrorIsARefusalThatSaysNothing() async {
+        let failing = endpoint(authenticator: ClosureAuthenticator { _ in throw Boom() })
+        let unknown = await failing.respond(to: request())
+        #expect(unknown.head.status == .unauthorized)
+        #expect(unknown.body == (await endpoint().respond(to: request(who: nil))).body)
+        let undecided = await endpoint(allow: { _, _ in throw Boom() }).respond(to: request())
+        #expect(undecided.head.status == .forbidden)
+        #expect(undecided.body == (await endpoint(allow: { _, _ in false }).respond(to: request())).body)
+    }
+}
+
+struct AuditTests {
+    private func events(
+        _ request: RouteRequest, _ tokens: any TokenProvider = Counting(),
+        pseudonym: (@Sendable (Principal) -> String)? = nil,
+        authenticator: any Authenticator = who,
+        allow: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool = { _, _ in true }
+    ) async -> [InMemoryLogHandler.Entry] {
+        let handler = InMemoryLogHandler()
+        var logger = Logger(label: "t") { _ in handler }
+        logger.logLevel = .trace
+        _ = await endpoint(tokens, authenticator: authenticator, allow: allow, pseudonym: pseudonym, logger: logger)
+            .respond(to: request)
+        return handler.entries
+    }
+
+    @Test func aTokenGivenIsOneEvent() async throws {
+        let body = #"{"customerId": "cus 1 outcome=refused", "invoiceId": "inv_1", "replaces": "old"}"#
+        let events = await events(
+            request(body, fields: ["Authorization": "Bearer sentinel"]), pseudonym: { "\($0.subject.count)" })
+        let event = try #require(events.first)
+        #expect(events.count == 1)
+        #expect(event.message.description == "checkout token given")
+        #expect(event.level == .info)
+        #expect(
+            event.metadata == [
+                "outcome": "given", "reason": "allowed", "status": "200", "principal": "2", "token": "id-1",
+                "customer": "cus%201%20outcome%3Drefused", "invoice": "inv_1", "replaces": "true",
+            ])
+    }
+
+    @Test func aRefusalIsOneEventThatSaysWhy() async throws {
+        struct Failing: TokenProvider {
+            func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+                throw TokenError(.misconfigured, message: "inside")
+            }
+        }
+        let cases: [(RouteRequest, String, Logger.Level, [InMemoryLogHandler.Entry])] = [
+            (request(who: nil), "no_proof", .info, await events(request(who: nil))),
+            (
+                request(), "authenticator_failed", .error,
+                await events(request(), authenticator: ClosureAuthenticator { _ in throw Boom() })
+            ),
+            (request("x"), "body", .info, await events(request("x"))),
+            (request(), "policy", .info, await events(request(), allow: { _, _ in false })),
+            (request(), "policy_failed", .error, await events(request(), allow: { _, _ in throw Boom() })),
+            (request(), "no_token", .error, await events(request(), Failing())),
+            (
+                request(fields: ["Origin": "https://evil.example"]), "origin", .info,
+                await events(request(fields: ["Origin": "https://evil.example"]))
+            ),
+            (
+                request(fields: ["Cookie": "a=b"]), "origin_unknown", .info,
+                await events(request(fields: ["Cookie": "a=b"]))
+            ),
+            (request(method: .get), "method", .info, await events(request(method: .get))),
+        ]
+        for (_, reason, level, events) in cases {
+            #expect(events.count == 1, "\(reason)")
+            let event = try #require(events.first)
+            #expect(event.message.description == "checkout token refused")
+            #expect(event.metadata["outcome"] == "refused")
+            #expect(event.metadata["reason"] == "\(reason)")
+            #expect(event.level == level)
+            #expect(event.metadata["code"] != nil)
+            #expect(
+                (event.metadata["principal"] != nil) == reason.hasPrefix("policy") || reason == "body"
+                    || reason == "no_token")
+            #expect(event.metadata["incident"] != nil || reason != "no_token")
+            #expect(!"\(event.metadata)".contains("evil.example"))
+        }
+    }
+
+    @Test func aPrincipalIsRecognizedAndNotNamed() async throws {
+        let first = try #require(await events(request(who: "alice@example")).first?.metadata["principal"])
+        let again = try #require(await events(request(who: "alice@example")).first?.metadata["principal"])
+        let other = try #require(await events(request(who: "bob@example")).first?.metadata["principal"])
+        #expect(first == again)
+        #expect(first != other)
+        #expect("\(first)".count == 16)
+    }
+}
