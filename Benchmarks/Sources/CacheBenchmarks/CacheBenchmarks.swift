@@ -127,6 +127,31 @@ func evictions() async throws {
     try await compare("A miss that evicts", contenders)
 }
 
+/// Issues tokens after 300 ms, that live just long enough.
+struct SlowIssuer: TokenProvider {
+    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
+        try? await Task.sleep(for: .milliseconds(300))
+        return Token(secret: Secret(Issuer.secret), remaining: .seconds(3600))
+    }
+}
+
+/// Ten thousand callers at once without a token, in real time.
+func stampede() async throws {
+    let cache = Caching(SlowIssuer())
+    let slowest = try await withThrowingTaskGroup(of: Duration.self) { group in
+        for _ in 0..<10_000 {
+            group.addTask {
+                let start = ContinuousClock.now
+                _ = try await cache.token(for: request, demand: demand)
+                return start.duration(to: .now)
+            }
+        }
+        return try await group.reduce(.zero) { max($0, $1) }
+    }
+    print("\n10,000 callers at expiry, an issuer that answers after 300 ms")
+    print(row("the slowest waits", inNanoseconds(slowest / .nanoseconds(1))))
+}
+
 @main
 enum CacheBenchmarks {
     static func main() async throws {
@@ -134,5 +159,6 @@ enum CacheBenchmarks {
         try await allocations()
         try await sizes()
         try await evictions()
+        try await stampede()
     }
 }

@@ -81,6 +81,9 @@ struct TokenSlot {
         var waiters: Set<WaiterID> = []
         /// In place of one whose token was outdated when it came.
         var isSecond = false
+
+        /// Those who came first go first.
+        var inOrder: [WaiterID] { waiters.sorted() }
     }
 
     /// An object, since most slots have none.
@@ -198,7 +201,7 @@ struct TokenSlot {
         case .success(let token): keep(token, from: flight.id, now: now, chance: chance)
         case .failure(let error): remember(error, now: now, chance: chance)
         }
-        return flight.waiters.map { .answer($0, answer) }
+        return flight.inOrder.map { .answer($0, answer) }
     }
 
     /// Its line was revoked while it was on its way, or was superseded and a token of the new line is there: then none of the old one is
@@ -242,6 +245,6 @@ struct TokenSlot {
     private mutating func shutDown() -> [Action] {
         defer { flights = [] }
         let error = TokenError(.cancelled, message: "the broker is shutting down")
-        return flights.flatMap { $0.waiters.map { Action.answer($0, .failure(error)) } }
+        return flights.flatMap { $0.inOrder.map { Action.answer($0, .failure(error)) } }
     }
 }

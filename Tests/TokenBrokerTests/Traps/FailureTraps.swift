@@ -152,6 +152,16 @@ struct RefusedTokenTraps {
             let steps = (world.issuer.accessTokenCalls, world.issuer.checkoutTokenCalls)
             // One renewal after a 401, and none after a 403.
             world.expect(status == 403 ? steps == (1, 1) : steps.0 <= 2 && steps.1 <= 2, "\(steps)")
+            // Nor does each further session cost another try.
+            let others = (0..<50).map { world.checkout("inv_other_\($0)") }
+            world.settle()
+            world.expect(others.allSatisfy { $0.error != nil }, "there was a token")
+            world.pass(.seconds(20))
+            let all = (world.issuer.accessTokenCalls, world.issuer.checkoutTokenCalls)
+            world.expect(all.0 <= 2 && all.1 <= 55, "\(all)")
+            for number in 0..<50 { _ = world.checkout("inv_late_\(number)") }
+            world.settle()
+            world.expect(world.issuer.checkoutTokenCalls == all.1, "further sessions are asked for")
         }
         #expect(complaints == [])
     }
@@ -164,7 +174,7 @@ struct RefusedTokenTraps {
             let callers = (0..<20).map { world.checkout("inv_\($0)") }
             world.settle()
             world.expect(callers.allSatisfy { $0.token != nil }, "\(callers.compactMap(\.error))")
-            world.expect(world.issuer.accessTokenCalls <= 3, "\(world.issuer.accessTokenCalls) access tokens")
+            world.expect(world.issuer.accessTokenCalls == 2, "\(world.issuer.accessTokenCalls) access tokens")
         }
         #expect(complaints == [])
     }
