@@ -122,7 +122,7 @@ private struct Assembly {
         let vendorTransport: any HTTPTransport = paced ?? transport
         // A call that would end after the answer has to be given is of no use.
         let deadline = min(settings.timeout, settings.route.deadline)
-        let credentials = try await credentials(transport)
+        let credentials = try await credentials(transport, clock, wallClock)
         let accessTokenProvider = ClientCredentialsProvider(
             vendor: settings.vendor, credentials: credentials, signer: try await signer(transport),
             assertionAudience: settings.assertionAudience, transport: vendorTransport, deadline: deadline,
@@ -189,10 +189,13 @@ private struct Assembly {
         return try await build(key.section) { try key.pseudonym(environment: environment) }
     }
 
-    private func credentials(_ transport: any HTTPTransport) async throws(Failure) -> any CredentialSource {
+    private func credentials(
+        _ transport: any HTTPTransport, _ clock: any Clock<Duration>, _ wallClock: @escaping @Sendable () -> Date
+    ) async throws(Failure) -> any CredentialSource {
         let context = CredentialContext(
             logger: logger, transport: transport, profile: settings.vendor.profile,
-            needsSecret: settings.vendor.clientAuthentication.needsSecret, environment: environment
+            needsSecret: settings.vendor.clientAuthentication.needsSecret, clock: clock, wallClock: wallClock,
+            environment: environment
         )
         var sources: [any CredentialSource] = []
         for source in settings.credentials {

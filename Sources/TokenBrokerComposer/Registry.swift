@@ -137,6 +137,10 @@ public struct CredentialContext: Sendable {
     public let profile: VendorProfile
     /// Whether the client has a secret: not so with `tls_client_auth`, where an id alone is a whole credential.
     public let needsSecret: Bool
+    /// Measures how long something counts.
+    public let clock: any Clock<Duration>
+    /// For absolute times.
+    public let wallClock: @Sendable () -> Date
     /// The variables of the process, or what stands in for them in a test. They may hold secrets.
     public let environment: [String: String]
 }

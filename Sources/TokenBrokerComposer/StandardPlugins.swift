@@ -160,7 +160,8 @@ extension Registry {
             versions: versions, namespace: namespace,
             token: tokenFile.map { .file($0) }
                 ?? .variable(tokenVariable ?? "VAULT_TOKEN", environment: context.environment),
-            transport: context.transport, timeout: timeout, refresh: refresh, logger: context.logger
+            transport: context.transport, timeout: timeout, refresh: refresh, clock: context.clock,
+            logger: context.logger
         )
     }
 
@@ -190,7 +191,8 @@ extension Registry {
     ) { context, run, passEnvironment, timeout, refresh in
         CommandCredentials(
             run, environment: context.environment.filter { (["HOME"] + passEnvironment).contains($0.key) },
-            needsSecret: context.needsSecret, timeout: timeout, refresh: refresh, logger: context.logger
+            needsSecret: context.needsSecret, timeout: timeout, refresh: refresh, clock: context.clock,
+            wallClock: context.wallClock, logger: context.logger
         )
     }
     #else

@@ -12,16 +12,18 @@ import TokenBrokerTesting
 private final class Issuer: HTTPTransport {
     let requests = Mutex<[(head: HTTPRequest, body: String)]>([])
     /// What other servers answer, by path.
-    private let others: [String: String]
+    private let others: Mutex<[String: String]>
 
-    init(others: [String: String] = [:]) { self.others = others }
+    init(others: [String: String] = [:]) { self.others = Mutex(others) }
+
+    func answer(_ path: String, _ text: String) { others.withLock { $0[path] = text } }
 
     var last: (head: HTTPRequest, body: String)? { requests.withLock { $0.last } }
 
     func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
-        let answer = others[request.path ?? ""] ?? #"{"access_token": "granted", "expires_in": 3600}"#
+        let answer = others.withLock { $0[request.path ?? ""] } ?? #"{"access_token": "granted", "expires_in": 3600}"#
         requests.withLock { $0.append((request, String(decoding: body, as: UTF8.self))) }
         return TransportResponse(head: HTTPResponse(status: .ok), body: Array(answer.utf8))
     }
@@ -96,20 +98,30 @@ private func write(_ content: String, _ path: String) throws {
         }
     }
 
-    @Test func `of Vault is asked over the transport`() async throws {
-        let issuer = Issuer(others: [
-            "/v1/kv/data/ap": #"{"data": {"data": {"id": "i", "secret": "s"}, "metadata": {"version": 1}}}"#
-        ])
+    @Test func `of Vault is asked over the transport, and rotated within seconds`() async throws {
+        func version(_ number: Int) -> String {
+            #"{"data": {"data": {"id": "i", "secret": "s\#(number)"}, "metadata": {"version": \#(number)}}}"#
+        }
+        let (issuer, clock) = (Issuer(others: ["/v1/kv/data/ap": version(1)]), ManualClock())
         let values = [
             "credentials.sources": "[vault]", "credentials.vault.address": "https://vault.example",
             "credentials.vault.mount": "kv", "credentials.vault.path": "ap", "credentials.vault.clientID": "id",
             "credentials.vault.clientSecret": "secret",
         ]
-        let broker = try await broker(values, environment: ["VAULT_TOKEN": "t"], issuer: issuer)
-        _ = try await broker.accessTokens.token(for: TokenRequest())
+        let broker = try await broker(values, environment: ["VAULT_TOKEN": "t"], issuer: issuer, clock: clock)
+        let first = try await broker.accessTokens.token(for: TokenRequest())
         let requests = issuer.requests.withLock { $0 }
         #expect(requests.map(\.head.authority) == ["vault.example", "public-api.demo.alternativepayments.io"])
-        #expect(requests.last?.head.headerFields[.authorization] == basic("i:s"))
+        #expect(requests.last?.head.headerFields[.authorization] == basic("i:s1"))
+
+        issuer.answer("/v1/kv/data/ap", version(2))
+        while first.lineage.state == .current {
+            clock.advance(by: .seconds(2))
+            for _ in 0..<100 { await Task.yield() }
+        }
+        while try await broker.accessTokens.token(for: TokenRequest()).id == first.id { await Task.yield() }
+        #expect(issuer.last?.head.headerFields[.authorization] == basic("i:s2"))
+        await broker.shutdown()
     }
 
     @Test(arguments: [
