@@ -30,7 +30,7 @@ public struct CommandCredentials: CredentialSource {
     public init(
         _ command: [String], environment: [String: String] = [:], needsSecret: Bool = true,
         timeout: Duration = .seconds(10), refresh: Duration = .seconds(30),
-        clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
+        clock: any Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
         logger: Logger? = nil
     ) {
         let run = CommandRun(

@@ -46,15 +46,19 @@ package final class CredentialCache: Sendable {
     ///   - logger: For failures while what was read before is used.
     ///   - read: Must end by itself, in a bounded time.
     package init(
-        source: String, refresh: Duration, clock: some Clock<Duration>, logger: Logger?,
+        source: String, refresh: Duration, clock: any Clock<Duration>, logger: Logger?,
         read: @escaping @Sendable () async throws(CredentialError) -> Reading
     ) {
         self.source = source
         self.refresh = refresh
         self.logger = logger
-        let origin = clock.now
-        elapsed = { origin.duration(to: clock.now) }
+        elapsed = Self.elapsed(on: clock)
         self.read = read
+    }
+
+    private static func elapsed(on clock: some Clock<Duration>) -> @Sendable () -> Duration {
+        let origin = clock.now
+        return { origin.duration(to: clock.now) }
     }
 
     package func credentials() async throws(CredentialError) -> [Credential] {

@@ -49,7 +49,7 @@ public struct VaultCredentials: CredentialSource {
         address: ServerURL, mount: String = "secret", path: String,
         names: CredentialNames = .init(clientID: "client_id", clientSecret: "client_secret"), versions: Int = 1,
         namespace: String? = nil, token: VaultToken, transport: any HTTPTransport, timeout: Duration = .seconds(5),
-        refresh: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(), logger: Logger? = nil
+        refresh: Duration = .seconds(10), clock: any Clock<Duration> = ContinuousClock(), logger: Logger? = nil
     ) {
         let secret = VaultSecret(
             address: address, mount: mount, path: path, names: names, versions: versions,
