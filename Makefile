@@ -29,6 +29,7 @@ build: setup
 
 lint:
 	swift format lint --strict --parallel $$(git ls-files '*.swift')
+	Scripts/check-security
 
 readme: setup
 	swift build $(SWIFT_TRAITS) --product token-broker

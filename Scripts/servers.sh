@@ -30,7 +30,7 @@ start_sandbox() {
 
 # start_broker: reads what its configuration says besides server and vendor; sets `broker` to its address and `server` to its process.
 start_broker() {
-    { echo "server: {port: 0}"; echo "vendor: {environment: sandbox, baseURL: \"http://$vendor\"}"; cat; } >"$folder/broker.yaml"
+    { echo "server: {port: 0, trustedProxies: [127.0.0.1]}"; echo "vendor: {environment: sandbox, baseURL: \"http://$vendor\"}"; cat; } >"$folder/broker.yaml"
     ALTERNATIVE_CLIENT_ID=sandbox-client ALTERNATIVE_CLIENT_SECRET=sandbox-secret \
         "$TOKEN_BROKER" serve --config "$folder/broker.yaml" --log-level error >"$folder/serve" 2>&1 &
     server=$!
