@@ -26,6 +26,8 @@ let traits: Set<Trait> = [
 extension Target.Dependency {
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let logging = product(name: "Logging", package: "swift-log")
+    static let metrics = product(name: "Metrics", package: "swift-metrics")
+    static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
     static let inMemoryLogging = product(name: "InMemoryLogging", package: "swift-log")
     static func gated(_ name: String, _ package: String, by trait: String) -> Self {
         .product(name: name, package: package, condition: .when(traits: [trait]))
@@ -52,6 +54,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -68,7 +72,7 @@ let package = Package(
     ],
     targets: [
         .target(
-            name: "TokenBroker", dependencies: [.httpTypes, .logging],
+            name: "TokenBroker", dependencies: [.httpTypes, .logging, .metrics, .tracing],
             resources: [.embedInCode("Routes/openapi.json")]
         ),
         .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -160,7 +164,11 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenBrokerTests",
-            dependencies: ["TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging, .inMemoryLogging]
+            dependencies: [
+                "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging, .inMemoryLogging, .metrics,
+                .tracing, .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ]
         ),
         .testTarget(
             name: "CurlTransportTests",

@@ -22,8 +22,6 @@ public struct Broker: Sendable {
     public let credentials: any CredentialSource
     /// The routes, to be mounted on an HTTP server.
     public let endpoints: EndpointSet
-    /// What `GET /readyz` tells.
-    public let readiness: any ReadinessReporting
     /// The vendor at the address that is used.
     public let vendor: Vendor
     /// The vendor's environment, such as `demo`.
@@ -31,7 +29,18 @@ public struct Broker: Sendable {
     /// What the `server` section says, for whoever runs the server.
     public let server: ServerSettings
 
+    let parts: [any HealthReporting]
     let teardown: Teardown
+
+    /// How each part does, which is what `GET /readyz` tells: both steps, and the pacing if there is a limit. The broker is ready if all
+    /// of them are (``TokenBroker/Health/isReady``). Asking costs no call to the vendor.
+    public var health: [Health] {
+        get async {
+            var health: [Health] = []
+            for part in parts { health.append(await part.health()) }
+            return health
+        }
+    }
 
     /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown
     /// begins; then shuts down. In a service group it stands before the server, since services end in reverse

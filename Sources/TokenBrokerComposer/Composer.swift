@@ -113,15 +113,13 @@ private struct Assembly {
             }
         }
         // Every call to the vendor goes through it, whichever step or policy makes it.
-        let vendorTransport: any HTTPTransport =
-            if let (requestsPerSecond, burst) = settings.pace {
-                PacedTransport(
-                    transport, account: settings.vendor.profile.id, requestsPerSecond: requestsPerSecond, burst: burst,
-                    clock: clock, wallClock: wallClock
-                )
-            } else {
-                transport
-            }
+        let paced = settings.pace.map { requestsPerSecond, burst in
+            PacedTransport(
+                transport, account: settings.vendor.profile.id, requestsPerSecond: requestsPerSecond, burst: burst,
+                clock: clock, wallClock: wallClock
+            )
+        }
+        let vendorTransport: any HTTPTransport = paced ?? transport
         // A call that would end after the answer has to be given is of no use.
         let deadline = min(settings.timeout, settings.route.deadline)
         let credentials = try await credentials(transport)
@@ -130,17 +128,24 @@ private struct Assembly {
             assertionAudience: settings.assertionAudience, transport: vendorTransport, deadline: deadline,
             clock: clock, wallClock: wallClock, logger: logger
         )
-        teardown.add(
-            Repeating(every: .seconds(2), on: clock) { await accessTokenProvider.refresh() }
-        )
-        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock)
+        // Nobody waits for a fetch for longer than an answer may take.
+        let fetchLimit = settings.route.deadline
+        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock, fetchLimit: fetchLimit)
         teardown.add(accessTokens)
+        teardown.add(
+            Repeating(every: .seconds(2), on: clock) {
+                await accessTokenProvider.refresh()
+                // Measures the life that is left, too.
+                _ = await accessTokens.health()
+            }
+        )
         let checkoutTokenProvider = CheckoutTokenProvider(
             vendor: settings.vendor, accessTokens: accessTokens, transport: vendorTransport, deadline: deadline,
-            wallClock: wallClock
+            clock: clock, wallClock: wallClock
         )
         let retried = checkoutTokenProvider.retrying(clock: clock)
-        let checkoutTokens: any TokenProvider = settings.reuse ? retried.caching(clock: clock) : retried
+        let checkoutTokens: any TokenProvider & HealthReporting =
+            settings.reuse ? retried.caching(clock: clock, fetchLimit: fetchLimit) : retried
         teardown.add(checkoutTokens)
         let (authenticator, policy) = try await access(
             AccessContext(
@@ -160,9 +165,10 @@ private struct Assembly {
                 limits: settings.limits.limits, pseudonym: pseudonym, clock: clock, logger: logger
             )
         )
+        let parts: [any HealthReporting] = [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? [])
         let (livePath, readyPath) = (settings.livePath.map { RoutePath($0) }, settings.readyPath.map { RoutePath($0) })
         if let path = livePath { endpoints.add(HealthEndpoint(path: path)) }
-        if let path = readyPath { endpoints.add(ReadinessEndpoint(path: path, [accessTokenProvider])) }
+        if let path = readyPath { endpoints.add(ReadinessEndpoint(path: path, parts)) }
         if let path = settings.route.openAPIPath {
             endpoints.add(
                 OpenAPIEndpoint(
@@ -173,8 +179,8 @@ private struct Assembly {
         }
         return Broker(
             accessTokens: accessTokens, checkoutTokens: checkoutTokens, credentials: credentials,
-            endpoints: endpoints, readiness: accessTokenProvider, vendor: settings.vendor,
-            environment: settings.environment, server: settings.server, teardown: teardown
+            endpoints: endpoints, vendor: settings.vendor, environment: settings.environment, server: settings.server,
+            parts: parts, teardown: teardown
         )
     }
 

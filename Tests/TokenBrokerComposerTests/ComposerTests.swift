@@ -92,7 +92,7 @@ private func get(_ path: String) -> RouteRequest {
         #expect(await without.endpoints.respond(to: get("/readyz"))?.head.status == .serviceUnavailable)
         let with = try await compose(minimal)
         #expect(await with.endpoints.respond(to: get("/readyz"))?.head.status == .ok)
-        #expect(await with.readiness.readiness().isReady)
+        #expect(await with.health.allSatisfy(\.isReady))
     }
 
     @Test func `takes credentials from the variables that the configuration names`() async throws {

@@ -13,14 +13,19 @@ public struct OpenModeAuthenticator: Authenticator {
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
         guard let peer = request.peer, peer.isLoopback,
             let authority = request.head.authority, let host = host(ofAuthority: authority), isLoopbackHost(host),
-            !request.head.headerFields.contains(where: { isFromProxy($0.name) })
+            !request.isForwarded
         else { return nil }
         return Principal(subject: "local")
     }
+}
 
-    private func isFromProxy(_ name: HTTPField.Name) -> Bool {
-        let name = name.canonicalName
-        return name == "forwarded" || name == "via" || name.hasPrefix("x-forwarded-")
+extension RouteRequest {
+    /// Whether a proxy stands before the peer, as far as its header fields tell.
+    var isForwarded: Bool {
+        head.headerFields.contains { field in
+            let name = field.name.canonicalName
+            return name == "forwarded" || name == "via" || name.hasPrefix("x-forwarded-")
+        }
     }
 }
 

@@ -26,7 +26,8 @@ public struct VendorInvoicePolicy: AccessPolicy {
         guard let lookup = vendor.profile.invoiceLookup else { return nil }
         self.lookup = lookup
         self.call = VendorCall(
-            vendor: vendor, transport: transport, deadline: deadline, priority: .normal, wallClock: wallClock
+            part: "invoice_lookup", vendor: vendor, transport: transport, deadline: deadline, priority: .normal,
+            wallClock: wallClock
         )
         self.accessTokens = accessTokens
     }

@@ -14,11 +14,19 @@ public struct Token: Sendable, Identifiable {
     public var remaining: Duration
     /// The same end as an absolute time, for the edge: pages, shared stores. Not for deciding anything in process, since the
     /// wall clock can step.
-    public var expiresAt: Date
+    public var expiresAt: Date {
+        get { Date(timeIntervalSinceReferenceDate: expiry) }
+        set { expiry = newValue.timeIntervalSinceReferenceDate }
+    }
+    // A plain number, since the layout of a date is not known to the compiler, and copying a token would cost several times as much.
+    private var expiry: Double
     /// What this token was derived from, and whether that still holds.
     public var lineage: Lineage
+    /// Whether it was issued for this very call, so that a server that refuses it would refuse another one as well. A provider that asks a
+    /// server says so; a cache takes it back.
+    public var isFresh = false
 
-    /// Takes all members, in their order of declaration.
+    /// Takes all members but ``isFresh``, in their order of declaration.
     public init(
         id: ID = ID(), secret: Secret, type: String = "Bearer", remaining: Duration, expiresAt: Date? = nil,
         lineage: Lineage = Lineage()
@@ -27,7 +35,7 @@ public struct Token: Sendable, Identifiable {
         self.secret = secret
         self.type = type
         self.remaining = remaining
-        self.expiresAt = expiresAt ?? Date(timeIntervalSinceNow: remaining / .seconds(1))
+        self.expiry = (expiresAt ?? Date(timeIntervalSinceNow: remaining / .seconds(1))).timeIntervalSinceReferenceDate
         self.lineage = lineage
     }
 
@@ -63,15 +71,10 @@ public final class Lineage: Sendable {
 
     /// The worst state along the line.
     public var state: State {
-        var worst = State.current
-        var member: Lineage? = self
-        while let next = member {
-            // The raw value only ever comes from a State.
-            let state = State(rawValue: next.own.load(ordering: .acquiring)) ?? .revoked
-            worst = max(worst, state)
-            member = next.parent
-        }
-        return worst
+        // The raw value only ever comes from a State.
+        let state = State(rawValue: own.load(ordering: .acquiring)) ?? .revoked
+        guard let parent else { return state }
+        return max(state, parent.state)
     }
 
     /// There is a newer one: descendants are still served, and renewed behind the scenes. Does nothing if already revoked.

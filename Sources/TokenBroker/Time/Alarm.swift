@@ -44,23 +44,23 @@ package final class Alarm: Sendable {
     }
 
     private let state = Mutex(State())
-    private let elapsed: @Sendable () -> Duration
+    private let stopwatch: Stopwatch
     private let sleep: @Sendable (_ until: Duration) async -> Void
 
     package init(_ clock: some Clock<Duration>) {
         let origin = clock.now
-        elapsed = { origin.duration(to: clock.now) }
+        stopwatch = Stopwatch(clock)
         sleep = { time in try? await clock.sleep(until: origin.advanced(by: time), tolerance: nil) }
     }
 
     deinit { state.withLock { $0.runner }?.cancel() }
 
     /// Since the alarm was made.
-    package var now: Duration { elapsed() }
+    package var now: Duration { stopwatch.now }
 
     /// - Parameter action: Called once, from some task, unless it is cancelled before. It must not block.
     package func schedule(after pause: Duration, _ action: @escaping @Sendable () -> Void) -> ID {
-        let time = elapsed() + max(.zero, pause)
+        let time = now + max(.zero, pause)
         return state.withLock { state in
             state.lastID += 1
             state.actions[state.lastID] = action
@@ -101,7 +101,7 @@ package final class Alarm: Sendable {
     /// Calls back what is due.
     /// - Returns: When to do so next.
     private func fire() -> Duration? {
-        let now = elapsed()
+        let now = now
         let (due, next) = state.withLock { state in
             var due: [@Sendable () -> Void] = []
             while let first = state.heap.first, first.time <= now || state.actions[first.id] == nil {

@@ -1,3 +1,4 @@
+import Metrics
 import Synchronization
 
 /// Keeps tokens and hands them out again, with one fetch at a time per request.
@@ -9,7 +10,8 @@ import Synchronization
 /// - Those who waited for a fetch share its failure, and so do those who come until it is worth trying again: after one second,
 ///   doubling to thirty, or when the server said (``TokenError/retryAfter``). A cancellation is nobody else's failure.
 /// - ``TokenDemand/insteadOf`` drops the cached token if it is that very one, and never joins a fetch that was started without it.
-/// - A token whose ``Lineage`` is revoked is gone; one whose line is superseded is served and renewed behind.
+/// - A token whose ``Lineage`` is revoked is gone; one whose line is superseded is served and renewed behind, until a token of the new
+///   line is there.
 ///
 /// A cache hit does not suspend inside. What is decided, and when, is in `TokenSlot`, which is pure; this type supplies it with time,
 /// chance, tasks and continuations.
@@ -19,12 +21,14 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
     private let fetchLimit: Duration
     private let chance: @Sendable () -> Double
     private let cache: TokenCache
+    private let metrics: CacheMetrics
 
     /// - Parameters:
     ///   - upstream: Where tokens come from.
     ///   - clock: Time for expiry, patience and back-off.
     ///   - maximumEntries: How many requests are remembered. Those not used for longest go first, about.
-    ///   - fetchLimit: How long a fetch may take before it counts as failed.
+    ///   - fetchLimit: How long a fetch may take before it counts as failed. What is below is told as its
+    ///     ``TokenDemand/patience``.
     public init(
         _ upstream: Upstream, clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000,
         fetchLimit: Duration = .seconds(30)
@@ -42,17 +46,17 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
         self.alarm = Alarm(clock)
         self.fetchLimit = fetchLimit
         self.chance = chance
-        self.cache = TokenCache(maximumEntries: maximumEntries)
+        let metrics = CacheMetrics(upstream as? any HealthReporting)
+        self.metrics = metrics
+        self.cache = TokenCache(maximumEntries: maximumEntries, metrics)
     }
 
     private var now: Duration { alarm.now }
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        if let (token, isDue) = cache.served(request, demand, now: now) {
-            if isDue { perform(cache.handle(.due, request, now: now, chance: chance()), request, demand) }
-            return token
-        }
+        if let token = cachedToken(for: request, demand: demand) { return token }
+        metrics.misses.increment()
         let waiter = cache.newWaiter()
         let limit = demand.patience.map { patience in
             alarm.schedule(after: patience) { [cache] in
@@ -72,6 +76,15 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
         return try result.get()
     }
 
+    /// The token that ``token(for:demand:)`` would hand out without a wait; `nil` if there is none. It never waits, not even for a
+    /// renewal that is due, which goes on behind.
+    public func cachedToken(for request: TokenRequest, demand: TokenDemand = TokenDemand()) -> Token? {
+        guard let (token, isDue) = cache.served(request, demand, now: now) else { return nil }
+        metrics.hits.increment()
+        if isDue { perform(cache.handle(.due, request, now: now, chance: chance()), request, demand) }
+        return token
+    }
+
     /// Ends all fetches and waits until they have ended. Tokens that are kept go on being served to their end.
     public func shutdown() async {
         let (steps, running) = cache.shutDown(now: now)
@@ -80,7 +93,7 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
             alarm.cancel(running.limit)
             running.fetch.cancel()
         }
-        for running in running { await running.fetch.value }
+        await cache.drained()
     }
 
     private func perform(_ steps: [TokenCache.Step], _ request: TokenRequest, _ demand: TokenDemand) {
@@ -89,7 +102,12 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
             case .resume: step.resume()
             case .fetch(let flight, let insteadOf):
                 fetch(
-                    request, TokenDemand(minimumRemaining: demand.minimumRemaining, insteadOf: insteadOf), flight)
+                    request,
+                    TokenDemand(
+                        minimumRemaining: demand.minimumRemaining, insteadOf: insteadOf, patience: fetchLimit
+                    ),
+                    flight
+                )
             }
         }
     }
@@ -98,14 +116,15 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
     private func fetch(_ request: TokenRequest, _ demand: TokenDemand, _ flight: TokenSlot.FlightID) {
         let fetch = Task {
             do throws(TokenError) {
-                land(flight, request, .success(try await upstream.token(for: request, demand: demand)))
+                land(flight, request, demand, .success(try await upstream.token(for: request, demand: demand)))
             } catch {
-                land(flight, request, .failure(error))
+                land(flight, request, demand, .failure(error))
             }
+            cache.fetchEnded()
         }
         // Lands in the fetch's place, so that one that does not even end when it is cancelled holds up nobody.
         let limit = alarm.schedule(after: fetchLimit) {
-            land(flight, request, .failure(TokenError(.timedOut, message: "the fetch took too long")))
+            land(flight, request, demand, .failure(TokenError(.timedOut, message: "the fetch took too long")))
             fetch.cancel()
         }
         if !cache.add(fetch, limit, flight, request) {
@@ -114,25 +133,65 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
         }
     }
 
-    private func land(_ flight: TokenSlot.FlightID, _ request: TokenRequest, _ result: Result<Token, TokenError>) {
-        // Nothing of what follows a landing is a fetch.
+    private func land(
+        _ flight: TokenSlot.FlightID, _ request: TokenRequest, _ demand: TokenDemand,
+        _ result: Result<Token, TokenError>
+    ) {
         let (steps, limit) = cache.land(flight, request, result, now: now, chance: chance())
         if let limit { alarm.cancel(limit) }
-        for step in steps { step.resume() }
+        perform(steps, request, demand)
+    }
+}
+
+extension Caching: HealthReporting where Upstream: HealthReporting {
+    /// That of what it stands in front of.
+    public var part: String { upstream.part }
+    /// That of what it stands in front of.
+    public var account: String { upstream.account }
+
+    /// With the life of the token that was fetched last, or how long it is until the next attempt.
+    public func health() async -> Health {
+        var health = await upstream.health()
+        let (end, retry) = cache.last
+        let now = now
+        health.expiresIn = end.map { $0 - now }
+        health.retryIn = retry.flatMap { $0 > now ? $0 - now : nil }
+        if let left = health.expiresIn { metrics.expiry.set(left / .seconds(1)) }
+        return health
     }
 }
 
 extension TokenProvider {
     /// ``Caching`` in front of this provider.
     public func caching(
-        clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000
+        clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000,
+        fetchLimit: Duration = .seconds(30)
     ) -> Caching<Self> {
-        Caching(self, clock: clock, maximumEntries: maximumEntries)
+        Caching(self, clock: clock, maximumEntries: maximumEntries, fetchLimit: fetchLimit)
     }
 }
 
-/// The slots of all requests, and who waits and works for them. Every method is one step under the lock and neither suspends nor
-/// calls out.
+/// What a cache tells swift-metrics.
+private struct CacheMetrics: Sendable {
+    let hits: Counter
+    let misses: Counter
+    let evictions: Counter
+    let entries: Meter
+    let expiry: Meter
+
+    init(_ upstream: (any HealthReporting)?) {
+        let dimensions = [("step", upstream?.part ?? "token"), ("account", upstream?.account ?? "")]
+        let lookups = "token_broker_cache_lookups_total"
+        hits = Counter(label: lookups, dimensions: dimensions + [("result", "hit")])
+        misses = Counter(label: lookups, dimensions: dimensions + [("result", "miss")])
+        evictions = Counter(label: "token_broker_cache_evictions_total", dimensions: dimensions)
+        entries = Meter(label: "token_broker_cache_entries", dimensions: dimensions)
+        expiry = Meter(label: "token_broker_token_expiry_seconds", dimensions: dimensions)
+    }
+}
+
+/// The slots of all requests, and who waits and works for them. Every method is one step under the lock, and neither suspends nor
+/// calls out other than to metrics.
 private final class TokenCache: Sendable {
     typealias Waiting = CheckedContinuation<Result<Token, TokenError>, Never>
 
@@ -147,47 +206,41 @@ private final class TokenCache: Sendable {
 
     typealias Running = (fetch: Task<Void, Never>, limit: Alarm.ID)
 
-    private struct Entry {
-        var slot: TokenSlot
-        /// Since the last look for something to drop.
-        var wasUsed = true
-    }
-
     private struct FlightKey: Hashable {
         var request: TokenRequest
         var flight: TokenSlot.FlightID
     }
 
     private struct State {
-        var entries: [TokenRequest: Entry] = [:]
-        /// Every request that has an entry, once; from `first` on. What was used goes to the end when it is looked at.
-        var order: [TokenRequest] = []
-        var first = 0
+        var slots: SlotTable
         var waiting: [TokenSlot.WaiterID: Waiting] = [:]
         var running: [FlightKey: Running] = [:]
-        var lastWaiter: TokenSlot.WaiterID = 0
-        /// Of the slots that were dropped: what they gave up on may land yet, and must not be taken for another's.
-        var lastFlight: TokenSlot.FlightID = 0
+        /// Fetches that were begun and have not ended, those that were given up on included.
+        var fetches = 0
+        var draining: [CheckedContinuation<Void, Never>] = []
+        /// The end of the token that landed last, and when it is worth trying again after the failure that did.
+        var last: (end: Duration?, retry: Duration?)
         var isShutDown = false
     }
 
-    private let maximumEntries: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
+    private let lastWaiter = Atomic<TokenSlot.WaiterID>(0)
+    private let metrics: CacheMetrics
 
-    init(maximumEntries: Int) { self.maximumEntries = max(1, maximumEntries) }
-
-    func newWaiter() -> TokenSlot.WaiterID {
-        state.withLock { state in
-            state.lastWaiter += 1
-            return state.lastWaiter
-        }
+    init(maximumEntries: Int, _ metrics: CacheMetrics) {
+        self.state = Mutex(State(slots: SlotTable(maximumCount: max(1, maximumEntries))))
+        self.metrics = metrics
     }
+
+    var last: (end: Duration?, retry: Duration?) { state.withLock { $0.last } }
+
+    func newWaiter() -> TokenSlot.WaiterID { lastWaiter.add(1, ordering: .relaxed).newValue }
 
     func served(_ request: TokenRequest, _ demand: TokenDemand, now: Duration) -> (token: Token, isDue: Bool)? {
         state.withLock { state in
-            guard let served = state.entries[request]?.slot.served(demand, now: now) else { return nil }
-            state.entries[request]?.wasUsed = true
-            return (served.token, served.isDue && !state.isShutDown)
+            guard var served = state.slots.served(request, demand, now: now) else { return nil }
+            if state.isShutDown { served.isDue = false }
+            return served
         }
     }
 
@@ -208,32 +261,34 @@ private final class TokenCache: Sendable {
     }
 
     func handle(_ event: TokenSlot.Event, _ request: TokenRequest, now: Duration, chance: Double) -> [Step] {
-        state.withLock { handle(event, request, now: now, chance: chance, &$0) }
+        state.withLock { state in
+            state.isShutDown ? [] : handle(event, request, now: now, chance: chance, &state)
+        }
     }
 
     private func handle(
         _ event: TokenSlot.Event, _ request: TokenRequest, now: Duration, chance: Double, _ state: inout State
     ) -> [Step] {
-        if state.entries[request] == nil {
-            drop(from: &state, now: now)
-            state.order.append(request)
-        }
-        let new = Entry(slot: TokenSlot(lastFlight: state.lastFlight))
-        return state.entries[request, default: new].slot.handle(event, now: now, chance: chance)
-            .compactMap { action in
-                switch action {
-                case .fetch(let flight, let insteadOf): .fetch(flight, insteadOf: insteadOf)
-                case .answer(let waiter, let result):
-                    state.waiting.removeValue(forKey: waiter).map { .resume($0, result) }
-                }
+        let (place, evicted) = state.slots.place(for: request, now: now)
+        if evicted { metrics.evictions.increment() }
+        return state.slots[place].handle(event, now: now, chance: chance).compactMap { action in
+            switch action {
+            case .fetch(let flight, let insteadOf):
+                state.fetches += 1
+                return .fetch(flight, insteadOf: insteadOf)
+            case .answer(let waiter, let result):
+                return state.waiting.removeValue(forKey: waiter).map { .resume($0, result) }
             }
+        }
     }
 
     /// Ends the wait of one caller; the fetch goes on.
     func leave(_ waiter: TokenSlot.WaiterID, _ request: TokenRequest, _ error: TokenError) {
         let continuation = state.withLock { state in
             let continuation = state.waiting.removeValue(forKey: waiter)
-            if continuation != nil { _ = state.entries[request]?.slot.handle(.left(waiter), now: .zero, chance: 0) }
+            if continuation != nil, let place = state.slots.place(of: request) {
+                _ = state.slots[place].handle(.left(waiter), now: .zero, chance: 0)
+            }
             return continuation
         }
         continuation?.resume(returning: .failure(error))
@@ -245,8 +300,9 @@ private final class TokenCache: Sendable {
         _ fetch: Task<Void, Never>, _ limit: Alarm.ID, _ flight: TokenSlot.FlightID, _ request: TokenRequest
     ) -> Bool {
         state.withLock { state in
-            let isThere = state.entries[request]?.slot.flights.contains { $0.id == flight } ?? false
-            guard isThere, !state.isShutDown else { return false }
+            guard !state.isShutDown, let place = state.slots.place(of: request),
+                state.slots[place].flights.contains(where: { $0.id == flight })
+            else { return false }
             state.running[FlightKey(request: request, flight: flight)] = (fetch, limit)
             return true
         }
@@ -258,44 +314,43 @@ private final class TokenCache: Sendable {
     ) -> (steps: [Step], limit: Alarm.ID?) {
         state.withLock { state in
             let running = state.running.removeValue(forKey: FlightKey(request: request, flight: flight))
-            guard state.entries[request] != nil else { return ([], running?.limit) }
-            return (handle(.landed(flight, result), request, now: now, chance: chance, &state), running?.limit)
+            guard let place = state.slots.place(of: request) else { return ([], running?.limit) }
+            let steps = handle(.landed(flight, result), request, now: now, chance: chance, &state)
+            state.last = (state.slots[place].kept?.end ?? state.last.end, state.slots[place].failure?.until)
+            metrics.entries.set(state.slots.count)
+            return (steps, running?.limit)
+        }
+    }
+
+    func fetchEnded() {
+        let draining = state.withLock { state in
+            state.fetches -= 1
+            guard state.fetches == 0 else { return [CheckedContinuation<Void, Never>]() }
+            defer { state.draining = [] }
+            return state.draining
+        }
+        for continuation in draining { continuation.resume() }
+    }
+
+    /// Until no fetch is under way.
+    func drained() async {
+        await withCheckedContinuation { continuation in
+            let isDrained = state.withLock { state in
+                if state.fetches > 0 { state.draining.append(continuation) }
+                return state.fetches == 0
+            }
+            if isDrained { continuation.resume() }
         }
     }
 
     func shutDown(now: Duration) -> (steps: [Step], running: [Running]) {
         state.withLock { state in
             state.isShutDown = true
-            let requests = state.entries.filter { !$0.value.slot.flights.isEmpty }.keys
-            let steps = requests.flatMap { handle(.shutDown, $0, now: now, chance: 0, &state) }
+            let steps = state.slots.requestsWithFlights.flatMap {
+                handle(.shutDown, $0, now: now, chance: 0, &state)
+            }
             defer { state.running = [:] }
             return (steps, Array(state.running.values))
-        }
-    }
-
-    /// Makes room: drops what is over and, beyond the limit, what was not used since it was last looked at. What is being fetched
-    /// stays. A constant number of steps for each request added, on average.
-    private func drop(from state: inout State, now: Duration) {
-        // Twice around at most; if everything is being fetched, the limit gives way.
-        for _ in 0..<(2 * state.entries.count) {
-            let isFull = state.entries.count >= maximumEntries
-            guard state.first < state.order.count else { break }
-            let request = state.order[state.first]
-            guard let entry = state.entries[request] else { break }
-            if entry.slot.isIdle(now: now) || (isFull && !entry.wasUsed && entry.slot.flights.isEmpty) {
-                state.lastFlight = max(state.lastFlight, entry.slot.lastFlight)
-                state.entries[request] = nil
-            } else if isFull {
-                state.entries[request]?.wasUsed = false
-                state.order.append(request)
-            } else {
-                break
-            }
-            state.first += 1
-        }
-        if state.first > 64, state.first > state.order.count / 2 {
-            state.order.removeFirst(state.first)
-            state.first = 0
         }
     }
 }

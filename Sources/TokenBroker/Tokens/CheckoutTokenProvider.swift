@@ -5,9 +5,12 @@ import Synchronization
 /// Step 2: asks the vendor for a token scoped to the inputs of the request, such as one customer and one invoice.
 ///
 /// The access token comes from another provider, which is asked with empty inputs, so that all checkouts of a tenant share it. When
-/// the vendor refuses the access token (401), another is asked for once. A token that does not name the session asked
-/// for is never handed out.
-public struct CheckoutTokenProvider: TokenProvider {
+/// the vendor refuses one that was kept (401), another is asked for once. When it refuses new ones as well, or has none of the
+/// paths, for three sessions in a row, no calls are made for half a minute, doubling to ten, until it accepts one or there are
+/// other credentials. A token that does not name the session asked for is never handed out.
+///
+/// With ``TokenDemand/patience``, everything together takes no longer than that.
+public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     private let call: VendorCall
     private let accessTokens: any TokenProvider
     private let knownPath: KnownPath
@@ -17,13 +20,16 @@ public struct CheckoutTokenProvider: TokenProvider {
     ///   - accessTokens: Step 1, normally behind a cache.
     ///   - transport: Carries the calls.
     ///   - deadline: For each call, queueing included.
+    ///   - clock: Measures deadlines.
     ///   - wallClock: To turn absolute expiries into the life that remains.
     public init(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
-        deadline: Duration = .seconds(10), wallClock: @escaping @Sendable () -> Date = { Date() }
+        deadline: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
+        wallClock: @escaping @Sendable () -> Date = { Date() }
     ) {
         self.call = VendorCall(
-            vendor: vendor, transport: transport, deadline: deadline, priority: .normal, wallClock: wallClock
+            part: "checkout_token", vendor: vendor, transport: transport, deadline: deadline, priority: .normal,
+            clock: clock, wallClock: wallClock
         )
         self.accessTokens = accessTokens
         self.knownPath = KnownPath()
@@ -31,16 +37,33 @@ public struct CheckoutTokenProvider: TokenProvider {
 
     private var step: VendorProfile.CheckoutTokenStep { call.vendor.profile.checkoutToken }
 
+    /// `checkout_token`.
+    public var part: String { call.telemetry.part }
+    /// The profile's id.
+    public var account: String { call.telemetry.account }
+
+    /// Suspended while the vendor is left alone; never calls it.
+    public func health() async -> Health {
+        let suspendedFor = call.suspendedFor
+        var health = call.telemetry.health(suspendedFor == nil ? nil : .suspended)
+        health.retryIn = suspendedFor
+        return health
+    }
+
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let body = try body(for: request)
-        let (response, access) = try await call.send(
-            with: accessTokens, for: request, patience: demand.patience
-        ) { (access) throws(TokenError) in try await ask(with: access, body: body) }
-        guard response.status.kind == .successful else {
-            throw call.error(for: response, outcomes: step.outcomes)
+        let end = call.end(within: demand.patience)
+        return try await call.telemetry.fetch { () throws(TokenError) in
+            let (response, access) = try await call.send(
+                with: accessTokens, for: request,
+                minimumRemaining: step.endsWithAccessToken ? demand.minimumRemaining : .zero, patience: demand.patience
+            ) { (access) throws(TokenError) in try await ask(with: access, body: body, before: end) }
+            guard response.status.kind == .successful else {
+                throw call.error(for: response, outcomes: step.outcomes)
+            }
+            return try token(in: response, for: request, access: access)
         }
-        return try token(in: response, for: request, access: access)
     }
 
     private func body(for request: TokenRequest) throws(TokenError) -> [UInt8] {
@@ -55,13 +78,15 @@ public struct CheckoutTokenProvider: TokenProvider {
     }
 
     /// Tries the paths, the one that worked last time first.
-    private func ask(with access: Token, body: [UInt8]) async throws(TokenError) -> TransportResponse {
+    private func ask(
+        with access: Token, body: [UInt8], before end: Duration?
+    ) async throws(TokenError) -> TransportResponse {
         let fields: HTTPFields = [
             .authorization: "Bearer " + access.secret.reveal(), .contentType: "application/json",
             .accept: "application/json",
         ]
         for (index, path) in knownPath.inOrder(step.paths) {
-            let response = try await call.send(call.vendor.request(.post, path, fields), body: body)
+            let response = try await call.send(call.vendor.request(.post, path, fields), body: body, before: end)
             if response.status == .notFound, !call.hasVendorError(response) { continue }
             knownPath.remember(index)
             return response

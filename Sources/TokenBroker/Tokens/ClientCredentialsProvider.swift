@@ -9,8 +9,8 @@ import Synchronization
 /// It asks the credential source on every fetch and in ``refresh()``, so that a rotation takes effect: tokens of a pair that is not in the
 /// source any more are superseded. While the source is broken, the pairs it had last are used.
 ///
-/// A pair that the vendor refused is not sent again for 30 seconds, doubling to ten minutes. If the source has another one, as during a
-/// rotation, that is used at once.
+/// A pair that the vendor refused is not sent again for 30 seconds, doubling to ten minutes, and neither is a request that it refused to a
+/// pair for good, such as one for an unknown scope. If the source has another pair, as during a rotation, that is used at once.
 ///
 /// The answer's `expires_in` counts from when the request was sent. It is read as follows:
 /// - a number, or a number in a string, also with a fraction: seconds;
@@ -18,7 +18,7 @@ import Synchronization
 /// - more than a day: a day;
 /// - zero or negative: the token is dead on arrival, which is ``TokenError/Code/unavailable``;
 /// - absent, null or anything else: the profile's ``VendorProfile/assumedLifetime``.
-public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessReporting where C.Duration == Duration {
+public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReporting where C.Duration == Duration {
     private let call: VendorCall
     private let credentials: any CredentialSource
     private let signer: (any ClientAssertionSigner)?
@@ -44,7 +44,8 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         self.call = VendorCall(
-            vendor: vendor, transport: transport, deadline: deadline, priority: .high, wallClock: wallClock
+            part: "access_token", vendor: vendor, transport: transport, deadline: deadline, priority: .high,
+            clock: clock, wallClock: wallClock
         )
         self.credentials = credentials
         self.signer = signer
@@ -54,25 +55,36 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         self.lines = CredentialLines()
     }
 
+    /// `access_token`.
+    public var part: String { call.telemetry.part }
+    /// The profile's id.
+    public var account: String { call.telemetry.account }
+
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        var refused: TokenError?
-        for (credential, lineage) in lines.usable(of: try await load(), now: clock.now).prefix(2) {
-            do throws(TokenError) {
-                return try await token(for: request, credential, lineage)
-            } catch {
-                guard error.code == .credentialsRejected else { throw error }
-                lines.refuse(credential, now: clock.now)
-                logger?.error("the vendor refused credentials", metadata: ["vendor": "\(call.vendor.profile.id)"])
-                refused = error
+        let end = call.end(within: demand.patience)
+        let usable = lines.usable(for: request, of: try await load(), now: clock.now)
+        if usable.isEmpty, let refusal = lines.refusal(of: request, now: clock.now) { throw refusal }
+        return try await call.telemetry.fetch { () throws(TokenError) in
+            var refusal: TokenError?
+            for (credential, lineage) in usable.prefix(2) {
+                do throws(TokenError) {
+                    let token = try await token(for: request, credential, lineage, before: end)
+                    if lines.accept(credential, for: request) { call.telemetry.setBreaker(open: false) }
+                    return token
+                } catch {
+                    guard error.code == .credentialsRejected else { throw error }
+                    logger?.error("the vendor refused credentials", metadata: ["vendor": "\(account)"])
+                    call.telemetry.setBreaker(open: lines.areAllRefused)
+                    refusal = error
+                }
             }
+            throw refusal ?? TokenError(.credentialsRejected, message: "the vendor refuses these credentials")
         }
-        throw refused
-            ?? TokenError(.credentialsRejected, message: "the vendor refused these credentials a short while ago")
     }
 
     private func token(
-        for request: TokenRequest, _ credential: Credential, _ lineage: Lineage
+        for request: TokenRequest, _ credential: Credential, _ lineage: Lineage, before end: Duration?
     ) async throws(TokenError) -> Token {
         var fields: HTTPFields = [
             .contentType: "application/x-www-form-urlencoded", .accept: "application/json",
@@ -81,29 +93,40 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         try await authenticate(&fields, &form, as: credential)
         let body = form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&")
         let response = try await call.send(
-            call.vendor.request(.post, call.vendor.profile.accessToken.path, fields), body: Array(body.utf8)
+            call.vendor.request(.post, call.vendor.profile.accessToken.path, fields), body: Array(body.utf8),
+            before: end
         )
         guard response.status.kind == .successful else {
-            throw call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
+            let error = call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
+            if error.code == .credentialsRejected || error.code == .misconfigured {
+                lines.refuse(credential, for: request, error, now: clock.now)
+            }
+            throw error
         }
         return try token(in: response, lineage: Lineage(descendingFrom: lineage))
     }
 
-    /// Looks whether the credentials were rotated. To be called every few seconds; it never calls the vendor.
+    /// Looks whether the credentials were rotated. To be called every few seconds; it calls the vendor only when all credentials are
+    /// refused and it is time to try again, so that ``health()`` does not depend on anybody's asking for a token.
     public func refresh() async {
-        if let pairs = try? await load(), lines.update(pairs) {
-            logger?.notice("new credentials", metadata: ["vendor": "\(call.vendor.profile.id)"])
+        guard let pairs = try? await load() else { return }
+        if lines.update(pairs) {
+            logger?.notice("new credentials", metadata: ["vendor": "\(account)"])
+            call.telemetry.setBreaker(open: lines.areAllRefused)
+        }
+        if let request = lines.probe(now: clock.now) {
+            _ = try? await token(for: request, demand: TokenDemand(patience: call.deadline))
         }
     }
 
-    /// See ``ReadinessReporting/readiness()``; never calls the vendor.
-    public func readiness() async -> Readiness {
+    /// Whether the credentials can be loaded and are accepted, as far as is known; never calls the vendor.
+    public func health() async -> Health {
         do {
-            let usable = lines.usable(of: try await load(), now: clock.now)
-            return usable.isEmpty ? .notReady("credentials_refused") : .ready
+            _ = lines.update(try await load())
         } catch {
-            return .notReady("credentials_unavailable")
+            return call.telemetry.health(.credentialsUnavailable)
         }
+        return call.telemetry.health(lines.areAllRefused ? .credentialsRefused : nil)
     }
 
     /// What the source has; while it is broken, such as a file that is just being written, what it had last.
@@ -191,10 +214,12 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
         guard remaining > .zero else {
             throw TokenError(.unavailable, message: "the vendor issued an access token that has expired already")
         }
-        return Token(
+        var token = Token(
             secret: Secret(text), remaining: remaining,
             expiresAt: call.wallClock().addingTimeInterval(remaining / .seconds(1)), lineage: lineage
         )
+        token.isFresh = true
+        return token
     }
 
     private func lifetime(_ value: JSONValue?) -> Duration {
@@ -206,13 +231,31 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, ReadinessRepor
     }
 }
 
-/// What is remembered of the pairs that the source has: the line of each, and which were refused.
+/// What is remembered of the pairs that the source has: the line of each, and what was refused to it. It goes with the pair.
 private final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Duration == Duration {
+    private struct Refusal {
+        var error: TokenError
+        var request: TokenRequest
+        var until: Instant
+        var count: Int
+
+        init(_ error: TokenError, _ request: TokenRequest, after former: Refusal?, now: Instant) {
+            self.error = error
+            self.request = request
+            count = (former?.count ?? 0) + 1
+            until = now.advanced(by: min(.seconds(30) * (1 << min(count - 1, 5)), .seconds(600)))
+        }
+    }
+
     private struct Line {
         var credential: Credential
         var lineage = Lineage()
-        var refusals = 0
-        var refusedUntil: Instant?
+        /// The pair is refused, whatever is asked for.
+        var refusal: Refusal?
+        /// Requests that are refused, such as for an unknown scope.
+        var refusals: [TokenRequest: Refusal] = [:]
+
+        func refusal(of request: TokenRequest) -> Refusal? { refusal ?? refusals[request] }
     }
 
     private let lines = Mutex<[Line]>([])
@@ -237,22 +280,59 @@ private final class CredentialLines<Instant: InstantProtocol>: Sendable where In
         return !former.isEmpty
     }
 
-    /// Those that were not refused lately, in the source's order.
-    func usable(of credentials: [Credential], now: Instant) -> [(Credential, Lineage)] {
+    /// Those that may be used for a request, in the source's order.
+    func usable(for request: TokenRequest, of credentials: [Credential], now: Instant) -> [(Credential, Lineage)] {
         lines.withLock { lines in
             _ = update(credentials, &lines)
-            return lines.filter { line in line.refusedUntil.map { $0 <= now } ?? true }
+            return lines.filter { line in line.refusal(of: request).map { $0.until <= now } ?? true }
                 .map { ($0.credential, $0.lineage) }
         }
     }
 
-    func refuse(_ credential: Credential, now: Instant) {
+    /// Why a request is not sent, with the time until it is.
+    func refusal(of request: TokenRequest, now: Instant) -> TokenError? {
+        lines.withLock { lines in
+            let refusals = lines.compactMap { $0.refusal(of: request) }
+            guard let refusal = refusals.min(by: { $0.until < $1.until }) else { return nil }
+            var error = refusal.error
+            error.retryAfter = max(.zero, now.duration(to: refusal.until))
+            error.wasRetried = true
+            return error
+        }
+    }
+
+    var areAllRefused: Bool { lines.withLock { lines in !lines.isEmpty && lines.allSatisfy { $0.refusal != nil } } }
+
+    /// What was refused last and may be tried again, if all pairs are refused.
+    func probe(now: Instant) -> TokenRequest? {
+        lines.withLock { lines in
+            guard lines.allSatisfy({ $0.refusal != nil }) else { return nil }
+            return lines.lazy.compactMap(\.refusal).first { $0.until <= now }?.request
+        }
+    }
+
+    /// - Returns: Whether this pair had been refused.
+    func accept(_ credential: Credential, for request: TokenRequest) -> Bool {
+        lines.withLock { lines in
+            guard let index = lines.firstIndex(where: { $0.credential == credential }) else { return false }
+            defer { (lines[index].refusal, lines[index].refusals[request]) = (nil, nil) }
+            return lines[index].refusal != nil
+        }
+    }
+
+    func refuse(_ credential: Credential, for request: TokenRequest, _ error: TokenError, now: Instant) {
         lines.withLock { lines in
             // A pair that was replaced meanwhile is none of the new one's fault.
             guard let index = lines.firstIndex(where: { $0.credential == credential }) else { return }
-            let pause = min(.seconds(30) * (1 << min(lines[index].refusals, 5)), .seconds(600))
-            lines[index].refusals += 1
-            lines[index].refusedUntil = now.advanced(by: pause)
+            guard error.code == .credentialsRejected else {
+                // Whoever makes up scopes does not fill the memory.
+                if lines[index].refusals.count >= 1_000 { lines[index].refusals = [:] }
+                lines[index].refusals[request] = Refusal(
+                    error, request, after: lines[index].refusals[request], now: now
+                )
+                return
+            }
+            lines[index].refusal = Refusal(error, request, after: lines[index].refusal, now: now)
             // Tokens it brought may still hold; they are renewed with another pair, if there is one.
             if lines.count > 1 {
                 lines[index].lineage.supersede()

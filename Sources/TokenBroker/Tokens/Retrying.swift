@@ -1,3 +1,4 @@
+import Metrics
 import Synchronization
 
 /// Tries again what failed in passing.
@@ -8,14 +9,16 @@ import Synchronization
 /// - The pause before is random, up to 200 ms before the second attempt and twice that before the third (full jitter).
 /// - All requests together have a budget: each success earns a tenth of a retry, ten at most are saved up. During an outage it is soon
 ///   empty, and retries do not multiply the load.
-/// - No attempt begins more than two seconds after the first one, since the callers' time is needed for the attempt itself.
+/// - No attempt begins more than two seconds after the first one, or half the caller's ``TokenDemand/patience``, since the time is needed
+///   for the attempt itself.
 public struct Retrying<Upstream: TokenProvider>: TokenProvider {
     private let upstream: Upstream
     private let attempts: Int
-    private let now: @Sendable () -> Duration
+    private let stopwatch: Stopwatch
     private let sleep: @Sendable (Duration) async throws -> Void
     private let chance: @Sendable () -> Double
     private let budget = RetryBudget()
+    private let retries: Counter
 
     /// - Parameters:
     ///   - upstream: What is tried again.
@@ -29,20 +32,27 @@ public struct Retrying<Upstream: TokenProvider>: TokenProvider {
         _ upstream: Upstream, attempts: Int = 3, clock: some Clock<Duration>,
         chance: @escaping @Sendable () -> Double
     ) {
-        let origin = clock.now
         self.upstream = upstream
         self.attempts = max(1, attempts)
-        self.now = { origin.duration(to: clock.now) }
+        self.stopwatch = Stopwatch(clock)
         self.sleep = { try await clock.sleep(for: $0) }
         self.chance = chance
+        let reporting = upstream as? any HealthReporting
+        self.retries = Counter(
+            label: "token_broker_token_retries_total",
+            dimensions: [("step", reporting?.part ?? "token"), ("account", reporting?.account ?? "")]
+        )
     }
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        let end = now() + .seconds(2)
+        let start = stopwatch.now
+        let end = start + min(.seconds(2), demand.patience.map { $0 / 2 } ?? .seconds(2))
         var attempt = 1
         while true {
             do throws(TokenError) {
+                var demand = demand
+                demand.patience = demand.patience.map { max(.zero, $0 - (stopwatch.now - start)) }
                 let token = try await upstream.token(for: request, demand: demand)
                 budget.earn()
                 return token
@@ -51,12 +61,13 @@ public struct Retrying<Upstream: TokenProvider>: TokenProvider {
                 var error = error
                 error.wasRetried = true
                 let pause = Duration.milliseconds(100) * Double(1 << min(attempt, 10)) * chance()
-                guard attempt < attempts, now() + pause < end, budget.spend() else { throw error }
+                guard attempt < attempts, stopwatch.now + pause < end, budget.spend() else { throw error }
                 do {
                     try await sleep(pause)
                 } catch {
                     throw TokenError(.cancelled, message: "the caller was cancelled")
                 }
+                retries.increment()
                 attempt += 1
             }
         }
@@ -67,6 +78,15 @@ public struct Retrying<Upstream: TokenProvider>: TokenProvider {
         guard let transport = error.cause as? TransportError else { return true }
         return [.resolve, .connect, .closed].contains(transport.kind)
     }
+}
+
+extension Retrying: HealthReporting where Upstream: HealthReporting {
+    /// That of what it stands in front of.
+    public var part: String { upstream.part }
+    /// That of what it stands in front of.
+    public var account: String { upstream.account }
+    /// That of what it stands in front of.
+    public func health() async -> Health { await upstream.health() }
 }
 
 extension TokenProvider {

@@ -26,50 +26,75 @@ struct TokenSlot {
     }
 
     /// When to try again after failures.
-    struct Backoff: Sendable {
+    private enum Backoff {
         /// After the first failure that may pass; it doubles with each further one.
-        var first: Duration = .seconds(1)
+        static let first = Duration.seconds(1)
         /// At most, while nobody has a token.
-        var longest: Duration = .seconds(30)
+        static let longest = Duration.seconds(30)
         /// At most, while the last token is still valid.
-        var longestWhileValid: Duration = .seconds(60)
+        static let longestWhileValid = Duration.seconds(60)
         /// The longest that a server's `Retry-After` is obeyed.
-        var longestAsked: Duration = .seconds(300)
+        static let longestAsked = Duration.seconds(300)
     }
 
     private(set) var kept: Kept?
     private(set) var flights: [Flight] = []
     private(set) var failure: Failure?
     private(set) var lastFlight: FlightID
-    private let backoff: Backoff
+    /// Whether somebody looked here for a token, since the cache took note.
+    var wasUsed = false
 
     /// - Parameter lastFlight: Its flights have higher numbers.
-    init(lastFlight: FlightID = 0, backoff: Backoff = Backoff()) {
-        self.lastFlight = lastFlight
-        self.backoff = backoff
-    }
+    init(lastFlight: FlightID = 0) { self.lastFlight = lastFlight }
 
-    struct Kept {
-        var token: Token
-        var end: Duration
-        var lifetime: Duration
-        /// When to renew it behind the callers.
-        var renewal: Duration
+    /// An object, so that a token is handed out without its being copied more than once.
+    final class Kept: Sendable {
+        let token: Token
+        let end: Duration
+        /// The most life that is promised to anyone, since a server may issue shorter tokens than was asked for.
+        let promise: Duration
+        /// How long before it would not do for a demand any more it is renewed.
+        let margin: Duration
+        /// When to renew it behind the callers whatever they demand.
+        let renewal: Duration
         /// What brought it. Later flights have higher numbers.
-        var flight: FlightID
+        let flight: FlightID
+
+        /// - Parameter chance: Moves the renewal earlier only, so that many brokers do not come at once and none comes late.
+        init(_ token: Token, from flight: FlightID, now: Duration, chance: Double) {
+            // A day at most, so that no arithmetic on it can overflow.
+            let lifetime = min(token.remaining, .seconds(86_400))
+            var token = token
+            token.isFresh = false
+            self.token = token
+            self.flight = flight
+            end = now + lifetime
+            promise = lifetime / 2
+            margin = lifetime / 10
+            renewal = now + lifetime * (0.75 - 0.1 * chance)
+        }
     }
 
     struct Flight {
         var id: FlightID
         var insteadOf: Token.ID?
         var waiters: Set<WaiterID> = []
+        /// In place of one whose token was outdated when it came.
+        var isSecond = false
     }
 
-    struct Failure {
-        var error: TokenError
-        var until: Duration
+    /// An object, since most slots have none.
+    final class Failure: Sendable {
+        let error: TokenError
+        let until: Duration
         /// How many there were since the last success.
-        var count: Int
+        let count: Int
+
+        init(_ error: TokenError, until: Duration, count: Int) {
+            self.error = error
+            self.until = until
+            self.count = count
+        }
     }
 
     /// Nothing is going on and nothing worth remembering is known.
@@ -77,19 +102,19 @@ struct TokenSlot {
         flights.isEmpty && (kept.map { $0.end <= now } ?? true) && (failure.map { $0.until <= now } ?? true)
     }
 
-    /// The kept token, if it meets the demand.
+    /// The kept token, if it meets the demand. On the way of every cached token: no allocation, no division.
     func served(_ demand: TokenDemand, now: Duration) -> (token: Token, isDue: Bool)? {
         guard let kept else { return nil }
         let remaining = kept.end - now
-        // A server may issue shorter tokens than anyone asked for.
-        let promised = min(demand.minimumRemaining, kept.lifetime / 2)
-        guard remaining > .zero, remaining >= promised, kept.token.id != demand.insteadOf else { return nil }
+        let promised = min(demand.minimumRemaining, kept.promise)
+        guard remaining > .zero, remaining >= promised else { return nil }
+        if let refused = demand.insteadOf, refused == kept.token.id { return nil }
         let state = kept.token.lineage.state
         guard state != .revoked else { return nil }
         var token = kept.token
         token.remaining = remaining
         // Due as well when the next caller with this demand would have to wait.
-        let isDue = now >= kept.renewal || state == .superseded || remaining < promised + kept.lifetime / 10
+        let isDue = now >= kept.renewal || state == .superseded || remaining < promised + kept.margin
         return (token, isDue && flights.isEmpty && mayTry(now: now))
     }
 
@@ -113,7 +138,7 @@ struct TokenSlot {
             kept.token.lineage.revoke()
             self.kept = nil
         }
-        if let index = flights.firstIndex(where: { $0.insteadOf == demand.insteadOf }) {
+        if let index = flight(for: demand) {
             flights[index].waiters.insert(waiter)
             return []
         }
@@ -123,14 +148,22 @@ struct TokenSlot {
             error.wasRetried = true
             return [.answer(waiter, .failure(error))]
         }
-        let action = start(insteadOf: demand.insteadOf)
-        flights[flights.endIndex - 1].waiters.insert(waiter)
-        return [action]
+        return [start(insteadOf: demand.insteadOf, for: [waiter])]
     }
 
-    private mutating func start(insteadOf: Token.ID?) -> Action {
+    /// The flight that a caller may wait for.
+    private func flight(for demand: TokenDemand) -> Int? {
+        if let index = flights.firstIndex(where: { $0.insteadOf == demand.insteadOf }) { return index }
+        // A renewal will do for whoever takes any token. And whoever makes up tokens to be replaced does not get a fetch for each.
+        let willDo = demand.insteadOf == nil || flights.count >= 4
+        return willDo ? flights.lastIndex { $0.insteadOf != nil } : nil
+    }
+
+    private mutating func start(
+        insteadOf: Token.ID?, for waiters: Set<WaiterID> = [], isSecond: Bool = false
+    ) -> Action {
         lastFlight += 1
-        flights.append(Flight(id: lastFlight, insteadOf: insteadOf))
+        flights.append(Flight(id: lastFlight, insteadOf: insteadOf, waiters: waiters, isSecond: isSecond))
         return .fetch(lastFlight, insteadOf: insteadOf)
     }
 
@@ -151,27 +184,35 @@ struct TokenSlot {
             answer = .failure(TokenError(.unavailable, message: "the token had expired when it came"))
         case .success(let token) where token.id == flight.insteadOf:
             answer = .failure(TokenError(.unavailable, message: "the token that was refused came again"))
+        case .success(let token) where isOutdated(token, now: now):
+            // Nobody may have it. But it was issued, so that another one is worth a fetch.
+            failure = nil
+            if flight.waiters.isEmpty { return [] }
+            if !flight.isSecond { return [start(insteadOf: flight.insteadOf, for: flight.waiters, isSecond: true)] }
+            answer = .failure(
+                TokenError(.unavailable, message: "the credentials changed while the token was on its way"))
         default:
             answer = result
         }
         switch answer {
-        case .success(let token): keep(token, from: id, now: now, chance: chance)
+        case .success(let token): keep(token, from: flight.id, now: now, chance: chance)
         case .failure(let error): remember(error, now: now, chance: chance)
         }
         return flight.waiters.map { .answer($0, answer) }
     }
 
+    /// Its line was revoked while it was on its way, or was superseded and a token of the new line is there: then none of the old one is
+    /// handed out any more.
+    private func isOutdated(_ token: Token, now: Duration) -> Bool {
+        let state = token.lineage.state
+        return state == .revoked || kept.map { $0.end > now && $0.token.lineage.state < state } ?? false
+    }
+
     private mutating func keep(_ token: Token, from flight: FlightID, now: Duration, chance: Double) {
         failure = nil
-        // A slower, earlier flight must not displace the token of a later one, nor bring back what was revoked meanwhile.
-        guard kept.map({ $0.flight < flight }) ?? true, token.lineage.state != .revoked else { return }
-        // A day at most, so that no arithmetic on it can overflow.
-        let lifetime = min(token.remaining, .seconds(86_400))
-        // Chance moves it earlier only, so that many brokers do not come at once and none comes late.
-        let share = 0.75 - 0.1 * chance
-        kept = Kept(
-            token: token, end: now + lifetime, lifetime: lifetime, renewal: now + lifetime * share, flight: flight
-        )
+        // A slower, earlier flight does not displace the token of a later one of the same line.
+        if let kept, kept.end > now, kept.token.lineage.state == token.lineage.state, kept.flight > flight { return }
+        kept = Kept(token, from: flight, now: now, chance: chance)
     }
 
     /// Failures are shared with those who come until it is worth trying again. Credentials that are refused or missing are
@@ -180,24 +221,22 @@ struct TokenSlot {
         // Nobody's answer.
         guard error.code != .cancelled else { return }
         let count = (failure?.count ?? 0) + 1
-        let doubled = backoff.first * (1 << min(count - 1, 16))
+        let doubled = Backoff.first * (1 << min(count - 1, 16))
         let pause: Duration
         switch error.code {
-        case .requestRejected, .credentialsRejected, .misconfigured:
-            pause = backoff.first
-        case .throttled where error.retryAfter != nil:
-            pause = min(max(error.retryAfter ?? .zero, backoff.first), backoff.longestAsked)
+        case .credentialsRejected, .misconfigured:
+            pause = Backoff.first
         default:
-            let isValid = kept.map { $0.end > now && $0.token.lineage.state != .revoked } ?? false
-            if isValid {
-                pause = min(doubled, backoff.longestWhileValid) * chance
+            if let asked = error.retryAfter {
+                pause = min(max(asked, Backoff.first), Backoff.longestAsked)
+            } else if kept.map({ $0.end > now && $0.token.lineage.state != .revoked }) ?? false {
+                pause = min(doubled, Backoff.longestWhileValid) * chance
             } else {
-                pause = min(doubled, backoff.longest) * (1 - 0.1 * chance)
+                pause = min(doubled, Backoff.longest) * (1 - 0.1 * chance)
             }
         }
         // What another flight was told to wait for still counts.
-        let until = max(failure?.until ?? now, now + pause)
-        failure = Failure(error: error, until: until, count: count)
+        failure = Failure(error, until: max(failure?.until ?? now, now + pause), count: count)
     }
 
     private mutating func shutDown() -> [Action] {

@@ -1,5 +1,6 @@
 public import FoundationEssentials
 public import HTTPTypes
+import Metrics
 import Synchronization
 
 /// Keeps an account's rate limit: every call to a vendor goes out through one of these, whichever step or policy makes it.
@@ -13,9 +14,12 @@ import Synchronization
 ///   ten quiet seconds double it again, up to the configured one.
 ///
 /// The account is ``TransportOptions/account``; calls for another one, or none, pass.
-public struct PacedTransport: HTTPTransport {
+public struct PacedTransport: HTTPTransport, HealthReporting {
+    /// `pacing`.
+    public let part = "pacing"
+    /// Whose limit it is.
+    public let account: String
     private let upstream: any HTTPTransport
-    private let account: String
     private let wallClock: @Sendable () -> Date
     private let schedule: Schedule
 
@@ -37,9 +41,12 @@ public struct PacedTransport: HTTPTransport {
         self.wallClock = wallClock
         self.schedule = Schedule(
             Pacer(callsPerSecond: requestsPerSecond, burst: burst ?? requestsPerSecond, queueLimit: queueLimit),
-            Alarm(clock)
+            Alarm(clock), account: account
         )
     }
+
+    /// The queue, and what is left of a cool-down. Failing while the vendor's refusals keep the rate lowered.
+    public func health() async -> Health { schedule.health(Health(part: part, account: account)) }
 
     /// See ``HTTPTransport/send(_:body:options:)``.
     public func send(
@@ -74,10 +81,31 @@ private final class Schedule: Sendable {
 
     private let state: Mutex<State>
     private let alarm: Alarm
+    private let queueLength: Meter
+    private let waits: Timer
+    private let refusals: Counter
+    private let turnedAway: Counter
 
-    init(_ pacer: Pacer, _ alarm: Alarm) {
+    init(_ pacer: Pacer, _ alarm: Alarm, account: String) {
         state = Mutex(State(pacer: pacer))
         self.alarm = alarm
+        let dimensions = [("account", account)]
+        let throttled = "token_broker_pacing_throttled_total"
+        queueLength = Meter(label: "token_broker_pacing_queue_length", dimensions: dimensions)
+        waits = Timer(label: "token_broker_pacing_wait_seconds", dimensions: dimensions)
+        refusals = Counter(label: throttled, dimensions: dimensions + [("by", "vendor")])
+        turnedAway = Counter(label: throttled, dimensions: dimensions + [("by", "pacing")])
+    }
+
+    func health(_ health: Health) -> Health {
+        state.withLock { state in
+            var health = health
+            let coolDown = state.pacer.coolDownLeft(now: alarm.now)
+            health.state = state.pacer.slowness > 1 ? .failing : .ok
+            health.coolDown = coolDown > .zero ? coolDown : nil
+            health.queued = state.pacer.queued
+            return health
+        }
     }
 
     /// Returns when the call may start.
@@ -108,15 +136,24 @@ private final class Schedule: Sendable {
         } onCancel: {
             let continuation = state.withLock { state in
                 state.pacer.left(id)
+                queueLength.set(state.pacer.queued)
                 return state.waiting.removeValue(forKey: id)
             }
             continuation?.resume(returning: .failure(Self.cancelled))
         }
-        try result.get()
-        return alarm.now - start
+        let waited = alarm.now - start
+        waits.record(duration: waited)
+        do {
+            try result.get()
+        } catch {
+            if error.kind == .throttled { turnedAway.increment() }
+            throw error
+        }
+        return waited
     }
 
     func throttled(retryAfter: Duration?) {
+        refusals.increment()
         state.withLock { $0.pacer.throttled(retryAfter: retryAfter, now: alarm.now) }
         // Some will not have their turn in time any more.
         advance()
@@ -130,6 +167,7 @@ private final class Schedule: Sendable {
             if isAlarm { state.isAlarmSet = false }
             let now = alarm.now
             let (started, turnedAway, next) = state.pacer.advance(now: now)
+            queueLength.set(state.pacer.queued)
             var resumed: [(Waiting, Result<Void, TransportError>)] = []
             for id in started {
                 if let continuation = state.waiting.removeValue(forKey: id) {

@@ -302,15 +302,29 @@ struct CheckoutTokenEndpointTests {
 }
 
 struct HealthEndpointTests {
-    private struct Part: ReadinessReporting {
-        var answer: Readiness
-        func readiness() async -> Readiness { answer }
+    private struct Part: HealthReporting {
+        let part = "access_token"
+        let account = "vendor"
+        var state = Health.State.ok
+        func health() async -> Health {
+            var health = Health(
+                part: part, account: account, state: state, lastSuccess: .milliseconds(1500),
+                lastFailure: .init(.timedOut, ago: .seconds(60))
+            )
+            (health.expiresIn, health.retryIn, health.coolDown, health.queued) = (
+                .seconds(5), .seconds(6), .seconds(7), 8
+            )
+            return health
+        }
     }
 
-    private func get(_ endpoint: some Endpoint, peer: String = "10.0.0.1", method: HTTPRequest.Method = .get) async
-        -> RouteResponse
-    {
-        let head = HTTPRequest(method: method, scheme: "http", authority: "a", path: endpoint.path.description)
+    private func get(
+        _ endpoint: some Endpoint, peer: String = "10.0.0.1", method: HTTPRequest.Method = .get,
+        _ fields: HTTPFields = [:]
+    ) async -> RouteResponse {
+        let head = HTTPRequest(
+            method: method, scheme: "http", authority: "a", path: endpoint.path.description, headerFields: fields
+        )
         return await endpoint.respond(to: RouteRequest(head: head, peer: PeerAddress(ip: peer)))
     }
 
@@ -321,14 +335,29 @@ struct HealthEndpointTests {
     }
 
     @Test func readinessNeedsAllPartsAndTellsTheReasonAtHomeOnly() async {
-        let bad = Part(answer: .notReady("credentials_refused"))
-        #expect(await get(ReadinessEndpoint([Part(answer: .ready)])).head.status == .ok)
-        let endpoint = ReadinessEndpoint([Part(answer: .ready), bad])
+        #expect(await get(ReadinessEndpoint([Part()])).head.status == .ok)
+        let endpoint = ReadinessEndpoint([Part(), Part(state: .credentialsRefused)])
         let far = await get(endpoint)
         #expect(far.head.status == .serviceUnavailable)
-        #expect(!String(decoding: far.body, as: UTF8.self).contains("credentials"))
+        #expect(String(decoding: far.body, as: UTF8.self) == #"{"status":"not ready"}"#)
+        let forwarded = await get(endpoint, peer: "127.0.0.1", [HTTPField.Name("X-Forwarded-For")!: "10.0.0.1"])
+        #expect(forwarded.body == far.body)
         let near = await get(endpoint, peer: "127.0.0.1")
-        #expect(String(decoding: near.body, as: UTF8.self).contains("credentials_refused"))
+        #expect(String(decoding: near.body, as: UTF8.self).contains(#""reason":"credentials_refused""#))
+    }
+
+    @Test(arguments: [Health.State.failing, .suspended]) func whatMayPassTakesNobodyOutOfRotation(
+        state: Health.State
+    ) async {
+        #expect(await get(ReadinessEndpoint([Part(state: state)])).head.status == .ok)
+    }
+
+    @Test func theDetailsAreInSeconds() async {
+        let near = await get(ReadinessEndpoint([Part()]), peer: "::1")
+        let part =
+            #"{"account":"vendor","coolDown":7,"expiresIn":5,"lastFailure":{"ago":60,"code":"timedOut"},"lastSuccess":1.5,"#
+            + #""part":"access_token","queued":8,"retryIn":6,"state":"ok"}"#
+        #expect(String(decoding: near.body, as: UTF8.self) == #"{"parts":[\#(part)],"status":"ok"}"#)
     }
 }
 

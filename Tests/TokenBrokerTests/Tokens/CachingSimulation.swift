@@ -254,7 +254,11 @@ private struct CachingHistory {
             }
             look()
             expect(
-                running.values.contains { $0.request == caller.request && $0.insteadOf == caller.demand.insteadOf },
+                running.values.contains {
+                    // A renewal will do for whoever takes any token.
+                    $0.request == caller.request
+                        && (caller.demand.insteadOf == nil || $0.insteadOf == caller.demand.insteadOf)
+                },
                 "there is a fetch for who waits")
         }
         look()
@@ -288,7 +292,8 @@ private struct CachingHistory {
             if let patience = caller.demand.patience {
                 expect(now < caller.asked + patience, "caller \(number) waits no longer than its patience")
             }
-            expect(now < caller.asked + Self.fetchLimit, "nobody waits longer than a fetch may take")
+            // Two if the credentials were revoked during the first.
+            expect(now < caller.asked + Self.fetchLimit * 2, "nobody waits longer than a fetch may take")
         }
         // What was given up on does not count any more, other than as a failure.
         for (number, fetch) in running where fetch.begun + Self.fetchLimit <= now {
@@ -329,7 +334,14 @@ private struct CachingHistory {
             var known = memory[fetch.request] ?? Memory()
             known.failedUntil = .zero
             known.lastFailure = nil
-            if known.best.flatMap({ issued[$0]?.fetch }) ?? 0 < fetch.number { known.best = token.id }
+            let (former, state) = (
+                known.best.flatMap { issued[$0] }.flatMap { $0.end > now ? $0 : nil }, token.lineage.state
+            )
+            // A token of a newer line, and among those of one line the later fetch's.
+            let isBetter =
+                former.map { state < $0.lineage.state || (state == $0.lineage.state && $0.fetch < fetch.number) }
+                ?? true
+            if state != .revoked, isBetter { known.best = token.id }
             memory[fetch.request] = known
         } else if isAwaited {
             var pause = Duration.zero

@@ -43,11 +43,14 @@ struct CheckoutTokenProviderTests {
         return #"{"customer_id": "\#(customer)", "invoice_id": "\#(invoice)"\#(end)}"#
     }
 
+    private let clock = ManualClock()
+
     private func provider(
-        _ transport: any HTTPTransport, _ profile: VendorProfile = .alternativePayments
+        _ transport: any HTTPTransport, _ profile: VendorProfile = .alternativePayments,
+        accessTokens: (any TokenProvider)? = nil
     ) throws -> CheckoutTokenProvider {
         CheckoutTokenProvider(
-            vendor: try testVendor(profile), accessTokens: access, transport: transport,
+            vendor: try testVendor(profile), accessTokens: accessTokens ?? access, transport: transport, clock: clock,
             wallClock: { Date(timeIntervalSince1970: Self.now) }
         )
     }

@@ -35,6 +35,25 @@ func code<Value>(_ body: () async throws -> Value) async -> TokenError.Code? {
     }
 }
 
+/// A transport whose calls take time, all of it before they are answered.
+struct SlowTransport: HTTPTransport {
+    private let upstream: ScriptedTransport
+    private let clock: ManualClock
+    private let duration: Duration
+
+    init(_ upstream: ScriptedTransport, _ clock: ManualClock, takes duration: Duration) {
+        (self.upstream, self.clock, self.duration) = (upstream, clock, duration)
+    }
+
+    func send(
+        _ request: HTTPRequest, body: [UInt8], options: TransportOptions
+    ) async throws(TransportError) -> TransportResponse {
+        let response = try await upstream.send(request, body: body, options: options)
+        clock.advance(by: duration)
+        return response
+    }
+}
+
 struct ClientCredentialsProviderTests {
     private let clock = ManualClock()
     private let now = Date(timeIntervalSince1970: 1_800_000_000)
@@ -165,7 +184,7 @@ struct ClientCredentialsProviderTests {
         let second = try await provider.token(for: TokenRequest())
         #expect(first.lineage.state == .superseded)
         #expect(second.lineage.state == .current)
-        #expect(await provider.readiness() == .ready)
+        #expect(await provider.health().state == .ok)
         // The refusal is remembered.
         _ = try await provider.token(for: TokenRequest())
         let users = transport.sent.map { $0.request.headerFields[.authorization] }
@@ -188,7 +207,7 @@ struct ClientCredentialsProviderTests {
             credentials.set(broken)
             await provider.refresh()
             #expect(token.lineage.state == .current)
-            #expect(await provider.readiness() == .ready)
+            #expect(await provider.health().isReady)
         }
         credentials.set(.success([pair("rotated")]))
         await provider.refresh()
@@ -202,11 +221,63 @@ struct ClientCredentialsProviderTests {
             #expect(await code { try await provider.token(for: TokenRequest()) } == .credentialsRejected)
         }
         #expect(transport.sent.count == 1)
-        #expect(await provider.readiness() == .notReady("credentials_refused"))
+        #expect(await provider.health().state == .credentialsRefused)
         clock.advance(by: .seconds(30))
-        #expect(await provider.readiness() == .ready)
+        // Until the vendor accepts them.
+        #expect(await provider.health().state == .credentialsRefused)
         transport.then(.respond(.ok, #"{"access_token": "t"}"#))
         _ = try await provider.token(for: TokenRequest())
+        #expect(await provider.health().state == .ok)
+    }
+
+    @Test func refusedCredentialsAreTriedAgainSlowlyThoughNobodyAsks() async throws {
+        let transport = ScriptedTransport(Array(repeating: .respond(.forbidden), count: 1000))
+        let provider = try provider(transport)
+        _ = try? await provider.token(for: TokenRequest())
+        for _ in 0..<1800 {
+            clock.advance(by: .seconds(2))
+            await provider.refresh()
+        }
+        // After 30 s, doubling to ten minutes, in an hour.
+        #expect(transport.sent.count == 10)
+        #expect(await provider.health().lastFailure?.code == .credentialsRejected)
+    }
+
+    @Test func aRequestThatIsRefusedForGoodIsRememberedAndDoesNotSuppressOthers() async throws {
+        let credentials = ChangingCredentials()
+        let transport = ScriptedTransport([.respond(.badRequest, #"{"error": "invalid_scope"}"#)])
+        let provider = try provider(transport, credentials)
+        let wrong = TokenRequest(scopes: ["wrong"])
+        for _ in 0..<100 { #expect(await code { try await provider.token(for: wrong) } == .misconfigured) }
+        #expect(transport.sent.count == 1)
+        // Another scope, and readiness, are not affected.
+        transport.then(good)
+        _ = try await provider.token(for: TokenRequest(scopes: ["right"]))
+        #expect(await provider.health().isReady)
+        // Other credentials may have that scope.
+        credentials.set(.success([pair("other")]))
+        transport.then(good)
+        _ = try await provider.token(for: wrong)
+    }
+
+    @Test func bothPairsTogetherTakeNoLongerThanTheCallersPatience() async throws {
+        let credentials = ChangingCredentials()
+        credentials.set(.success([pair("old"), pair("new")]))
+        let vendor = ScriptedTransport([.respond(.forbidden), .respond(.forbidden)])
+        let provider = try provider(SlowTransport(vendor, clock, takes: .seconds(3)), credentials)
+        let demand = TokenDemand(patience: .seconds(8))
+        #expect(await code { try await provider.token(for: TokenRequest(), demand: demand) } == .credentialsRejected)
+        #expect(vendor.sent.map(\.options.deadline) == [.seconds(8), .seconds(5)])
+    }
+
+    @Test func withoutTimeLeftNothingIsSent() async throws {
+        let credentials = ChangingCredentials()
+        credentials.set(.success([pair("old"), pair("new")]))
+        let vendor = ScriptedTransport([.respond(.forbidden)])
+        let provider = try provider(SlowTransport(vendor, clock, takes: .seconds(8)), credentials)
+        let demand = TokenDemand(patience: .seconds(8))
+        #expect(await code { try await provider.token(for: TokenRequest(), demand: demand) } == .timedOut)
+        #expect(vendor.sent.count == 1)
     }
 
     @Test func anotherPairIsTriedAtOnceAndSupersedesTheLineOfTheFormer() async throws {
@@ -232,7 +303,7 @@ struct ClientCredentialsProviderTests {
         {
             credentials.set(broken)
             #expect(await code { try await provider.token(for: TokenRequest()) } == .misconfigured)
-            #expect(await provider.readiness() == .notReady("credentials_unavailable"))
+            #expect(await provider.health().state == .credentialsUnavailable)
         }
         #expect(transport.sent.isEmpty)
     }

@@ -15,7 +15,7 @@ private struct Simulation {
 
     // The model.
     var issued: [Token.ID: (flight: UInt64, end: Duration, lifetime: Duration, lineage: Lineage)] = [:]
-    /// What a caller may be served: the token of the highest flight that landed while its line held.
+    /// What a caller may be served: of the newest line whose tokens landed, that of the highest flight.
     var best: Token.ID?
     var credential = Lineage()
     var waiters: [UInt64: TokenDemand] = [:]
@@ -124,7 +124,7 @@ private struct Simulation {
             let lifetime = min(token.remaining, .seconds(86_400))
             issued[token.id] = (flight, now + lifetime, lifetime, token.lineage)
             (failedUntil, consecutiveFailures) = (nil, 0)
-            if token.lineage.state != .revoked, best.flatMap({ issued[$0]?.flight }) ?? 0 < flight { best = token.id }
+            if token.lineage.state != .revoked, displacesBest(token, flight) { best = token.id }
         }
         let waiting = waiters.count
         perform(slot.handle(.landed(flight, result), now: now, chance: chance()))
@@ -141,6 +141,13 @@ private struct Simulation {
         expect(slot.handle(.landed(flight, result), now: now, chance: 0).isEmpty, "a flight lands once")
         expect(waiters.count <= waiting, "landing brings no waiters")
         _ = insteadOf
+    }
+
+    /// A token of a newer line, and among those of one line the later flight's.
+    func displacesBest(_ token: Token, _ flight: UInt64) -> Bool {
+        guard let former = best.flatMap({ issued[$0] }), former.end > now else { return true }
+        let (old, new) = (former.lineage.state, token.lineage.state)
+        return new < old || (new == old && former.flight < flight)
     }
 
     mutating func perform(_ actions: [TokenSlot.Action]) {

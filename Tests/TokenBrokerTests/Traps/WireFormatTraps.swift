@@ -126,7 +126,7 @@ struct KeyAndFileTraps {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let file = folder.appending(path: "pair")
-        let names = VendorProfile.CredentialVariables(clientID: "ID", clientSecret: "SECRET")
+        let names = CredentialNames(clientID: "ID", clientSecret: "SECRET")
         try Data("ID=client\nSECRET=one\n".utf8).write(to: file)
         let time = try FileManager.default.attributesOfItem(atPath: file.path)[.modificationDate] as? Date
         let source = FileCredentials(path: file.path, names: names)

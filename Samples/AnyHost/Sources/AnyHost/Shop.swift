@@ -4,7 +4,7 @@ import HTTPTypes
 import Logging
 import TokenBroker
 
-/// A shop on a host that no adapter is for. Put together by hand, so that it needs no trait and resolves two packages.
+/// A shop on a host that no adapter is for. Put together by hand, so that it needs no trait and resolves four packages.
 @main struct Shop {
     static func main() async throws {
         let environment = ProcessInfo.processInfo.environment

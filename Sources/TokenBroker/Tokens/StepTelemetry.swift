@@ -1,0 +1,151 @@
+import HTTPTypes
+import Metrics
+import Synchronization
+import Tracing
+
+/// What a step tells of itself: metrics, spans, and what belongs into its ``Health``. Labels and attributes are fixed words, statuses and
+/// codes: never an id, a secret or a word of the vendor's.
+final class StepTelemetry: Sendable {
+    let part: String
+    let account: String
+    private let stopwatch: Stopwatch
+    // The one in force when the step is made, so that a test has its own.
+    private let factory = MetricsSystem.factory
+    private let last = Mutex(Last())
+
+    private struct Last {
+        var success: Duration?
+        var failure: (code: TokenError.Code, at: Duration)?
+        var isFailing = false
+    }
+
+    init(part: String, account: String, _ stopwatch: Stopwatch) {
+        self.part = part
+        self.account = account
+        self.stopwatch = stopwatch
+        setBreaker(open: false)
+    }
+
+    /// Runs one attempt to get a token.
+    func fetch(_ body: () async throws(TokenError) -> Token) async throws(TokenError) -> Token {
+        let start = stopwatch.now
+        let result: Result<Token, TokenError>
+        do throws(TokenError) {
+            result = .success(
+                try await inSpan("token.fetch", .internal) { (_) throws(TokenError) in try await body() })
+        } catch {
+            result = .failure(error)
+        }
+        let now = stopwatch.now
+        timer("token_broker_token_fetch_duration_seconds").record(duration: now - start)
+        count("token_broker_token_fetches_total", ("outcome", result.outcome))
+        note(result, now)
+        return try result.get()
+    }
+
+    private func note(_ result: Result<Token, TokenError>, _ now: Duration) {
+        last.withLock { last in
+            switch result {
+            case .success: (last.success, last.isFailing) = (now, false)
+            // Nobody's failure.
+            case .failure(let error) where error.code == .cancelled: break
+            case .failure(let error):
+                last.failure = (error.code, now)
+                // A request that is refused says that the vendor works.
+                last.isFailing = error.code != .requestRejected
+            }
+        }
+    }
+
+    /// Sends one request to the vendor, with the trace that it belongs to in its header fields (W3C Trace Context, if that is what the
+    /// tracer speaks).
+    func call(
+        _ request: HTTPRequest, _ send: (HTTPRequest) async throws(TokenError) -> TransportResponse
+    ) async throws(TokenError) -> TransportResponse {
+        try await inSpan("vendor.call", .client) { (span) throws(TokenError) in
+            var request = request
+            InstrumentationSystem.instrument.inject(
+                span.context, into: &request.headerFields, using: FieldInjector()
+            )
+            span.attributes["http.request.method"] = request.method.rawValue
+            if let address = request.authority.flatMap(host(ofAuthority:)) {
+                span.attributes["server.address"] = String(address)
+            }
+            let start = stopwatch.now
+            defer { timer("token_broker_vendor_call_duration_seconds").record(duration: stopwatch.now - start) }
+            do throws(TokenError) {
+                let response = try await send(request)
+                let status = response.status.code
+                span.attributes["http.response.status_code"] = status
+                if status >= 400 { fail(span, "\(status)") }
+                count("token_broker_vendor_calls_total", ("result", "\(status)"))
+                return response
+            } catch {
+                count("token_broker_vendor_calls_total", ("result", "\(error.code)"))
+                throw error
+            }
+        }
+    }
+
+    func setBreaker(open isOpen: Bool) {
+        Meter(label: "token_broker_breaker_open", dimensions: dimensions, factory: factory).set(isOpen ? 1 : 0)
+    }
+
+    /// What is known here; the state is for whoever knows better than that.
+    func health(_ state: Health.State? = nil) -> Health {
+        let (now, last) = (stopwatch.now, last.withLock { $0 })
+        return Health(
+            part: part, account: account, state: state ?? (last.isFailing ? .failing : .ok),
+            lastSuccess: last.success.map { now - $0 },
+            lastFailure: last.failure.map { Health.Failure($0.code, ago: now - $0.at) }
+        )
+    }
+
+    private func inSpan<Success: Sendable>(
+        _ name: String, _ kind: SpanKind, _ body: (any Span) async throws(TokenError) -> Success
+    ) async throws(TokenError) -> Success {
+        let span = startSpan(name, ofKind: kind)
+        defer { span.end() }
+        span.attributes["token_broker.step"] = part
+        span.attributes["token_broker.account"] = account
+        let result: Result<Success, TokenError> = await ServiceContext.withValue(span.context) {
+            do throws(TokenError) {
+                return .success(try await body(span))
+            } catch {
+                fail(span, "\(error.code)")
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    /// In our own words, and without the error itself: a tracer may print all of it.
+    private func fail(_ span: any Span, _ type: String) {
+        span.attributes["error.type"] = type
+        span.setStatus(SpanStatus(code: .error))
+    }
+
+    private var dimensions: [(String, String)] { [("step", part), ("account", account)] }
+
+    private func count(_ label: String, _ dimension: (String, String)) {
+        Counter(label: label, dimensions: dimensions + [dimension], factory: factory).increment()
+    }
+
+    private func timer(_ label: String) -> Timer { Timer(label: label, dimensions: dimensions, factory: factory) }
+}
+
+extension Result<Token, TokenError> {
+    fileprivate var outcome: String {
+        switch self {
+        case .success: "ok"
+        case .failure(let error): error.code.description
+        }
+    }
+}
+
+/// Writes what a tracer wants to be propagated into header fields.
+private struct FieldInjector: Injector {
+    func inject(_ value: String, forKey key: String, into fields: inout HTTPFields) {
+        if let name = HTTPField.Name(key) { fields[name] = value }
+    }
+}
