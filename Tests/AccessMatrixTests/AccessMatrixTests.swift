@@ -171,6 +171,7 @@ import TokenBrokerSandbox
             vendor: {environment: sandbox, baseURL: "http://\(backend)"}
             route: {path: /\(way)/\(rule), deadline: 60s}
             tokens: {requestsPerSecond: 1000000}
+            quotas: {address: {perMinute: none}, principal: {perMinute: none}}
             transport: {connectTimeout: 20s, timeout: 60s}
             access: {authenticator: {\(authenticator)}, policy: {\(policy)}}
             """

@@ -102,6 +102,30 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
         #expect(answers.allSatisfy { $0.head == answers.first?.head && $0.body == answers.first?.body })
         #expect(answers.first?.head.status == .forbidden)
     }
+
+    /// As long as it is, nobody learns anything, and nobody is told that an own invoice is none.
+    @Test func `is told later while the vendor does not answer`() async throws {
+        let broker = try await compose(
+            forwarded.with([
+                "access.policy.kind": "all", "access.policy.of.mine.kind": "claim",
+                "access.policy.of.mine.customer": "customer", "access.policy.of.theirs.kind": "vendor-invoice",
+            ]),
+            transport: InMemoryTransport { request, _ in
+                guard request.path?.hasPrefix("/invoices/") == true else {
+                    return try await VendorDouble().send(request, body: [], options: .init())
+                }
+                return TransportResponse(head: HTTPResponse(status: .serviceUnavailable))
+            }
+        )
+        var bodies: Set<[UInt8]> = []
+        for (customer, invoice) in [("cus_1", "inv_1"), ("cus_1", "inv_none"), ("cus_2", "oth_1")] {
+            let response = await broker.endpoints.respond(to: post(proxied, customer: customer, invoice: invoice))
+            #expect(response?.head.status == .serviceUnavailable)
+            #expect(response?.head.headerFields[.retryAfter] != nil)
+            bodies.insert(response?.body ?? [])
+        }
+        #expect(bodies.count == 1)
+    }
 }
 
 /// ``VendorDouble``, with the invoices `inv_1` of `cus_1` and `oth_1` of `cus_2`.

@@ -56,7 +56,8 @@ public enum Proof: Sendable, Hashable {
 /// **Test one.** Call it with a ``Principal`` and a ``TokenRequest`` of your making.
 public protocol AccessPolicy: Sendable {
     /// - Returns: Whether `principal` may have a token for `request`.
-    /// - Throws: Anything, when it cannot be decided. The answer is a refusal, and the error is not shown.
+    /// - Throws: Anything, when it cannot be decided. The answer is a refusal, and the error is not shown. A ``TokenError`` that says that the
+    ///   vendor is busy or out of reach is answered as if its token could not be had, so that the page comes back.
     func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool
 
     /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is not put to

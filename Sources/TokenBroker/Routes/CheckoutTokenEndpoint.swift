@@ -248,6 +248,9 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private func check(_ principal: Principal, _ request: TokenRequest) async throws(Refusal) {
         do {
             if try await policy.allows(principal, toRequest: request) { return }
+        } catch let error as TokenError where error.code != .requestRejected {
+            // The vendor cannot be asked, whatever the session: the page may come back, which it would not after a 403.
+            throw refusal(error)
         } catch {
             throw Refusal(.forbidden, .policyFailed, error: "\(type(of: error))")
         }

@@ -223,6 +223,23 @@ struct CheckoutTokenEndpointTests {
         #expect(bodies.count == 1)
     }
 
+    @Test(arguments: [
+        (TokenError.Code.throttled, 503, "vendor_busy"), (.unavailable, 503, "vendor_unavailable"),
+        (.timedOut, 503, "vendor_unavailable"), (.credentialsRejected, 500, "misconfigured"),
+        // As to the session, a policy only says no.
+        (.requestRejected, 403, "forbidden"),
+    ])
+    func aPolicyThatCannotAskTheVendorSaysWhenToComeBack(
+        code: TokenError.Code, status: Int, expected: String
+    ) async throws {
+        let tokens = Tokens(.success(Self.token))
+        let error = TokenError(code, message: "", retryAfter: .seconds(7))
+        let response = await endpoint(tokens, allow: { _, _ in throw error }).respond(to: post())
+        #expect(try problem(response) == (status, expected))
+        #expect(response.head.headerFields[.retryAfter] == (status == 503 ? "7" : nil))
+        #expect(tokens.asked.withLock { $0.isEmpty })
+    }
+
     @Test func whoAsksIsLookedAtBeforeTheBody() async throws {
         let response = await endpoint(authenticate: { _ in nil }).respond(to: post("nonsense"))
         #expect(try problem(response).code == "unauthenticated")
