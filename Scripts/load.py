@@ -102,7 +102,7 @@ async def good_client(number, new_sessions):
         body = session(invoice)
         try:
             writer.write(head(f"good-{number}", len(body), invoice) + body)
-            status, fields, body = await asyncio.wait_for(answer(reader), 20)
+            status, fields, body = await asyncio.wait_for(answer(reader), 30)
         except (OSError, EOFError, asyncio.TimeoutError) as error:
             problems.append(f"a good client saw {error!r}")
             await close(writer)
