@@ -21,7 +21,7 @@ demo: setup
 	exec .build/debug/token-broker demo $(ARGS)
 
 test: setup-tests
-	swift test $(SWIFT_TRAITS) --parallel $(ARGS)
+	swift test $(SWIFT_TRAITS) --parallel --experimental-maximum-parallelization-width 8 $(ARGS)
 
 build: setup
 	swift build -c release $(PROGRAM_TRAITS) --product token-broker -Xlinker -s

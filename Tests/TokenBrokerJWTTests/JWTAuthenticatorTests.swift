@@ -402,11 +402,13 @@ import TokenBrokerTesting
             }
             let text = String(decoding: bytes, as: UTF8.self)
             guard try await authenticator.authenticate(bearing(text)) != nil else { continue }
-            let parts = text.split(separator: ".")
+            // A header field cannot hold a zero byte; it becomes a space.
+            let outside = CharacterSet.whitespaces.union(["\0"])
+            let parts = text.trimmingCharacters(in: outside).split(separator: ".")
             #expect(
-                text.trimmingCharacters(in: .whitespaces).hasPrefix(
+                text.trimmingCharacters(in: outside).hasPrefix(
                     String(decoding: valid.prefix(valid.count - 87), as: UTF8.self)))
-            #expect(parts.count == 3 && base64URLDecoded(parts[2].trimmingCharacters(in: .whitespaces)) == signature)
+            #expect(parts.count == 3 && base64URLDecoded(parts[2]) == signature)
         }
     }
 }

@@ -119,8 +119,10 @@ import TokenBroker
             for client in clients.dropFirst(2) {
                 client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 #expect(await rest(client).hasPrefix("HTTP/1.1 200"))
+                // Until then the server keeps its half.
+                client.close()
             }
-            for client in clients { client.close() }
+            for client in clients.prefix(2) { client.close() }
         }
     }
 
