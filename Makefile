@@ -20,8 +20,10 @@ demo: setup
 	swift build $(SWIFT_TRAITS) --product token-broker
 	exec .build/debug/token-broker demo $(ARGS)
 
+# What a vendor counts within a second is measured for real, so that test has the machine for itself.
 test: setup-tests
-	swift test $(SWIFT_TRAITS) --parallel --experimental-maximum-parallelization-width 8 $(ARGS)
+	swift test $(SWIFT_TRAITS) --parallel --experimental-maximum-parallelization-width 8 --skip theVendorsLimitIsKept $(ARGS)
+	swift test $(SWIFT_TRAITS) --skip-build --filter theVendorsLimitIsKept
 
 build: setup
 	swift build -c release $(PROGRAM_TRAITS) --product token-broker -Xlinker -s
