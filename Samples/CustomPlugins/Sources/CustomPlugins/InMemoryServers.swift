@@ -1,5 +1,6 @@
 import Foundation
 import HTTPTypes
+import TokenBroker
 import TokenBrokerTesting
 
 /// The company's secret service and the vendor, so that the sample runs without either.
