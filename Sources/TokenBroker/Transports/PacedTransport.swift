@@ -5,7 +5,8 @@ import Synchronization
 
 /// Keeps an account's rate limit: every call to a vendor goes out through one of these, whichever step or policy makes it.
 ///
-/// - Never more than `requestsPerSecond` calls start within any second, by the vendor's count.
+/// - Never more than `requestsPerSecond` calls arrive within any second, by the vendor's count, as long as none travels a quarter of a second
+///   longer than the fastest.
 /// - Calls wait in the order in which they came, those of high priority before the others.
 /// - A caller whose turn cannot come before its deadline is told so at once: ``TransportError/Kind/throttled``, with the time to come
 ///   back in ``TransportError/retryAfter``. Times differ from caller to caller, so that they do not all come back together.
@@ -56,13 +57,14 @@ public struct PacedTransport: HTTPTransport, HealthReporting {
         var options = options
         // Some of the time is for the call itself.
         let patience = options.deadline - min(.seconds(2), options.deadline / 4)
-        options.deadline -= try await schedule.turn(options.priority, within: patience)
+        let (start, waited) = try await schedule.turn(options.priority, within: patience)
+        options.deadline -= waited
         let response = try await upstream.send(request, body: body, options: options)
         if response.status == .tooManyRequests {
             let asked = response.headerFields[.retryAfter].flatMap { retryAfter($0, now: wallClock()) }
-            schedule.throttled(retryAfter: asked)
+            schedule.throttled(start, retryAfter: asked)
         } else {
-            schedule.accepted()
+            schedule.accepted(start)
         }
         return response
     }
@@ -70,13 +72,15 @@ public struct PacedTransport: HTTPTransport, HealthReporting {
 
 /// Drives a ``Pacer``: who waits, and the alarm for the next turn.
 private final class Schedule: Sendable {
-    private typealias Waiting = CheckedContinuation<Result<Void, TransportError>, Never>
+    private typealias Answer = Result<Pacer.Start, TransportError>
+    private typealias Waiting = CheckedContinuation<Answer, Never>
 
     private struct State {
         var pacer: Pacer
         var waiting: [Pacer.CallID: Waiting] = [:]
         var lastID: Pacer.CallID = 0
-        var isAlarmSet = false
+        /// When the next alarm goes off. One that is overtaken goes off in vain.
+        var alarm: Duration?
     }
 
     private let state: Mutex<State>
@@ -108,11 +112,10 @@ private final class Schedule: Sendable {
         }
     }
 
-    /// Returns when the call may start.
-    /// - Returns: How long it waited.
+    /// Returns when the call may start, with how long it waited.
     func turn(
         _ priority: TransportOptions.Priority, within limit: Duration
-    ) async throws(TransportError) -> Duration {
+    ) async throws(TransportError) -> (start: Pacer.Start, waited: Duration) {
         let start = alarm.now
         let id = state.withLock { state in
             state.lastID += 1
@@ -120,11 +123,11 @@ private final class Schedule: Sendable {
         }
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: Waiting) in
-                let answer: Result<Void, TransportError>? = state.withLock { state in
+                let answer: Answer? = state.withLock { state in
                     // The cancellation handler may have run already, and found nobody to wake.
                     if Task.isCancelled { return .failure(Self.cancelled) }
                     switch state.pacer.ask(id, priority, deadline: start + limit, now: alarm.now) {
-                    case .now: return .success(())
+                    case .now(let start): return .success(start)
                     case .no(let retryAfter): return .failure(Self.throttled(retryAfter))
                     case .wait:
                         state.waiting[id] = continuation
@@ -144,46 +147,58 @@ private final class Schedule: Sendable {
         let waited = alarm.now - start
         waits.record(duration: waited)
         do {
-            try result.get()
+            return (try result.get(), waited)
         } catch {
             if error.kind == .throttled { turnedAway.increment() }
             throw error
         }
-        return waited
     }
 
-    func throttled(retryAfter: Duration?) {
+    func throttled(_ start: Pacer.Start, retryAfter: Duration?) {
         refusals.increment()
-        state.withLock { $0.pacer.throttled(retryAfter: retryAfter, now: alarm.now) }
+        state.withLock { state in
+            let now = alarm.now
+            state.pacer.answered(start, now: now)
+            state.pacer.throttled(retryAfter: retryAfter, now: now)
+        }
         // Some will not have their turn in time any more.
         advance()
     }
 
-    func accepted() { state.withLock { $0.pacer.accepted(now: alarm.now) } }
+    func accepted(_ start: Pacer.Start) {
+        let isAwaited = state.withLock { state in
+            let now = alarm.now
+            state.pacer.answered(start, now: now)
+            state.pacer.accepted(now: now)
+            return state.pacer.queued > 0
+        }
+        // The next turn may come sooner by that.
+        if isAwaited { advance() }
+    }
 
     /// Wakes those whose turn it is, and sets the alarm for the next.
-    private func advance(isAlarm: Bool = false) {
-        let (resumed, pause) = state.withLock { state -> ([(Waiting, Result<Void, TransportError>)], Duration?) in
-            if isAlarm { state.isAlarmSet = false }
+    private func advance() {
+        let (resumed, pause) = state.withLock { state -> ([(Waiting, Answer)], Duration?) in
             let now = alarm.now
+            if let alarm = state.alarm, alarm <= now { state.alarm = nil }
             let (started, turnedAway, next) = state.pacer.advance(now: now)
             queueLength.set(state.pacer.queued)
-            var resumed: [(Waiting, Result<Void, TransportError>)] = []
-            for id in started {
+            var resumed: [(Waiting, Answer)] = []
+            for (id, start) in started {
                 if let continuation = state.waiting.removeValue(forKey: id) {
-                    resumed.append((continuation, .success(())))
+                    resumed.append((continuation, .success(start)))
                 }
             }
             for (id, retryAfter) in turnedAway {
                 guard let continuation = state.waiting.removeValue(forKey: id) else { continue }
                 resumed.append((continuation, .failure(Self.throttled(retryAfter))))
             }
-            guard let next, !state.isAlarmSet else { return (resumed, nil) }
-            state.isAlarmSet = true
+            guard let next, state.alarm.map({ next < $0 }) ?? true else { return (resumed, nil) }
+            state.alarm = next
             return (resumed, next - now)
         }
         for (continuation, result) in resumed { continuation.resume(returning: result) }
-        if let pause { _ = alarm.schedule(after: pause) { [weak self] in self?.advance(isAlarm: true) } }
+        if let pause { _ = alarm.schedule(after: pause) { [weak self] in self?.advance() } }
     }
 
     private static let cancelled = TransportError(.cancelled, message: "the calling task was cancelled")

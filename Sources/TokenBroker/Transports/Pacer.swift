@@ -2,36 +2,52 @@
 ///
 /// Pure: no tasks, no clocks, no locks; time is handed in as the duration since some beginning. ``PacedTransport`` drives it.
 ///
-/// Two rules hold at once. No more than `callsPerSecond` start within any second, measured a little longer than a second because calls
-/// travel for different times. And they start back to back only up to `burst`; beyond that they are spread evenly. A throttled call
-/// slows the rate down, and a quiet time brings it back.
+/// Two rules hold at once. No more than `callsPerSecond` are counted by the server within any second. And they start back to back only up
+/// to `burst`; beyond that they are spread evenly. A throttled call slows the rate down, and a quiet time brings it back.
+///
+/// The server counts a call when it arrives, which nobody here sees. But a call whose answer came this much later than the fastest answers
+/// do, arrived at most this much late. So a call counts from its start and that delay, and one without an answer from the longest delay that
+/// is allowed for.
 struct Pacer: Sendable {
     typealias CallID = UInt64
+    /// Which of the calls that have started, in their order.
+    typealias Start = Int
 
     /// What a caller is told who wants to start a call.
     enum Turn: Equatable {
-        case now
+        case now(Start)
         case wait
         /// Its turn would come too late. After the pause there should be room.
         case no(retryAfter: Duration)
     }
 
-    /// Longer than a second, so that calls that arrive late do not meet those that arrive soon within one second of the server's.
-    static let window = Duration.milliseconds(1030)
+    /// A second, and a little for clocks that do not agree.
+    static let window = Duration.milliseconds(1010)
+    /// How late a call may arrive, compared with the fastest, without being counted together with those that started a second later.
+    static let longestDelay = Duration.milliseconds(250)
     /// How long the rate stays lowered after a call was throttled, before it is doubled.
     static let recovery = Duration.seconds(10)
 
     private struct Waiting {
-        var id: CallID
+        var priority: TransportOptions.Priority
         var deadline: Duration
+    }
+
+    private struct Started {
+        var at: Duration
+        /// When the server has counted it at the latest, less the time that the fastest take to it.
+        var counted: Duration
     }
 
     private let callsPerSecond: Int
     private let burst: Int
     private let queueLimit: Int
-    private var queues: [TransportOptions.Priority: Queue<Waiting>] = [.high: Queue(), .normal: Queue()]
-    /// When the last calls started, `callsPerSecond` at most, the oldest first.
-    private var starts = Queue<Duration>()
+    private var waiting: [CallID: Waiting] = [:]
+    private var lines: [TransportOptions.Priority: Line] = [.high: Line(), .normal: Line()]
+    /// The last calls that started, `callsPerSecond` at most, the oldest first.
+    private var starts = Queue<Started>()
+    private var startCount = 0
+    private var fastest = Fastest()
     /// When an even spread would let the next call start, whose predecessors all started in time.
     private var spread: Duration = .zero
     private var coolDown: Duration = .zero
@@ -50,7 +66,7 @@ struct Pacer: Sendable {
     }
 
     /// How many calls wait for their turn.
-    var queued: Int { queues.values.reduce(0) { $0 + $1.count } }
+    var queued: Int { waiting.count }
     /// What is left of a cool-down that the server asked for.
     func coolDownLeft(now: Duration) -> Duration { max(.zero, coolDown - now) }
 
@@ -63,7 +79,7 @@ struct Pacer: Sendable {
         var time = max(now, coolDown)
         // The call that many places back must be a window ago.
         let back = starts.count - callsPerSecond + inWindow
-        if back >= 0, back < starts.count { time = max(time, starts[back] + Self.window) }
+        if back >= 0, back < starts.count { time = max(time, starts[back].counted + Self.window) }
         let allowance = slowness > 1 ? .zero : interval * Double(burst - 1)
         let evenly = max(spread, now) + interval * Double(position) - allowance
         return max(time + windows, evenly)
@@ -73,36 +89,34 @@ struct Pacer: Sendable {
     mutating func ask(
         _ id: CallID, _ priority: TransportOptions.Priority, deadline: Duration, now: Duration
     ) -> Turn {
-        let before = priority == .high ? queues[.high, default: Queue()].count : queued
+        let before = priority == .high ? lines[.high, default: Line()].count : queued
         let time = turn(of: before, now: now)
-        if before == 0, queued == 0 || priority == .high, time <= now {
-            started(now: now)
-            return .now
-        }
+        if before == 0, time <= now { return .now(started(now: now)) }
         guard time < deadline, queued < queueLimit else {
             return .no(retryAfter: turnAway(now: now))
         }
-        queues[priority]?.append(Waiting(id: id, deadline: deadline))
+        waiting[id] = Waiting(priority: priority, deadline: deadline)
+        lines[priority]?.append(id)
         return .wait
     }
 
     /// Lets those go whose turn it is.
-    /// - Returns: Who may start, who waited in vain with the time to come back, and when to look again; `nil` if nobody waits.
+    /// - Returns: Who may start, who waited in vain with the time to come back, and when to look again unless a call returns before;
+    ///   `nil` if nobody waits.
     mutating func advance(now: Duration) -> (
-        start: [CallID], turnedAway: [(id: CallID, retryAfter: Duration)], next: Duration?
+        start: [(id: CallID, start: Start)], turnedAway: [(id: CallID, retryAfter: Duration)], next: Duration?
     ) {
-        var start: [CallID] = []
+        var start: [(id: CallID, start: Start)] = []
         var turnedAway = needsReview ? review(now: now) : []
         for priority in [TransportOptions.Priority.high, .normal] {
-            while let first = queues[priority]?.first {
+            while let id = lines[priority]?.first(in: waiting), let deadline = waiting[id]?.deadline {
                 let time = turn(of: 0, now: now)
-                if first.deadline <= max(now, time) {
-                    _ = queues[priority]?.popFirst()
-                    turnedAway.append((first.id, turnAway(now: now)))
+                if deadline <= max(now, time) {
+                    left(id)
+                    turnedAway.append((id, turnAway(now: now)))
                 } else if time <= now {
-                    _ = queues[priority]?.popFirst()
-                    started(now: now)
-                    start.append(first.id)
+                    left(id)
+                    start.append((id, started(now: now)))
                 } else {
                     return (start, turnedAway, time)
                 }
@@ -123,29 +137,37 @@ struct Pacer: Sendable {
         var position = 0
         var late: [CallID] = []
         for priority in [TransportOptions.Priority.high, .normal] {
-            var kept = Queue<Waiting>()
-            while let waiting = queues[priority]?.popFirst() {
-                if turn(of: position, now: now) < waiting.deadline {
-                    kept.append(waiting)
-                    position += 1
-                } else {
-                    late.append(waiting.id)
-                }
+            for id in lines[priority, default: Line()].all(in: waiting) {
+                guard let deadline = waiting[id]?.deadline else { continue }
+                if turn(of: position, now: now) < deadline { position += 1 } else { late.append(id) }
             }
-            queues[priority] = kept
         }
+        for id in late { left(id) }
         return late.map { ($0, turnAway(now: now)) }
     }
 
     /// Somebody does not wait any longer; its turn goes to the next.
     mutating func left(_ id: CallID) {
-        for priority in queues.keys { queues[priority]?.removeAll { $0.id == id } }
+        guard let priority = waiting.removeValue(forKey: id)?.priority else { return }
+        lines[priority]?.left(in: waiting)
     }
 
-    private mutating func started(now: Duration) {
-        starts.append(now)
+    private mutating func started(now: Duration) -> Start {
+        starts.append(Started(at: now, counted: now + Self.longestDelay))
+        startCount += 1
         if starts.count > callsPerSecond { _ = starts.popFirst() }
         spread = max(spread, now) + interval
+        return startCount - 1
+    }
+
+    /// A call was answered, in whatever way. The next turn may come sooner by that. Not for one that was given up, since it may still arrive.
+    mutating func answered(_ start: Start, now: Duration) {
+        let position = start - (startCount - starts.count)
+        // Others are a window ago in any case.
+        guard position >= 0, position < starts.count else { return }
+        let time = now - starts[position].at
+        fastest.note(time)
+        starts[position].counted = starts[position].at + min(time - fastest.time, Self.longestDelay)
     }
 
     /// The server refused a call because there were too many.
@@ -165,6 +187,53 @@ struct Pacer: Sendable {
         slowness = max(1, slowness / 2)
         changed = now
     }
+
+    /// How long the fastest of the last thousand or two calls took to their answers. A way that becomes longer is noticed after so many.
+    private struct Fastest {
+        private var count = 0
+        private var before: Duration?
+        private var recent: Duration?
+
+        /// Zero until it is known, since the first calls also establish their connections.
+        var time: Duration {
+            guard let recent, before != nil || count >= 50 else { return .zero }
+            return min(recent, before ?? recent)
+        }
+
+        mutating func note(_ time: Duration) {
+            if count == 1000 { (count, before, recent) = (0, recent, nil) }
+            count += 1
+            recent = min(time, recent ?? time)
+        }
+    }
+
+    /// Those who wait, in their order. Who leaves from the middle is passed over later, so that leaving takes no search.
+    private struct Line {
+        private var ids = Queue<CallID>()
+        private(set) var count = 0
+
+        mutating func append(_ id: CallID) {
+            ids.append(id)
+            count += 1
+        }
+
+        mutating func left(in waiting: [CallID: Waiting]) {
+            count -= 1
+            if ids.count > 2 * count + 64 { ids.removeAll { waiting[$0] == nil } }
+        }
+
+        mutating func first(in waiting: [CallID: Waiting]) -> CallID? {
+            while let id = ids.first {
+                if waiting[id] != nil { return id }
+                _ = ids.popFirst()
+            }
+            return nil
+        }
+
+        func all(in waiting: [CallID: Waiting]) -> [CallID] {
+            (0..<ids.count).map { ids[$0] }.filter { waiting[$0] != nil }
+        }
+    }
 }
 
 /// First in, first out, in constant time on average.
@@ -174,7 +243,10 @@ struct Queue<Element: Sendable>: Sendable {
 
     var count: Int { elements.count - head }
     var first: Element? { head < elements.count ? elements[head] : nil }
-    subscript(position: Int) -> Element { elements[head + position] }
+    subscript(position: Int) -> Element {
+        get { elements[head + position] }
+        set { elements[head + position] = newValue }
+    }
 
     mutating func append(_ element: Element) { elements.append(element) }
 

@@ -9,22 +9,40 @@ struct PacerTests {
     private func run(
         _ pacer: inout Pacer, calls: Int, patience: Duration, from begin: Duration = .zero
     ) -> (starts: [Duration], told: [Duration]) {
-        var (starts, told): ([Duration], [Duration]) = ([], [])
+        let outcome = run(&pacer, calls: calls, patience: patience, from: begin) { (.zero, .zero) }
+        return (outcome.arrivals, outcome.told)
+    }
+
+    /// Also gives back when each arrived at the server.
+    /// - Parameter travel: How long the next call takes there, and its answer back.
+    private func run(
+        _ pacer: inout Pacer, calls: Int, patience: Duration, from begin: Duration = .zero,
+        travel: () -> (there: Duration, back: Duration)
+    ) -> (arrivals: [Duration], told: [Duration]) {
+        var (arrivals, told): ([Duration], [Duration]) = ([], [])
+        var answers: [(time: Duration, start: Pacer.Start)] = []
+        func started(_ start: Pacer.Start, at now: Duration) {
+            let (there, back) = travel()
+            arrivals.append(now + there)
+            answers.append((now + there + back, start))
+        }
         for id in 0..<calls {
             switch pacer.ask(UInt64(id), .normal, deadline: begin + patience, now: begin) {
-            case .now: starts.append(begin)
+            case .now(let start): started(start, at: begin)
             case .wait: break
             case .no(let retryAfter): told.append(begin + retryAfter)
             }
         }
         var now = begin
         while true {
-            let (started, turnedAway, next) = pacer.advance(now: now)
-            starts += started.map { _ in now }
+            for answer in answers where answer.time <= now { pacer.answered(answer.start, now: answer.time) }
+            answers.removeAll { $0.time <= now }
+            let (start, turnedAway, next) = pacer.advance(now: now)
+            for (_, start) in start { started(start, at: now) }
             told += turnedAway.map { now + $0.retryAfter }
-            guard let next else { return (starts, told) }
+            guard let next else { return (arrivals, told) }
             #expect(next > now)
-            now = next
+            now = min(next, answers.map(\.time).min() ?? next)
         }
     }
 
@@ -44,10 +62,46 @@ struct PacerTests {
         let (starts, told) = run(&pacer, calls: rate * 20, patience: .seconds(60))
         #expect(told.isEmpty)
         #expect(starts.count == rate * 20)
-        #expect(most(starts, within: .milliseconds(1020)) <= rate)
+        #expect(most(starts, within: .milliseconds(1005)) <= rate)
         #expect(starts.count { $0 < .milliseconds(1) } <= burst)
         let last = try #require(starts.max())
         #expect(Double(rate * 20 - burst) / (last / .seconds(1)) >= 0.95 * Double(rate))
+    }
+
+    /// Two thirds of the calls are delayed on their way, up to what the pacer allows for, and so are the answers.
+    @Test(arguments: 1...100 as ClosedRange<UInt64>) func theServerNeverCountsMoreThanTheLimit(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        let rate = Int.random(in: 1...20, using: &random)
+        var pacer = Pacer(callsPerSecond: rate, burst: Int.random(in: 1...rate, using: &random))
+        let distance = Duration.milliseconds(Int.random(in: 0...300, using: &random))
+        func delay() -> Duration {
+            Int.random(in: 0..<3, using: &random) == 0 ? .zero : .milliseconds(Int.random(in: 0...240, using: &random))
+        }
+        let outcome = run(&pacer, calls: rate * 100, patience: .seconds(600)) {
+            (distance + delay(), distance + delay())
+        }
+        #expect(outcome.arrivals.count == rate * 100)
+        #expect(most(outcome.arrivals, within: .seconds(1)) <= rate, "seed \(seed)")
+    }
+
+    @Test func aWayThatIsLongButEvenCostsNothing() throws {
+        var pacer = Pacer(callsPerSecond: 5, burst: 5)
+        let outcome = run(&pacer, calls: 500, patience: .seconds(600)) { (.milliseconds(100), .milliseconds(100)) }
+        let last = try #require(outcome.arrivals.max())
+        #expect(Double(495) / (last / .seconds(1)) >= 4.75)
+    }
+
+    @Test func aCallWithoutAnAnswerHoldsItsPlaceAQuarterOfASecondLonger() {
+        var pacer = Pacer(callsPerSecond: 1, burst: 1)
+        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now(0))
+        #expect(pacer.ask(1, .normal, deadline: .seconds(60), now: .zero) == .wait)
+        #expect(pacer.advance(now: .milliseconds(1100)).next == Pacer.window + Pacer.longestDelay)
+        pacer.answered(0, now: .milliseconds(1150))
+        let (start, _, next) = pacer.advance(now: Pacer.window + Pacer.longestDelay)
+        #expect(start.map(\.id) == [1])
+        #expect(next == nil)
+        // Long gone, or never started: no matter.
+        for start in [-1, 0, 2, .max] { pacer.answered(start, now: .seconds(9)) }
     }
 
     @Test func whoCannotHaveATurnInTimeIsToldAtOnceWhenToComeBack() {
@@ -61,16 +115,17 @@ struct PacerTests {
         // All of them have their turn then.
         for (index, time) in told.enumerated() {
             switch pacer.ask(UInt64(10_000 + index), .normal, deadline: time + .seconds(6), now: time) {
-            case .now, .wait: break
+            case .now(let start): pacer.answered(start, now: time)
+            case .wait: break
             case .no: Issue.record("turned away again at \(time)")
             }
-            _ = pacer.advance(now: time)
+            for (_, start) in pacer.advance(now: time).start { pacer.answered(start, now: time) }
         }
     }
 
     @Test func highPriorityGoesFirstAndBothKeepTheirOrder() {
         var pacer = Pacer(callsPerSecond: 1, burst: 1)
-        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now)
+        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now(0))
         for id in 1...3 as ClosedRange<UInt64> {
             #expect(pacer.ask(id, .normal, deadline: .seconds(60), now: .zero) == .wait)
             #expect(pacer.ask(10 + id, .high, deadline: .seconds(60), now: .zero) == .wait)
@@ -79,25 +134,29 @@ struct PacerTests {
         var now = Duration.zero
         while let next = pacer.advance(now: now).next {
             now = next
-            order += pacer.advance(now: now).start
+            order += pacer.advance(now: now).start.map(\.id)
         }
         #expect(order == [11, 12, 13, 1, 2, 3])
     }
 
     @Test func aTurnOfACallerThatLeftIsNotSpent() {
         var pacer = Pacer(callsPerSecond: 1, burst: 1)
-        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now)
+        #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now(0))
         for id in 1...5 as ClosedRange<UInt64> { _ = pacer.ask(id, .normal, deadline: .seconds(60), now: .zero) }
         for id in 1...4 as ClosedRange<UInt64> { pacer.left(id) }
-        #expect(pacer.advance(now: Pacer.window).start == [5])
+        pacer.answered(0, now: .zero)
+        #expect(pacer.advance(now: Pacer.window).start.map(\.id) == [5])
     }
 
     @Test func theQueueIsBounded() {
         var pacer = Pacer(callsPerSecond: 5, burst: 5, queueLimit: 10)
         let answers = (0..<100).map { pacer.ask($0, .normal, deadline: .seconds(3600), now: .zero) }
         #expect(answers.count { $0 == .wait } == 10)
-        #expect(answers.count { $0 == .now } == 5)
+        #expect(answers.prefix(5) == [.now(0), .now(1), .now(2), .now(3), .now(4)])
         #expect(pacer.queued == 10)
+        // Nor is anything kept of those who came and went.
+        for id in 0..<100 as Range<UInt64> { pacer.left(id) }
+        #expect(pacer.queued == 0)
     }
 
     @Test func aThrottledCallStopsEverybodyAndSlowsTheRateUntilItRecovers() {
@@ -152,7 +211,7 @@ struct PacerTests {
             }
             let (started, turnedAway, next) = pacer.advance(now: now)
             starts += started.map { _ in now }
-            for id in started + turnedAway.map(\.id) { #expect(waiting.remove(id) != nil, "seed \(seed)") }
+            for id in started.map(\.id) + turnedAway.map(\.id) { #expect(waiting.remove(id) != nil, "seed \(seed)") }
             #expect(pacer.queued == waiting.count, "seed \(seed)")
             #expect((next == nil) == waiting.isEmpty, "seed \(seed)")
             pacer.accepted(now: now)
