@@ -11,7 +11,7 @@ help:
 	@echo "make build  the release program, at .build/release/token-broker"
 	@echo "make lint   check the format"
 	@echo "make readme write the tables of keys and plug-ins into the README"
-	@echo "make sanitize  the tests of core and transport under the thread and address sanitizers"
+	@echo "make sanitize  all tests under the thread sanitizer, and those of what borders on C under the address sanitizer"
 	@echo "make soak   what takes too long for CI"
 	@echo "make bench  all benchmarks, or ARGS=\"CacheBenchmarks\""
 
@@ -38,7 +38,7 @@ readme: setup
 	Scripts/update-readme .build/debug/token-broker
 
 sanitize: setup-tests
-	swift test --sanitize=thread --scratch-path .build-thread
+	swift test $(SWIFT_TRAITS) --sanitize=thread --scratch-path .build-thread --skip theVendorsLimitIsKept $(ARGS)
 	ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build-address --filter CurlTransportTests
 
 soak: setup
