@@ -1,5 +1,6 @@
 # The two commands for a newcomer are `make demo` and `make test`; both install what they need.
 SWIFT_TRAITS := --enable-all-traits
+# What else the program is to have, such as AsyncHTTPClientSupport, goes in here.
 PROGRAM_TRAITS := --traits CommandLineSupport
 
 .PHONY: help demo test build lint readme sanitize soak bench setup setup-tests

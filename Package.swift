@@ -4,6 +4,7 @@ import PackageDescription
 // Everything beyond the core is a trait, so that an adopter fetches and builds only what is used.
 let traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
+    .trait(name: "AsyncHTTPClientSupport", description: "The transport on AsyncHTTPClient."),
     .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
     .trait(
         name: "JWTSupport",
@@ -41,6 +42,7 @@ let package = Package(
         .library(name: "TokenBroker", targets: ["TokenBroker"]),
         .library(name: "CurlTransport", targets: ["CurlTransport"]),
         .library(name: "TokenBrokerComposer", targets: ["TokenBrokerComposer"]),
+        .library(name: "TokenBrokerAsyncHTTPClient", targets: ["TokenBrokerAsyncHTTPClient"]),
         .library(name: "TokenBrokerHummingbird", targets: ["TokenBrokerHummingbird"]),
         .library(name: "TokenBrokerJWT", targets: ["TokenBrokerJWT"]),
         .library(name: "TokenBrokerNIO", targets: ["TokenBrokerNIO"]),
@@ -64,6 +66,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
         .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0", traits: []),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0", traits: []),
@@ -105,6 +109,19 @@ let package = Package(
             ]
         ),
         .target(
+            name: "TokenBrokerAsyncHTTPClient",
+            dependencies: [
+                "TokenBroker", .httpTypes,
+                .gated("AsyncHTTPClient", "async-http-client", by: "AsyncHTTPClientSupport"),
+                .gated("NIOCore", "swift-nio", by: "AsyncHTTPClientSupport"),
+                .gated("NIOPosix", "swift-nio", by: "AsyncHTTPClientSupport"),
+                .gated("NIOHTTP1", "swift-nio", by: "AsyncHTTPClientSupport"),
+                .gated("NIOHTTP2", "swift-nio-http2", by: "AsyncHTTPClientSupport"),
+                .gated("NIOSSL", "swift-nio-ssl", by: "AsyncHTTPClientSupport"),
+            ],
+            path: "Adapters/AsyncHTTPClient/Sources"
+        ),
+        .target(
             name: "TokenBrokerHummingbird",
             dependencies: [
                 "TokenBroker", .httpTypes, .logging,
@@ -135,7 +152,7 @@ let package = Package(
         .executableTarget(
             name: "token-broker",
             dependencies: [
-                "TokenBroker", "CurlTransport", "TokenBrokerComposer",
+                "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
                 "TokenBrokerHummingbird", "TokenBrokerSandbox", .httpTypes, .logging,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
@@ -200,6 +217,13 @@ let package = Package(
         .testTarget(
             name: "TokenBrokerTestingTests",
             dependencies: ["TokenBrokerTesting", "TokenBroker", .httpTypes]
+        ),
+        .testTarget(
+            name: "TokenBrokerAsyncHTTPClientTests",
+            dependencies: [
+                "TokenBrokerAsyncHTTPClient", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes,
+            ],
+            path: "Adapters/AsyncHTTPClient/Tests"
         ),
         .testTarget(
             name: "TokenBrokerHummingbirdTests",

@@ -64,7 +64,7 @@ private struct Shop: Service {
     }
 
     private func compose(vendor: String, _ visitors: Visitors) async throws -> Broker {
-        var registry = Registry.standard
+        var registry = Registry.program
         registry.register(visitors.authenticator)
         registry.register(visitors.policy)
         let configuration = """

@@ -14,7 +14,7 @@ struct Plugins: AsyncParsableCommand {
     var format = Format.text
 
     func run() async throws {
-        let documentation = Registry.standard.documentation
+        let documentation = Registry.program.documentation
         switch format {
         case .text: standardOutput.line(documentation.text)
         case .markdown: standardOutput.line(documentation.markdown)

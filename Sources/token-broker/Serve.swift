@@ -44,7 +44,7 @@ struct ConfigurationOption: ParsableArguments {
 
     func compose(logger: Logger) async throws -> Broker {
         do {
-            return try await Composer().compose(BrokerConfiguration.load(config), logger: logger)
+            return try await Composer(registry: .program).compose(BrokerConfiguration.load(config), logger: logger)
         } catch {
             throw Failure.configuration("\(error)").exit()
         }

@@ -111,6 +111,40 @@ import TokenBroker
         #expect(await sandbox.terminate() == 0)
     }
 
+    #if AsyncHTTPClientSupport
+    @Test func theTransportIsChosenInTheFile() async throws {
+        let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let kind = "kind: async-http-client"
+        let file = try configuration(
+            broker(vendor: "http://\(vendor)", extra: "transport: {\(kind), connectTimeout: 5s}"))
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let response = try await post(try await server.authority(inLine: "token-broker listens on"), invoice: "inv_1")
+        #expect(response.status == .ok)
+        #expect(try UnverifiedJWT(#require(try json(response)["token"]?.string))?.claims["invoice_id"] == "inv_1")
+        #expect(await server.terminate() == 0)
+        #expect(await sandbox.terminate() == 0)
+
+        // The other one's keys are not its own, and what is wrong with its values is told at the start.
+        for (keys, text) in [("unixSocket: /x", "transport.unixSocket"), ("caFile: /nowhere", "caFile cannot be read")]
+        {
+            let file = try configuration(
+                broker(vendor: "http://\(vendor)", extra: "transport: {\(kind), \(keys)}"))
+            let program = try RunningProgram.tokenBroker(["check", "--config", file], environment: credentials())
+            #expect(await program.exitCode() == 78)
+            #expect(program.output.contains(text), "\(program.output)")
+        }
+    }
+    #endif
+
+    private static let transports: [String] = {
+        #if AsyncHTTPClientSupport
+        ["curl", "async-http-client"]
+        #else
+        ["curl"]
+        #endif
+    }()
+
     @Test func theVendorsLimitIsKeptAndWhoeverWaitsAsToldGetsAToken() async throws {
         let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "5"])
         let vendor = try await sandbox.authority(inLine: "sandbox listens on")
@@ -170,12 +204,16 @@ import TokenBroker
         await sandbox.terminate()
     }
 
-    @Test func anExpiredCertificateIsAVendorThatIsNotAvailable() async throws {
+    @Test(arguments: transports)
+    func anExpiredCertificateIsAVendorThatIsNotAvailable(transport: String) async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let port = try #require(servers.ports["expired"])
         let file = try configuration(
-            broker(vendor: "https://localhost:\(port)", extra: "transport: {caFile: \"\(servers.caFile)\"}")
+            broker(
+                vendor: "https://localhost:\(port)",
+                extra: "transport: {kind: \(transport), caFile: \"\(servers.caFile)\"}"
+            )
         )
         let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
         let response = try await post(try await server.authority(inLine: "token-broker listens on"), invoice: "inv_1")

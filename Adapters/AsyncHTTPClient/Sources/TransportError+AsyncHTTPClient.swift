@@ -1,0 +1,73 @@
+#if AsyncHTTPClientSupport
+import AsyncHTTPClient
+import NIOCore
+import NIOHTTP1
+import NIOHTTP2
+import NIOPosix
+import NIOSSL
+import TokenBroker
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+extension TransportError {
+    /// What each of the client's errors means: the one table. Of their texts only fixed ones are kept, since others quote the server.
+    init(asyncHTTPClient error: any Error) {
+        self =
+            switch error {
+            case let error as TransportError: error
+            case let error as HTTPClientError: Self(Self.kind(error), message: error.shortDescription)
+            case is NIOTooManyBytesError: Self(.tooLarge, message: "the response body is too large")
+            case HTTPParserError.headerOverflow: Self(.tooLarge, message: "the response head is too large")
+            case HTTPParserError.invalidEOFState: Self.closed
+            case is HTTPParserError: Self(.malformed, message: "the answer is not HTTP")
+            case is NIOHTTP2Errors.StreamClosed, is NIOHTTP2Errors.IOOnClosedConnection: Self.closed
+            case is any NIOHTTP2Error: Self(.malformed, message: "the answer is not HTTP/2")
+            case let error as NIOConnectionError where error.connectionErrors.isEmpty:
+                Self(.resolve, message: "the name has no address")
+            case is NIOConnectionError: Self.notConnected
+            case let error as NIOSSLError: Self(Self.kind(error), message: "the TLS connection failed")
+            case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+                Self(.trust, message: "the certificate is for another host")
+            case is NIOSSLExtraError, is BoringSSLError: Self(.tls, message: "the TLS connection failed")
+            case ChannelError.connectTimeout: Self.notConnected
+            case is ChannelError: Self.closed
+            case let error as IOError: Self.kept.contains(error.errnoCode) ? Self.closed : Self.notConnected
+            default: Self(.other, message: "\(type(of: error))")
+            }
+    }
+
+    private static let closed = Self(.closed, message: "the connection was closed")
+    private static let notConnected = Self(.connect, message: "no connection was established")
+
+    /// What only happens to a connection that had been established.
+    private static let kept = [ECONNRESET, ECONNABORTED, ENOTCONN, EPIPE]
+
+    private static func kind(_ error: HTTPClientError) -> Kind {
+        switch error {
+        case .alreadyShutdown, .cancelled, .requestStreamCancelled: .shutDown
+        case .connectTimeout, .tlsHandshakeTimeout, .getConnectionFromPoolTimeout: .connect
+        case .deadlineExceeded, .readTimeout, .writeTimeout: .timedOut
+        case .remoteConnectionClosed, .uncleanShutdown: .closed
+        case .invalidURL, .emptyHost, .emptyScheme, .traceRequestWithBody: .invalidRequest
+        // These carry the names and values, so that they cannot be compared.
+        case _ where error.shortDescription.hasPrefix("Invalid header field"): .invalidRequest
+        default: .other
+        }
+    }
+
+    private static func kind(_ error: NIOSSLError) -> Kind {
+        switch error {
+        case .handshakeFailed(let reason):
+            // Why, is told only in words, the library's own.
+            "\(reason)".contains("CERTIFICATE_VERIFY_FAILED") ? .trust : .tls
+        case .unableToValidateCertificate, .noCertificateToValidate: .trust
+        case .uncleanShutdown: .closed
+        default: .tls
+        }
+    }
+}
+#endif

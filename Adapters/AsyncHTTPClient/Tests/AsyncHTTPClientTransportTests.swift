@@ -1,0 +1,203 @@
+#if AsyncHTTPClientSupport
+import HTTPTypes
+import Synchronization
+import TestSupport
+import Testing
+import TokenBroker
+import TokenBrokerAsyncHTTPClient
+import TokenBrokerTesting
+
+private struct Fixture: SocketTransportFixture {
+    // The time for a connection is no longer than it must be, since shutting down waits for those that are never established.
+    func makeTransport(caFile: String?) throws -> AsyncHTTPClientTransport {
+        try AsyncHTTPClientTransport(
+            configuration: .init(connectTimeout: .seconds(5), timeout: .seconds(20), caFile: caFile)
+        )
+    }
+
+    func shutDown(_ transport: AsyncHTTPClientTransport) async { await transport.shutdown() }
+}
+
+@Suite(.serialized) struct AsyncHTTPClientTransportTests {
+    // First, since SwiftNIO resolves the names of a loop one after another, and the contract has one that takes a minute.
+    @Test func http2IsUsedWhereTheServerSpeaksIt() async throws {
+        let servers = try TLSServers()
+        defer { servers.stop() }
+        let transport = try AsyncHTTPClientTransport(configuration: .init(caFile: servers.caFile))
+        let authority = "localhost:\(try #require(servers.ports["trusted"]))"
+        let request = HTTPRequest(method: .post, scheme: "https", authority: authority, path: "/")
+        let response = try await transport.send(request, body: [1, 2], options: .init())
+        #expect(String(decoding: response.body, as: UTF8.self).hasPrefix("HTTP/2.0 POST"))
+        #expect(response.elapsed > .zero)
+        await transport.shutdown()
+    }
+
+    @Test(arguments: HTTPTransportContract.cases(for: Fixture.self))
+    func contract(_ test: HTTPTransportContract.Case) async throws {
+        try await test.run(on: Fixture())
+    }
+
+    private func withServer(
+        _ answer: @escaping @Sendable (_ request: String) -> String,
+        _ body: (AsyncHTTPClientTransport, HTTPRequest, _ connections: @Sendable () -> Int) async throws -> Void
+    ) async throws {
+        let connections = Shared()
+        let server = try RawServer { connection in
+            connections.count.withLock { $0 += 1 }
+            while let request = connection.readRequest() { connection.send(answer(request)) }
+        }
+        defer { server.stop() }
+        let transport = try AsyncHTTPClientTransport()
+        let request = HTTPRequest(
+            method: .post, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/a/../b?c=d%20e"
+        )
+        try await body(transport, request) { connections.count.withLock { $0 } }
+        await transport.shutdown()
+    }
+
+    private final class Shared: Sendable {
+        let count = Mutex(0)
+    }
+
+    private static func echo(_ request: String) -> String {
+        "HTTP/1.1 200 OK\r\nContent-Length: \(request.utf8.count)\r\n\r\n\(request)"
+    }
+
+    @Test func aRequestArrivesAsItWasWritten() async throws {
+        try await withServer(Self.echo) { transport, request, _ in
+            var request = request
+            for (name, value) in [
+                ("Cookie", "a=1"), ("Cookie", "b=2"), ("Host", "elsewhere"), ("Transfer-Encoding", "chunked"),
+                ("Content-Length", "9"), ("X-Break", "a\r\nB: c"),
+            ] {
+                request.headerFields.append(HTTPField(name: try #require(HTTPField.Name(name)), value: value))
+            }
+            let response = try await transport.send(request, body: Array("body".utf8), options: .init())
+            let expected = """
+                POST /a/../b?c=d%20e HTTP/1.1
+                Cookie: a=1
+                Cookie: b=2
+                X-Break: a  B: c
+                User-Agent: token-broker
+                host: \(request.authority ?? "")
+                Content-Length: 4
+
+                body
+                """
+            #expect(String(decoding: response.body, as: UTF8.self) == expected.replacing("\n", with: "\r\n"))
+        }
+    }
+
+    @Test func methodsAndBodiesAreSentAsAsked() async throws {
+        try await withServer(Self.echo) { transport, request, connections in
+            var request = request
+            request.headerFields[.userAgent] = "shop"
+            let combinations: [(HTTPRequest.Method, String)] = [
+                (.get, ""), (.delete, ""), (.post, ""), (.put, "x"), (.patch, "x"), (.get, "x"),
+            ]
+            for (method, body) in combinations {
+                request.method = method
+                let response = try await transport.send(request, body: Array(body.utf8), options: .init())
+                let received = String(decoding: response.body, as: UTF8.self)
+                #expect(received.hasPrefix("\(method.rawValue) /a/../b?c=d%20e "), "\(method) \(body)")
+                #expect(received.contains("User-Agent: shop\r\n") && !received.contains("token-broker"))
+                #expect(received.hasSuffix("\r\n\r\n\(body)"))
+            }
+            #expect(connections() == 1)
+        }
+    }
+
+    @Test func informationalResponsesAndTrailersAreNoHeaderFields() async throws {
+        let answer =
+            "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nX-Final: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + "2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
+        try await withServer({ _ in answer }) { transport, request, _ in
+            let response = try await transport.send(request, body: [], options: .init())
+            #expect(response.status == .ok)
+            #expect(response.headerFields.map(\.name.canonicalName) == ["x-final", "transfer-encoding"])
+            #expect(response.body == Array("ok".utf8))
+        }
+    }
+
+    @Test func anEndlessHeadIsRefused() async throws {
+        let many = String(repeating: "X-A: b\r\n", count: 1001)
+        let long = "X-A: \(String(repeating: "b", count: 300_000))\r\n"
+        for fields in [many, long] {
+            try await withServer({ _ in "HTTP/1.1 200 OK\r\n\(fields)Content-Length: 0\r\n\r\n" }) {
+                transport, request, _ in
+                await #expect { try await transport.send(request, body: [], options: .init()) } throws: {
+                    ($0 as? TransportError)?.kind == .tooLarge
+                }
+            }
+        }
+    }
+
+    @Test func aThousandRequestsAtOnceShareTheConnectionsThereMayBe() async throws {
+        try await withServer(Self.echo) { transport, request, connections in
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<1000 {
+                    group.addTask { try await transport.send(request, body: [1], options: .init()).status.code }
+                }
+                for try await status in group { #expect(status == 200) }
+            }
+            #expect(connections() <= 64)
+        }
+    }
+
+    @Test func cancellationLeavesNothingBehind() async throws {
+        let (opened, open) = AsyncStream.makeStream(of: Void.self)
+        let (closed, close) = AsyncStream.makeStream(of: Void.self)
+        let server = try RawServer { connection in
+            _ = connection.readRequest()
+            open.yield()
+            connection.waitForClose()
+            close.yield()
+        }
+        defer { server.stop() }
+        weak var released: AsyncHTTPClientTransport?
+        do {
+            let transport = try AsyncHTTPClientTransport()
+            released = transport
+            let request = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
+            let tasks = (0..<20).map { _ in Task { try await transport.send(request, body: [], options: .init()) } }
+            for await _ in opened.prefix(tasks.count) {}
+            for task in tasks { task.cancel() }
+            for task in tasks {
+                await #expect { try await task.value } throws: { ($0 as? TransportError)?.kind == .cancelled }
+            }
+            // The server sees it, though the transport goes on to be used.
+            for await _ in closed.prefix(tasks.count) {}
+        }
+        #expect(released == nil)
+    }
+
+    @Test func shutdownEndsWhatIsUnderWay() async throws {
+        let server = try RawServer { $0.waitForClose() }
+        defer { server.stop() }
+        let transport = try AsyncHTTPClientTransport()
+        let request = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
+        let underWay = (0..<10).map { _ in Task { try await transport.send(request, body: [], options: .init()) } }
+        await transport.shutdown()
+        for task in underWay {
+            await #expect { try await task.value } throws: { ($0 as? TransportError)?.kind == .shutDown }
+        }
+        await #expect { try await transport.send(request, body: [], options: .init()) } throws: {
+            ($0 as? TransportError)?.kind == .shutDown
+        }
+        await transport.shutdown()
+    }
+
+    @Test func badConfigurationIsRefusedByName() {
+        let cases: [(AsyncHTTPClientTransport.Configuration, String)] = [
+            (.init(connectTimeout: .zero), "connectTimeout"), (.init(timeout: .seconds(-1)), "timeout"),
+            (.init(caFile: "/does/not/exist"), "caFile"), (.init(caFile: "/etc/passwd"), "caFile"),
+            (.init(maximumConnectionsPerHost: 0), "maximumConnectionsPerHost"),
+        ]
+        for (configuration, name) in cases {
+            #expect("\(name)") {
+                try AsyncHTTPClientTransport(configuration: configuration)
+            } throws: { "\($0)".contains(name) }
+        }
+    }
+}
+#endif

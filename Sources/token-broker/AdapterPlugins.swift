@@ -1,0 +1,40 @@
+#if CommandLineSupport
+public import TokenBrokerAsyncHTTPClient
+public import TokenBrokerComposer
+
+extension Registry {
+    /// What the program can choose from: what comes with the composer, and what the adapters bring.
+    static let program: Registry = {
+        var registry = Registry.standard
+        registry.register(asyncHTTPClient)
+        return registry
+    }()
+
+    private static let asyncHTTPClientSummary = "HTTP/1.1 and HTTP/2 with AsyncHTTPClient."
+    #if AsyncHTTPClientSupport
+    private static let asyncHTTPClient = TransportPlugin(
+        "async-http-client", asyncHTTPClientSummary, trait: "AsyncHTTPClientSupport",
+        keys: ConfigurationKey(
+            "connectTimeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(3),
+            "For establishing a connection, name resolution and TLS included."
+        ),
+        ConfigurationKey(
+            "caFile", .optional(.text), default: nil,
+            "A PEM file with the certificate authorities to trust, instead of the system's."
+        )
+    ) { context, connectTimeout, caFile in
+        try AsyncHTTPClientTransport(
+            configuration: .init(connectTimeout: connectTimeout, timeout: context.timeout, caFile: caFile)
+        )
+    }
+    #else
+    private static let asyncHTTPClient = TransportPlugin(
+        "async-http-client", asyncHTTPClientSummary, missingTrait: "AsyncHTTPClientSupport"
+    )
+    #endif
+}
+
+#if AsyncHTTPClientSupport
+extension AsyncHTTPClientTransport: ShutsDown {}
+#endif
+#endif
