@@ -197,7 +197,8 @@ let package = Package(
             name: "TokenBrokerComposerTests",
             dependencies: [
                 "TokenBrokerComposer", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
-                .inMemoryLogging,
+                .inMemoryLogging, .metrics, .tracing, .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
             ]
         ),
         .testTarget(

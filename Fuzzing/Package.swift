@@ -7,6 +7,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(name: "token-broker", path: "..", traits: ["ConfigurationSupport", "JWTSupport"]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     ],
@@ -19,6 +20,7 @@ let package = Package(
                 .product(name: "TokenBroker", package: "token-broker"),
                 .product(name: "TokenBrokerComposer", package: "token-broker"),
                 .product(name: "TokenBrokerJWT", package: "token-broker"),
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
             ]

@@ -76,6 +76,10 @@ public struct ServerSettings: Sendable, Hashable {
     public var headerBytes: Int
     /// How many connections may be open at once; 2,000 unless configured.
     public var connections: Int
+    /// How many of them may be one address's (IPv6: its first 64 bits); a quarter of them unless configured.
+    public var connectionsPerAddress: Int
+    /// The proxies in front, which may have all of them; none unless configured.
+    public var trustedProxies: [IPAddressBlock] = []
 }
 
 /// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that

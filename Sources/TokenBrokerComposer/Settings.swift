@@ -63,6 +63,7 @@ struct Settings: Sendable {
             let health, let access, let limits, let tokens
         else { return nil }
         self.server = server
+        self.server.trustedProxies = limits.limits.trustedProxies
         (self.vendor, self.environment) = vendor
         (self.signer, self.assertionAudience) = assertion
         self.timeout = timeout
@@ -79,13 +80,16 @@ struct Settings: Sendable {
 
     private static func server(_ reader: ConfigurationReader) -> ServerSettings? {
         guard
-            let (host, port, shutdownDeadline, headDeadline, idleTimeout, headerBytes, connections) = reader.read(
+            let (
+                host, port, shutdownDeadline, headDeadline, idleTimeout, headerBytes, connections, perAddress
+            ) = reader.read(
                 "server", keys: Keys.host, Keys.port, Keys.shutdownDeadline, Keys.headDeadline, Keys.idleTimeout,
-                Keys.headerBytes, Keys.connections)
+                Keys.headerBytes, Keys.connections, Keys.connectionsPerAddress)
         else { return nil }
         return ServerSettings(
             host: host, port: port, shutdownDeadline: shutdownDeadline, headDeadline: headDeadline,
-            idleTimeout: idleTimeout, headerBytes: headerBytes, connections: connections
+            idleTimeout: idleTimeout, headerBytes: headerBytes, connections: connections,
+            connectionsPerAddress: perAddress ?? max(1, connections / 4)
         )
     }
 
@@ -336,6 +340,11 @@ private enum Keys {
     static let connections = ConfigurationKey(
         "connections", .integer(1...1_000_000), default: 2_000,
         "How many connections are open at once; further ones wait to be accepted."
+    )
+    static let connectionsPerAddress = ConfigurationKey(
+        "connectionsPerAddress", .optional(.integer(1...1_000_000)), default: nil,
+        "How many of them may be one address's (IPv6: its first 64 bits), trusted proxies excepted; further ones are closed. "
+            + "Otherwise a quarter of `server.connections`."
     )
 
     static func profile(_ ids: [String]) -> ConfigurationKey<String> {

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NIOHTTPTypes
 import ServiceLifecycle
+import Synchronization
 import TokenBroker
 import TokenBrokerHummingbird
 import UnixSignals
@@ -20,6 +21,10 @@ struct HTTPService: Service {
         var idleTimeout: Duration = .seconds(75)
         var headerBytes = 16_384
         var connections = 2_000
+        /// Of one address.
+        var connectionsPerAddress = Int.max
+        /// May have all of them.
+        var trustedProxies: [IPAddressBlock] = []
     }
 
     /// - Parameter port: 0 for any free one.
@@ -30,11 +35,12 @@ struct HTTPService: Service {
         self.ports = ports
         self.place = "\(host):\(port)"
         let headDeadline = TimeAmount(limits.headDeadline)
+        let shares = ConnectionShares(limits, logger)
         self.application = Application(
             router: router,
             server: .http1(
                 configuration: .init(
-                    additionalChannelHandlers: [RequestHeadDeadline(headDeadline)],
+                    additionalChannelHandlers: [ShareOfConnections(shares), RequestHeadDeadline(headDeadline)],
                     idleTimeout: TimeAmount(limits.idleTimeout),
                     httpDecoderConfiguration: .init(
                         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes,
@@ -66,6 +72,82 @@ struct HTTPService: Service {
         } catch {
             throw Failure.cannotListen("cannot listen on \(place): \(error)")
         }
+    }
+}
+
+/// How many connections each address has, so that none can keep all others out.
+private final class ConnectionShares: Sendable {
+    private let limit: Int
+    private let trustedProxies: [IPAddressBlock]
+    private let logger: Logger
+    // Never more entries than there are connections.
+    private let counts = Mutex<[AddressKey: Int]>([:])
+    private let hasWarned = Atomic(false)
+
+    init(_ limits: HTTPService.Limits, _ logger: Logger) {
+        limit = limits.connectionsPerAddress
+        trustedProxies = limits.trustedProxies
+        self.logger = logger
+    }
+
+    /// Whose share a connection is taken from; `nil` for a trusted proxy, and for a Unix-domain socket.
+    func owner(of address: SocketAddress?) -> AddressKey? {
+        guard let text = address?.ipAddress else { return nil }
+        let address = IPAddress(text)
+        if let address, trustedProxies.contains(where: { $0.contains(address) }) { return nil }
+        return AddressKey(address)
+    }
+
+    /// Whether there is room for another one. If so, ``leave(_:)`` has to follow.
+    func enter(_ owner: AddressKey) -> Bool {
+        let hasRoom = counts.withLock { counts in
+            guard counts[owner, default: 0] < limit else { return false }
+            counts[owner, default: 0] += 1
+            return true
+        }
+        if !hasRoom, !hasWarned.exchange(true, ordering: .relaxed) {
+            logger.warning(
+                "an address has as many connections as one may have; if it is a proxy's, list it in server.trustedProxies"
+            )
+        }
+        return hasRoom
+    }
+
+    func leave(_ owner: AddressKey) {
+        counts.withLock { counts in
+            let left = counts[owner, default: 0] - 1
+            counts[owner] = left > 0 ? left : nil
+        }
+    }
+}
+
+/// Closes a connection of an address that has its share already, before anything is read from it.
+private final class ShareOfConnections: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+
+    private let shares: ConnectionShares
+    private var owner: AddressKey?
+
+    init(_ shares: ConnectionShares) { self.shares = shares }
+
+    func channelActive(context: ChannelHandlerContext) {
+        if let owner = shares.owner(of: context.remoteAddress) {
+            guard shares.enter(owner) else { return context.close(promise: nil) }
+            self.owner = owner
+        }
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        leave()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { leave() }
+
+    private func leave() {
+        if let owner { shares.leave(owner) }
+        owner = nil
     }
 }
 

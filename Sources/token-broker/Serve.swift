@@ -23,7 +23,8 @@ struct Serve: AsyncParsableCommand {
         let (host, port) = (settings.host, settings.port)
         let limits = HTTPService.Limits(
             headDeadline: settings.headDeadline, idleTimeout: settings.idleTimeout, headerBytes: settings.headerBytes,
-            connections: settings.connections
+            connections: settings.connections, connectionsPerAddress: settings.connectionsPerAddress,
+            trustedProxies: settings.trustedProxies
         )
         let server = HTTPService(broker.endpoints, host: host, port: port, limits: limits, logger: logger)
         let announcement = Announcement(server: server) { port in

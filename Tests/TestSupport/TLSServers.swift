@@ -11,11 +11,15 @@ public final class TLSServers: Sendable {
     public let (unixSocket, unixTLSSocket): (String, String)
     /// A client's certificate and its key; the key again, encrypted with the passphrase `open sesame`.
     public let (clientCertificateFile, clientKeyFile, encryptedClientKeyFile): (String, String, String)
+    /// A certificate of no authority that anybody trusts, and its key.
+    public let (unknownCertificateFile, unknownKeyFile): (String, String)
     private let directory: URL
     private let process: Process
 
+    /// - Parameter backendPort: Where on this machine the server that wants the client's certificate gets its answers, instead of answering
+    ///   with the certificate's subject; that stands in `X-Client-Subject` then.
     /// - Throws: ``ToolError`` if `openssl` or `nginx` is missing or fails.
-    public init() throws {
+    public init(backendPort: Int? = nil) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "tls-servers-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let folder = directory.path
@@ -23,6 +27,7 @@ public final class TLSServers: Sendable {
         (unixSocket, unixTLSSocket) = ("\(folder)/plain.sock", "\(folder)/tls.sock")
         (clientCertificateFile, clientKeyFile) = ("\(folder)/client.pem", "\(folder)/client.key")
         encryptedClientKeyFile = "\(folder)/client-encrypted.key"
+        (unknownCertificateFile, unknownKeyFile) = ("\(folder)/untrusted.pem", "\(folder)/untrusted.key")
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
         try shell(
             """
@@ -64,11 +69,14 @@ public final class TLSServers: Sendable {
         ports["client-certificate"] = probe.port
         probe.stop()
         let trusted = "ssl_certificate \(folder)/trusted.pem; ssl_certificate_key \(folder)/trusted.key;"
+        let answer =
+            backendPort.map { "proxy_set_header X-Client-Subject $ssl_client_s_dn; proxy_pass http://127.0.0.1:\($0);" }
+            ?? #"return 200 "$ssl_client_s_dn";"#
         servers += """
             server {
                 listen 127.0.0.1:\(probe.port) ssl http2; \(trusted)
                 ssl_verify_client on; ssl_client_certificate \(caFile);
-                location / { return 200 "$ssl_client_s_dn"; }
+                location / { \(answer) }
             }
             server { listen unix:\(unixSocket); location / { return 200 "$http_host by socket"; } }
             server { listen unix:\(unixTLSSocket) ssl http2; \(trusted) location / { return 200 "$host by socket"; } }

@@ -2,11 +2,15 @@
 import Foundation
 import HTTPTypes
 import InMemoryLogging
+import InMemoryTracing
 import Logging
+import Metrics
+import MetricsTestKit
 import Testing
 import TokenBroker
 import TokenBrokerJWT
 import TokenBrokerTesting
+import Tracing
 
 @testable import TokenBrokerComposer
 
@@ -14,6 +18,7 @@ import TokenBrokerTesting
 private enum Sentinel {
     static let clientID = "sentinel-client-id", clientSecret = "sentinel-client-secret",
         accessToken = "sentinel-access-token"
+    static let auditKey = "sentinel-audit-key-with-which-principals-are-hashed", principal = "sentinel-principal"
     static let proof = "sentinel-proof", cookie = "sentinel-cookie", vendorText = "sentinel-vendor-text"
     static let shared = "sentinel-shared-secret-that-is-long-enough-to-be-a-key-for-every-algorithm"
 
@@ -98,7 +103,7 @@ private func base64URL(_ text: String) -> String {
 @Suite struct `Leaks` {
     private static let environment = [
         "ALTERNATIVE_CLIENT_ID": Sentinel.clientID, "ALTERNATIVE_CLIENT_SECRET": Sentinel.clientSecret,
-        "SHARED": Sentinel.shared,
+        "SHARED": Sentinel.shared, "AUDIT_KEY": Sentinel.auditKey,
     ]
     private static let access: [[String: String]] = [
         ["access.mode": "open"],
@@ -139,11 +144,14 @@ private func base64URL(_ text: String) -> String {
                 ("pay.example", "192.0.2.1", ["Authorization": "Basic \(Sentinel.proof)", "Cookie": Sentinel.cookie]),
                 (
                     "pay.example", "192.0.2.1",
-                    ["X-User": "anna", "X-Proxy-Secret": Sentinel.shared, "X-Customer": "cus_1", "X-Invoices": "inv_1"]
+                    [
+                        "X-User": Sentinel.principal, "X-Proxy-Secret": Sentinel.shared, "X-Customer": "cus_1",
+                        "X-Invoices": "inv_1",
+                    ]
                 ),
                 (
                     "pay.example", "192.0.2.1",
-                    ["X-User": "anna", "X-Proxy-Secret": Sentinel.proof, "X-Forwarded-For": "sentinel"]
+                    ["X-User": Sentinel.principal, "X-Proxy-Secret": Sentinel.proof, "X-Forwarded-For": "sentinel"]
                 ),
                 ("pay.example", "192.0.2.1", ["Origin": "https://sentinel.example"]),
                 ("pay.example", "192.0.2.1", ["Content-Type": "sentinel/sentinel"]),
@@ -159,25 +167,32 @@ private func base64URL(_ text: String) -> String {
         return requests
     }()
 
-    /// Every request, against every way of access and everything the vendor may answer: what is logged at trace, what is answered, what is
-    /// thrown, and every part as text.
+    /// Every request, against every way of access and everything the vendor may answer: what is logged at trace, counted and traced, what is
+    /// answered, what is thrown, and every part as text.
     @Test(arguments: access.indices) func nothingSecretIsReflected(access index: Int) async throws {
         let (logger, log) = recordingLogger()
+        let (metrics, tracer) = (TestMetrics(), InMemoryTracer())
         let failures = LooseLippedVendor.failures
         let vendors =
             [LooseLippedVendor()] + failures.map { LooseLippedVendor(first: $0) }
             + failures.map { LooseLippedVendor(second: $0) }
         var printed = ""
         var statuses: Set<Int> = []
-        try await withThrowingTaskGroup(of: (String, Set<Int>).self) { group in
-            for vendor in vendors {
-                group.addTask { try await everythingPrinted(with: vendor, Self.access[index], logger) }
-            }
-            for try await (text, answered) in group {
-                printed += text
-                statuses.formUnion(answered)
+        try await withMetricsFactory(metrics) {
+            try await withTracer(tracer) {
+                try await withThrowingTaskGroup(of: (String, Set<Int>).self) { group in
+                    for vendor in vendors {
+                        group.addTask { try await everythingPrinted(with: vendor, Self.access[index], logger) }
+                    }
+                    for try await (text, answered) in group {
+                        printed += text
+                        statuses.formUnion(answered)
+                    }
+                }
             }
         }
+        printed += told(by: metrics, tracer)
+        if index == 1 { try expectPseudonyms(in: log) }
         for entry in log.entries { printed += "\(entry.message) \(entry.metadata)\n" }
         #expect(!log.entries.isEmpty)
         #expect(statuses.isSuperset(of: [400, 401, 405]) || index == 2)
@@ -193,15 +208,59 @@ private func base64URL(_ text: String) -> String {
         #expect(!printed.contains(LooseLippedVendor.checkoutToken.prefix(20)))
     }
 
+    /// Every label, dimension and attribute; they also name no customer, invoice or principal, which are no secrets in a log.
+    private func told(by metrics: TestMetrics, _ tracer: InMemoryTracer) -> String {
+        let labels =
+            metrics.counters.map { ($0.label, $0.dimensions) } + metrics.meters.map { ($0.label, $0.dimensions) }
+            + metrics.timers.map { ($0.label, $0.dimensions) } + metrics.recorders.map { ($0.label, $0.dimensions) }
+        var told = "\(labels)\n"
+        dump(tracer.finishedSpans, to: &told)
+        #expect(
+            Set(labels.map { $0.0.replacing("token_broker_", with: "") }) == [
+                "breaker_open", "cache_entries", "cache_evictions_total", "cache_lookups_total",
+                "pacing_queue_length", "pacing_throttled_total", "pacing_wait_seconds", "token_expiry_seconds",
+                "token_fetch_duration_seconds", "token_fetches_total", "token_retries_total",
+                "vendor_call_duration_seconds", "vendor_calls_total",
+            ]
+        )
+        #expect(Set(tracer.finishedSpans.map(\.operationName)) == ["token.fetch", "vendor.call"])
+        for id in ["cus_1", "inv_1"] { #expect(!told.contains(id)) }
+        return told
+    }
+
+    /// Who asked stands in the log as a hash with the configured key.
+    private func expectPseudonyms(in log: InMemoryLogHandler) throws {
+        let key = try LimitSettings.AuditKey.variable("AUDIT_KEY").pseudonym(environment: Self.environment)
+        let pseudonyms = Set(log.entries.compactMap { $0.metadata["principal"]?.description })
+        #expect(pseudonyms == [key(Principal(subject: Sentinel.principal))])
+    }
+
+    /// With a key that is too short, and one that stands where its place was to be named.
+    @Test(arguments: [["audit.keyVariable": "SHORT"], ["audit.keyVariable": "sentinel-key"]])
+    func theKeyOfTheAuditIsNotInAnError(values: [String: String]) async throws {
+        let (logger, log) = recordingLogger()
+        let configuration = try BrokerConfiguration(
+            yaml(minimal.with(values)), name: "broker.yaml", environment: ["SHORT": "sentinel-short"]
+        )
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await Composer().compose(configuration, transport: LooseLippedVendor(), logger: logger)
+        }
+        let printed =
+            texts(of: try #require(error)) + texts(of: configuration)
+            + log.entries.map { "\($0.message) \($0.metadata)\n" }.joined()
+        #expect(!Sentinel.isIn(printed), "\(printed)")
+    }
+
     private func everythingPrinted(
         with vendor: LooseLippedVendor, _ access: [String: String], _ logger: Logger
     ) async throws -> (String, Set<Int>) {
-        let values = ["vendor.environment": "demo", "tokens.requestsPerSecond": "1000000"].with(access)
-        let broker = try await Composer().compose(
-            BrokerConfiguration(yaml(values), name: "broker.yaml", environment: Self.environment), transport: vendor,
-            logger: logger
-        )
-        var printed = ""
+        let values = [
+            "vendor.environment": "demo", "tokens.requestsPerSecond": "1000000", "audit.keyVariable": "AUDIT_KEY",
+        ]
+        .with(access)
+        let configuration = try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: Self.environment)
+        let broker = try await Composer().compose(configuration, transport: vendor, logger: logger)
+        var printed = texts(of: configuration)
         var statuses: Set<Int> = []
         // What is refused before the vendor is asked is the same whatever it answers.
         let isFirst = vendor.first == nil && vendor.second == nil

@@ -85,6 +85,11 @@ let keyCases: [KeyCase] = [
         expected: "a whole number from 1 to 1000000", read: { "\($0.server.connections)" }
     ),
     KeyCase(
+        key: "server.connectionsPerAddress", variable: "TOKEN_BROKER_SERVER_CONNECTIONS_PER_ADDRESS", written: "10",
+        value: "10", inEnvironment: "20", overridden: "20", refused: ["0": "0", "many": "other text"],
+        expected: "a whole number from 1 to 1000000", read: { "\($0.server.connectionsPerAddress)" }
+    ),
+    KeyCase(
         key: "server.trustedProxies", variable: "TOKEN_BROKER_SERVER_TRUSTED_PROXIES",
         written: "[10.0.0.0/8, \"::1\"]", value: "2", inEnvironment: "192.0.2.1", overridden: "1",
         refused: [
@@ -355,7 +360,8 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
             settings.server
                 == ServerSettings(
                     host: "127.0.0.1", port: 8080, shutdownDeadline: .seconds(10), headDeadline: .seconds(10),
-                    idleTimeout: .seconds(75), headerBytes: 16_384, connections: 2_000
+                    idleTimeout: .seconds(75), headerBytes: 16_384, connections: 2_000,
+                    connectionsPerAddress: 500
                 )
         )
         #expect(settings.vendor.profile.id == "alternative-payments")
@@ -405,7 +411,8 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         var values = minimal
         values["server"] = written
         let problem = try #require(problems(values).first { $0.key == "server" })
-        #expect(problem.message.contains("expected a map with the keys connections, headDeadline, headerBytes, host, "))
+        let keys = "expected a map with the keys connections, connectionsPerAddress, headDeadline, headerBytes, host, "
+        #expect(problem.message.contains(keys))
     }
 
     @Test func `may have empty sections`() throws {

@@ -11,8 +11,10 @@ import TokenBroker
 struct ProgramLeakTests {
     private static let id = "sentinel-id-4711", secret = "sentinel-secret-4711"
     private static let shared = "sentinel-shared-secret-4711-long-enough-for-a-key"
+    private static let auditKey = "sentinel-audit-key-4711"
     private static let environment = [
-        "ALTERNATIVE_CLIENT_ID": id, "ALTERNATIVE_CLIENT_SECRET": secret, "SHARED": shared,
+        "ALTERNATIVE_CLIENT_ID": id, "ALTERNATIVE_CLIENT_SECRET": secret, "SHARED": shared, "AUDIT_KEY": auditKey,
+        "SHORT": "sentinel",
     ]
     private let transport: CurlTransport
 
@@ -116,8 +118,18 @@ struct ProgramLeakTests {
         let check = try RunningProgram.tokenBroker(
             ["check", "--config", file] + logging, environment: Self.environment)
         #expect(await check.exitCode() == 78)
+        printed += check.output
+        // And with a key for the audit that is too short, and one in place of its variable's name.
+        for variable in ["SHORT", "sentinel-key"] {
+            let file = try configuration(vendor, "access: {mode: open}", auditVariable: variable)
+            let check = try RunningProgram.tokenBroker(
+                ["check", "--config", file] + logging, environment: Self.environment
+            )
+            #expect(await check.exitCode() == 78)
+            printed += check.output
+        }
         await sandbox.terminate()
-        return printed + check.output + sandbox.output
+        return printed + sandbox.output
     }
 
     private func check(_ printed: String) {
@@ -189,12 +201,15 @@ struct ProgramLeakTests {
 
     // MARK: The program
 
-    private func configuration(_ vendor: String, _ access: String) throws -> String {
+    private func configuration(
+        _ vendor: String, _ access: String, auditVariable: String = "AUDIT_KEY"
+    ) throws -> String {
         let path = FileManager.default.temporaryDirectory.appending(path: "broker-\(UUID().uuidString).yaml").path
         let text = """
             server: {port: 0}
             vendor: {environment: sandbox, baseURL: "\(vendor)"}
             tokens: {requestsPerSecond: 1000000}
+            audit: {keyVariable: \(auditVariable)}
             \(access)
             """
         try Data(text.utf8).write(to: URL(filePath: path))

@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import HTTPTypes
 @testable import TokenBroker
@@ -27,6 +28,60 @@ private let jwtAuthenticator: JWTAuthenticator? = wait {
         .init(issuer: "https://id.example", audience: "shop", algorithms: [.hs256, .hs384, .hs512], cookie: "session"),
         keys: .secrets(SharedSecrets(variable: "A", in: ["A": String(repeating: "k", count: 64)], minimumBytes: 64)),
         logger: silent
+    )
+}
+
+/// Header and claims, up to a NUL and behind it, that whoever has the key signed: who is believed, and what a policy makes of it. Without a
+/// NUL the header is a plain one.
+func claims(_ bytes: [UInt8]) {
+    guard let authenticator = claimsAuthenticator else { return expect(false, "the authenticator cannot be built") }
+    let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+    let header = parts.count == 2 ? Array(parts[0]) : Array(#"{"alg": "HS256"}"#.utf8)
+    guard let payload = parts.last.map(Array.init) else { return }
+    let signed = base64URL(header) + "." + base64URL(payload)
+    let signature = HMAC<SHA256>.authenticationCode(for: Data(signed.utf8), using: SymmetricKey(data: Data(key.utf8)))
+    let head = HTTPRequest(
+        method: .post, scheme: "https", authority: "pay.example", path: "/",
+        headerFields: [.authorization: "Bearer \(signed).\(base64URL(signature))"]
+    )
+    guard let principal = wait(for: { try? await authenticator.authenticate(RouteRequest(head: head)) }) ?? nil else {
+        return
+    }
+    // Read once more, by somebody else.
+    guard let header = try? JSONSerialization.jsonObject(with: Data(header)) as? [String: Any],
+        let claims = try? JSONSerialization.jsonObject(with: Data(payload)) as? [String: Any]
+    else { return expect(false, "what is no JSON object is believed") }
+    expect(header["alg"] as? String == "HS256" && header["crit"] == nil, "a header that asks for something else")
+    expect(claims["iss"] as? String == "https://id.example", "another issuer is believed")
+    let audiences = claims["aud"] as? [Any] ?? [claims["aud"] as Any]
+    expect(audiences.contains { $0 as? String == "shop" }, "a token for another audience is believed")
+    let (end, start) = (claims["exp"] as? NSNumber, claims["nbf"] as? NSNumber)
+    expect((end?.doubleValue ?? 0) > claimsNow - 31, "a token without end, or past it, is believed")
+    expect((start?.doubleValue ?? 0) < claimsNow + 31, "a token is believed too early")
+    expect(claims["sub"] as? String == principal.subject && !principal.subject.isEmpty, "somebody else is believed")
+    expect(claims["org"] as? String == principal.tenant && !principal.tenant.isEmpty, "another tenant is believed")
+
+    let request = TokenRequest(customer: "cus_1", invoice: "inv_1")
+    let isAllowed = wait {
+        try? await ClaimPolicy(customer: "customer", invoice: "/shop/invoices").allows(principal, toRequest: request)
+    }
+    let shop = claims["shop"] as? [String: Any]
+    let isOwn = names(claims["customer"], "cus_1") && names(shop?["invoices"], "inv_1")
+    expect(isAllowed == isOwn, "claims allow what they do not say, or not what they say")
+}
+
+private func names(_ claim: Any?, _ id: String) -> Bool {
+    func isID(_ value: Any) -> Bool { (value as? String).map { Array($0.utf8) } == Array(id.utf8) }
+    return (claim as? [Any])?.contains(where: isID) ?? claim.map(isID) ?? false
+}
+
+private let key = "0123456789abcdef0123456789abcdef"
+private let claimsNow = 1_800_000_000.0
+private let claimsAuthenticator: JWTAuthenticator? = wait {
+    try? await JWTAuthenticator(
+        .init(issuer: "https://id.example", audience: "shop", algorithms: [.hs256], tenantClaim: "org"),
+        keys: .secrets(SharedSecrets(variable: "A", in: ["A": key])),
+        wallClock: { Date(timeIntervalSince1970: claimsNow) }, logger: silent
     )
 }
 
@@ -62,6 +117,58 @@ func forwarded(_ bytes: [UInt8]) {
         expect(fields[values: subject].count == 1 && !principal.subject.isEmpty, "an identity that is none, or two")
         if hasSecret { expect(fields[values: secretField] == [secret], "another secret is believed") }
         if hasPeers { expect(peer.ip.contains("192.0.2.") || peer.ip.contains("c000"), "another peer is believed") }
+    }
+}
+
+/// What clients write into `Forwarded` and `X-Forwarded-For` in front of what a listed proxy adds: header fields up to an empty line, then
+/// the address of the peer. They can hide behind the proxy's address, and never take another one.
+func proxies(_ bytes: [UInt8]) {
+    let (fields, rest) = fieldsAndBody(bytes)
+    let (given, own) = (IPAddress(String(decoding: rest, as: UTF8.self)), IPAddress("203.0.113.7"))
+    guard let proxy = IPAddress("192.0.2.9"), let forwarded = HTTPField.Name("Forwarded"),
+        let forwardedFor = HTTPField.Name("X-Forwarded-For")
+    else { return expect(false, "an address or a name that is none") }
+    let addresses = ClientAddresses(
+        trustedProxies: ["192.0.2.0/24", "2001:db8::/32"].compactMap { IPAddressBlock($0) }
+    )
+    func client(_ fields: HTTPFields, peer: String) -> IPAddress? {
+        let head = HTTPRequest(method: .post, scheme: "https", authority: "a", path: "/", headerFields: fields)
+        let request = RouteRequest(head: head, peer: PeerAddress(ip: peer))
+        let client = addresses.client(of: request)
+        if addresses.seemsToComeThroughUnlistedProxy(request) {
+            expect(client == IPAddress(peer), "a proxy that is not listed is believed")
+        }
+        return client
+    }
+    if let given, !addresses.trustedProxies.contains(where: { $0.contains(given) }) {
+        let peer = String(decoding: rest, as: UTF8.self)
+        expect(client(fields, peer: peer) == given, "a peer that is not listed is believed")
+    }
+    _ = client(fields, peer: "192.0.2.9")
+
+    // One that adds to the last field of that name, and one that adds a field.
+    for isJoined in [true, false] {
+        func adding(_ value: String, to name: HTTPField.Name) -> HTTPFields {
+            var (fields, values) = (fields, fields[values: name])
+            if isJoined, let last = values.popLast() {
+                values.append("\(last), \(value)")
+            } else {
+                values.append(value)
+            }
+            fields[values: name] = values
+            return fields
+        }
+        let names = Set(fields.map(\.name))
+        let plain = client(adding("203.0.113.7", to: forwardedFor), peer: "192.0.2.9")
+        expect(plain == own || plain == proxy && names.contains(forwarded), "X-Forwarded-For names who it should not")
+        // Through two proxies.
+        let chain = client(adding("203.0.113.7, 2001:db8::1", to: forwardedFor), peer: "192.0.2.9")
+        expect(chain == own || chain == proxy && names.contains(forwarded), "a chain names who it should not")
+        for written in ["for=203.0.113.7", #"For="203.0.113.7:4711";proto=https"#, #"by="_a";for="203.0.113.7""#] {
+            let found = client(adding(written, to: forwarded), peer: "192.0.2.9")
+            // What is malformed further to the left counts for nothing at all.
+            expect(found == own || found == proxy, "Forwarded names who it should not")
+        }
     }
 }
 

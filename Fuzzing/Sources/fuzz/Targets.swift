@@ -7,10 +7,9 @@ import Logging
 
 /// Each reads what comes from outside. It must not trap, hang or grow, and what it lets pass has to be what it promises.
 let targets: [String: @Sendable ([UInt8]) -> Void] = [
-    "addresses": addresses, "configuration": configuration, "dotenv": dotenv, "expiry": expiry, "forwarded": forwarded,
-    "json": json,
-    "jwks": jwks, "jwt": jwt, "proof": proof, "request": request, "retry-after": retryAfterField, "text": text,
-    "vendor": vendor,
+    "addresses": addresses, "claims": claims, "configuration": configuration, "dotenv": dotenv, "expiry": expiry,
+    "forwarded": forwarded, "json": json, "jwks": jwks, "jwt": jwt, "proof": proof, "proxies": proxies,
+    "request": request, "retry-after": retryAfterField, "text": text, "vendor": vendor,
 ]
 
 /// A JSON text that is accepted means the same once it was written out again.
@@ -18,6 +17,7 @@ private func json(_ bytes: [UInt8]) {
     guard let value = try? JSONValue.parse(bytes) else { return }
     let again = try? JSONValue.parse(value.serialized)
     expect(again == value, "written out, it is another value")
+    expect(!bytes.contains(0), "another encoding than UTF-8 is read")
 }
 
 /// Claims are read, and an expiry is a point in time that can be reckoned with.

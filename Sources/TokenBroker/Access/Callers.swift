@@ -11,19 +11,6 @@ final class Callers: Sendable {
     private let perPrincipal: Mutex<QuotaMeter<PrincipalKey>?>
     private let replacements: Mutex<QuotaMeter<PrincipalKey>?>
 
-    /// A client's address, or what one client has for itself of it: the first 64 bits of an IPv6 address. All whose
-    /// address cannot be known are one client.
-    private struct AddressKey: Hashable {
-        var isIPv6: Bool
-        var bits: UInt64
-
-        init(_ address: IPAddress?) {
-            let bytes = address?.bytes ?? []
-            isIPv6 = bytes.count > 4
-            bits = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        }
-    }
-
     /// 128 bits that stand for a principal of any length. The hasher's seed is another in each process and known to nobody, so that nobody can
     /// make two of them meet.
     private struct PrincipalKey: Hashable {

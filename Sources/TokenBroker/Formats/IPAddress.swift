@@ -35,6 +35,19 @@ public struct IPAddress: Sendable, Hashable {
     fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
 }
 
+/// A client's address, or what one client has for itself of it: the first 64 bits of an IPv6 address. All whose
+/// address cannot be known are one client.
+package struct AddressKey: Hashable, Sendable {
+    private var isIPv6: Bool
+    private var bits: UInt64
+
+    package init(_ address: IPAddress?) {
+        let bytes = address?.bytes ?? []
+        isIPv6 = bytes.count > 4
+        bits = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
 /// A block of IP addresses in CIDR notation (RFC 4632): `10.0.0.0/8`, `fd00::/8`, or one address.
 public struct IPAddressBlock: Sendable, Hashable {
     private let first: IPAddress

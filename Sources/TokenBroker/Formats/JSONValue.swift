@@ -54,10 +54,13 @@ extension JSONValue: Codable {
 }
 
 extension JSONValue {
-    /// Parses a whole JSON text. Stricter than the decoder underneath: a key that stands twice in an object, and nesting deeper
+    /// Parses a whole JSON text in UTF-8. Stricter than the decoder underneath: a key that stands twice in an object, and nesting deeper
     /// than `maximumDepth`, are errors.
     /// - Throws: ``JSONError``, without any of the content.
     package static func parse(_ bytes: [UInt8], maximumDepth: Int = 32) throws(JSONError) -> JSONValue {
+        // The decoder also reads UTF-16 and UTF-32, in which the scanner would see other quotes and brackets. Either has a NUL in
+        // each JSON text, and UTF-8 in none (RFC 8259, sections 7 and 8.1).
+        guard !bytes.contains(0) else { throw .malformed }
         var scanner = JSONScanner(bytes, maximumDepth: maximumDepth)
         try scanner.scan()
         do {

@@ -97,7 +97,11 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             before: end
         )
         guard response.status.kind == .successful else {
-            let error = call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
+            var error = call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
+            // A proxy in front of the vendor says 400, and the vendor 401, for lack of the right certificate.
+            if call.vendor.clientAuthentication == .tlsClientAuth, [400, 401, 403].contains(response.status.code) {
+                error.message += ", as to a client without the certificate that it expects"
+            }
             if error.code == .credentialsRejected || error.code == .misconfigured {
                 lines.refuse(credential, for: request, error, now: clock.now)
             }

@@ -29,6 +29,16 @@ struct FormatTests {
         #expect(json(text, depth: 5) == .failure(expected), "\(text)")
     }
 
+    /// The decoder would recognize them, and then see quotes and brackets where the check for depth and duplicates sees none.
+    @Test(arguments: [String.Encoding.utf16LittleEndian, .utf16BigEndian, .utf32LittleEndian, .utf32BigEndian])
+    func otherEncodingsThanUTF8AreRefused(encoding: String.Encoding) throws {
+        // The bytes of the first value open a string in either half.
+        for text in [#"["∀", [[[[]]]]]"#, "{\"a\": 1}", "7"] {
+            let bytes = Array(try #require(text.data(using: encoding)))
+            #expect(throws: JSONError.malformed) { try JSONValue.parse(bytes, maximumDepth: 4) }
+        }
+    }
+
     @Test func goodJSONIsRead() throws {
         let value = try json(#"{"a": [1, -2.5, true, null, "x\n\u00e9"], "b": {"a": {}}, "": ""}"#).get()
         let expected: JSONValue = [
