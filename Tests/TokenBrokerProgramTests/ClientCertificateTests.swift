@@ -78,7 +78,7 @@ struct ClientCertificateTests {
         // None, one that nobody trusts, and one whose key is another's.
         let unknown = (servers.unknownCertificateFile, servers.unknownKeyFile)
         let mixed = (servers.clientCertificateFile, servers.unknownKeyFile)
-        let refused = "the vendor answered with status 400, as to a client without the certificate that it expects"
+        let refused = "the vendor answered with status 400, as for a client without the certificate that it expects"
         for (certificate, code, message) in [
             (nil, 78, refused), (unknown, 78, refused), (mixed, 69, "the local SSL certificate"),
         ] as [((String, String)?, Int32, String)] {

@@ -92,22 +92,35 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
         var form = form(for: request)
         try await authenticate(&fields, &form, as: credential)
         let body = form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&")
-        let response = try await call.send(
-            call.vendor.request(.post, call.vendor.profile.accessToken.path, fields), body: Array(body.utf8),
-            before: end
-        )
+        let response: TransportResponse
+        do throws(TokenError) {
+            response = try await call.send(
+                call.vendor.request(.post, call.vendor.profile.accessToken.path, fields), body: Array(body.utf8),
+                before: end
+            )
+        } catch {
+            let kind = (error.cause as? TransportError)?.kind
+            // In TLS 1.3 the alert comes once the client believes to be connected.
+            throw kind == .tls || kind == .closed ? missingCertificate(error) : error
+        }
         guard response.status.kind == .successful else {
             var error = call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
             // A proxy in front of the vendor says 400, and the vendor 401, for lack of the right certificate.
-            if call.vendor.clientAuthentication == .tlsClientAuth, [400, 401, 403].contains(response.status.code) {
-                error.message += ", as to a client without the certificate that it expects"
-            }
+            if [400, 401, 403].contains(response.status.code) { error = missingCertificate(error) }
             if error.code == .credentialsRejected || error.code == .misconfigured {
                 lines.refuse(credential, for: request, error, now: clock.now)
             }
             throw error
         }
         return try token(in: response, lineage: Lineage(descendingFrom: lineage))
+    }
+
+    /// Says what else may be the cause with `tls_client_auth`.
+    private func missingCertificate(_ error: TokenError) -> TokenError {
+        guard call.vendor.clientAuthentication == .tlsClientAuth else { return error }
+        var error = error
+        error.message += ", as for a client without the certificate that it expects"
+        return error
     }
 
     /// Looks whether the credentials were rotated. To be called every few seconds; it calls the vendor only when all credentials are

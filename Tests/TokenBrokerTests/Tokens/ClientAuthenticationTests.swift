@@ -63,6 +63,21 @@ struct ClientAuthenticationTests {
         #expect(String(decoding: sent.body, as: UTF8.self) == "grant_type=client_credentials&client_id=id")
     }
 
+    @Test(
+        arguments: [
+            .respond(.badRequest), .respond(.unauthorized), .respond(.forbidden), .fail(.tls), .fail(.closed),
+        ] as [ScriptedTransport.Step])
+    func whatMayBeForLackOfACertificateSaysSo(answer: ScriptedTransport.Step) async throws {
+        let hint = "as for a client without the certificate that it expects"
+        for (method, isSaid) in [
+            (.tlsClientAuth, true), (.clientSecretBasic, false),
+        ] as [(VendorProfile.ClientAuthentication, Bool)] {
+            let provider = try provider(method, ScriptedTransport([answer]))
+            let error = await #expect(throws: TokenError.self) { try await provider.token(for: TokenRequest()) }
+            #expect(error?.message.hasSuffix(hint) == isSaid)
+        }
+    }
+
     @Test func withAnAssertionTheSecretIsNotSentAndEachAttemptHasItsOwn() async throws {
         let transport = ScriptedTransport([.respond(.serviceUnavailable), .respond(.ok, #"{"access_token": "t"}"#)])
         let signer = SignerDouble()
