@@ -1,6 +1,10 @@
 #if CommandLineSupport
+#if AsyncHTTPClientSupport
 public import TokenBrokerAsyncHTTPClient
 public import TokenBrokerComposer
+#else
+import TokenBrokerComposer
+#endif
 
 extension Registry {
     /// What the program can choose from: what comes with the composer, and what the adapters bring.

@@ -187,6 +187,23 @@ private struct Fixture: SocketTransportFixture {
         await transport.shutdown()
     }
 
+    @Test func requestsThatCannotBeSentAreRefused() async throws {
+        let transport = try AsyncHTTPClientTransport()
+        let bell = HTTPField(name: .cookie, value: "a\u{7}")
+        for (authority, path, fields) in [
+            (nil, "/", []), ("user@127.0.0.1", "/", []), ("127.0.0.1:99999", "/", []), ("127.0.0.1", "x", []),
+            ("127.0.0.1", "/a b", []), ("127.0.0.1", "/a\r\nHost: x", []), ("127.0.0.1", "/", [bell]),
+        ] as [(String?, String, [HTTPField])] {
+            let request = HTTPRequest(
+                method: .get, scheme: "http", authority: authority, path: path, headerFields: HTTPFields(fields)
+            )
+            await #expect("\(authority ?? "none") \(path)") {
+                try await transport.send(request, body: [], options: .init())
+            } throws: { ($0 as? TransportError)?.kind == .invalidRequest }
+        }
+        await transport.shutdown()
+    }
+
     @Test func badConfigurationIsRefusedByName() {
         let cases: [(AsyncHTTPClientTransport.Configuration, String)] = [
             (.init(connectTimeout: .zero), "connectTimeout"), (.init(timeout: .seconds(-1)), "timeout"),

@@ -11,7 +11,7 @@ enum TransportBenchmarks {
         defer { nginx.stop() }
         let clients: [any Client] = [
             BareCurl(), try Curl(caFile: nginx.caFile, onItsExecutor: true), try Curl(caFile: nginx.caFile),
-            Session(caFile: nginx.caFile),
+            AsyncHTTP(caFile: nginx.caFile), Session(caFile: nginx.caFile),
         ]
         for (scheme, authority) in [("http", nginx.plainAuthority), ("https", nginx.tlsAuthority)] {
             let job = Job(scheme: scheme, authority: authority, caFile: nginx.caFile)
@@ -24,7 +24,8 @@ enum TransportBenchmarks {
                     }
                 }
                 let version = scheme == "http" ? "HTTP/1.1, plain" : "HTTP/2 over TLS"
-                try await compare("POST over \(version), \(concurrency) at a time", rounds: 5, contenders)
+                let title = "POST over \(version), \(concurrency) at a time"
+                try await compare(title, rounds: rounds(usually: 5), contenders)
             }
         }
         for client in clients { await client.stop() }
