@@ -14,7 +14,7 @@ extension Registry {
         return registry
     }()
 
-    private static let asyncHTTPClientSummary = "HTTP/1.1 and HTTP/2 with AsyncHTTPClient."
+    private static let asyncHTTPClientSummary = "HTTP/1.1 with AsyncHTTPClient."
     #if AsyncHTTPClientSupport
     private static let asyncHTTPClient = TransportPlugin(
         "async-http-client", asyncHTTPClientSummary, trait: "AsyncHTTPClientSupport",
