@@ -1,6 +1,6 @@
 # The two commands for a newcomer are `make demo` and `make test`; both install what they need.
 SWIFT_TRAITS := --enable-all-traits
-# What else the program is to have, such as AsyncHTTPClientSupport, goes in here.
+# On the command line, what else the program is to have can be added, such as AsyncHTTPClientSupport.
 PROGRAM_TRAITS := --traits CommandLineSupport
 
 .PHONY: help demo test build lint readme sanitize soak bench setup setup-tests
@@ -14,7 +14,7 @@ help:
 	@echo "make readme write the tables of keys and plug-ins into the README"
 	@echo "make sanitize  all tests under the thread sanitizer, and those of what borders on C under the address sanitizer"
 	@echo "make soak   what takes too long for CI"
-	@echo "make bench  all benchmarks, or ARGS=\"CacheBenchmarks\""
+	@echo "make bench  all benchmarks, or ARGS=\"CacheBenchmarks\"; ROUNDS=1 for a short look"
 
 # ARGS="--port 9000" for another port.
 demo: setup

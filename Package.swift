@@ -116,7 +116,6 @@ let package = Package(
                 .gated("NIOCore", "swift-nio", by: "AsyncHTTPClientSupport"),
                 .gated("NIOPosix", "swift-nio", by: "AsyncHTTPClientSupport"),
                 .gated("NIOHTTP1", "swift-nio", by: "AsyncHTTPClientSupport"),
-                .gated("NIOHTTP2", "swift-nio-http2", by: "AsyncHTTPClientSupport"),
                 .gated("NIOSSL", "swift-nio-ssl", by: "AsyncHTTPClientSupport"),
             ],
             path: "Adapters/AsyncHTTPClient/Sources"

@@ -7,8 +7,16 @@ let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(name: "token-broker", path: "..", traits: []),
+        .package(
+            name: "token-broker", path: "..", traits: ["FlyingFoxSupport", "HummingbirdSupport", "NIOSupport"]
+        ),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0", traits: []),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
     ],
     targets: [
         .target(name: "CMeasuring"),
@@ -25,6 +33,29 @@ let package = Package(
                 .product(name: "TokenBroker", package: "token-broker"),
                 .product(name: "CurlTransport", package: "token-broker"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
+        .executableTarget(
+            name: "EndpointBenchmarks",
+            dependencies: [
+                "Measuring",
+                .product(name: "TokenBroker", package: "token-broker"),
+                .product(name: "CurlTransport", package: "token-broker"),
+                .product(name: "TokenBrokerHummingbird", package: "token-broker"),
+                .product(name: "TokenBrokerNIO", package: "token-broker"),
+                .product(name: "TokenBrokerFlyingFox", package: "token-broker"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "FlyingFox", package: "FlyingFox"),
+                .product(name: "FlyingSocks", package: "FlyingFox"),
             ]
         ),
     ],

@@ -1,6 +1,10 @@
 #if CommandLineSupport
+#if AsyncHTTPClientSupport
 public import TokenBrokerAsyncHTTPClient
 public import TokenBrokerComposer
+#else
+import TokenBrokerComposer
+#endif
 
 extension Registry {
     /// What the program can choose from: what comes with the composer, and what the adapters bring.
@@ -10,7 +14,7 @@ extension Registry {
         return registry
     }()
 
-    private static let asyncHTTPClientSummary = "HTTP/1.1 and HTTP/2 with AsyncHTTPClient."
+    private static let asyncHTTPClientSummary = "HTTP/1.1 with AsyncHTTPClient."
     #if AsyncHTTPClientSupport
     private static let asyncHTTPClient = TransportPlugin(
         "async-http-client", asyncHTTPClientSummary, trait: "AsyncHTTPClientSupport",

@@ -8,8 +8,8 @@ public import TokenBroker
 
 /// An ``HTTPTransport`` on AsyncHTTPClient, for servers that run SwiftNIO anyway and want no libcurl.
 ///
-/// Connections are kept and reused, and HTTP/2 is used over TLS where the server speaks it. TLS is 1.2 or later, and the certificate is
-/// always verified. A response's `elapsed` counts from the call, since the client does not tell when it sent the request.
+/// It speaks HTTP/1.1; connections are kept and reused. TLS is 1.2 or later, and the certificate is always verified. A response's `elapsed`
+/// counts from the call, since the client does not tell when it sent the request.
 ///
 /// ```swift
 /// let transport = try AsyncHTTPClientTransport()
@@ -104,7 +104,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
         public var timeout: Duration
         /// A PEM file with the certificate authorities to trust, instead of the system's.
         public var caFile: String?
-        /// How many HTTP/1.1 connections there are to one host at a time; further requests wait within their deadlines.
+        /// How many connections there are to one host at a time; further requests wait within their deadlines.
         public var maximumConnectionsPerHost: Int
 
         /// Takes all members, in their order of declaration.
@@ -138,6 +138,8 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
                 tlsConfiguration: tls, redirectConfiguration: .disallow,
                 timeout: .init(connect: TimeAmount(min(connectTimeout, timeout)))
             )
+            // Over HTTP/2 it may wait for ever for an answer that is given before the request's body is read, as nginx gives 429.
+            configuration.httpVersion = .http1Only
             configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = maximumConnectionsPerHost
             // Nothing is retried here.
             configuration.connectionPool.retryConnectionEstablishment = false

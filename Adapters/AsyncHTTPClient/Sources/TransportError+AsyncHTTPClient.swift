@@ -2,7 +2,6 @@
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
-import NIOHTTP2
 import NIOPosix
 import NIOSSL
 import TokenBroker
@@ -24,8 +23,6 @@ extension TransportError {
             case HTTPParserError.headerOverflow: Self(.tooLarge, message: "the response head is too large")
             case HTTPParserError.invalidEOFState: Self.closed
             case is HTTPParserError: Self(.malformed, message: "the answer is not HTTP")
-            case is NIOHTTP2Errors.StreamClosed, is NIOHTTP2Errors.IOOnClosedConnection: Self.closed
-            case is any NIOHTTP2Error: Self(.malformed, message: "the answer is not HTTP/2")
             case let error as NIOConnectionError where error.connectionErrors.isEmpty:
                 Self(.resolve, message: "the name has no address")
             case is NIOConnectionError: Self.notConnected
@@ -53,8 +50,6 @@ extension TransportError {
         case .deadlineExceeded, .readTimeout, .writeTimeout: .timedOut
         case .remoteConnectionClosed, .uncleanShutdown: .closed
         case .invalidURL, .emptyHost, .emptyScheme, .traceRequestWithBody: .invalidRequest
-        // These carry the names and values, so that they cannot be compared.
-        case _ where error.shortDescription.hasPrefix("Invalid header field"): .invalidRequest
         default: .other
         }
     }

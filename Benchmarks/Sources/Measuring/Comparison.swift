@@ -26,7 +26,9 @@ public struct Contender: Sendable {
 /// ratios of both to those of the first contender. One round before is not counted.
 /// - Returns: The median times in nanoseconds, in the order of the contenders.
 @discardableResult
-public func compare(_ title: String, rounds: Int = 7, _ contenders: [Contender]) async throws -> [Double] {
+public func compare(
+    _ title: String, rounds: Int = rounds(usually: 7), _ contenders: [Contender]
+) async throws -> [Double] {
     var times = [[Double]](repeating: [], count: contenders.count)
     var processorTimes = times
     for round in 0...rounds {
@@ -44,7 +46,7 @@ public func compare(_ title: String, rounds: Int = 7, _ contenders: [Contender])
     let processorMedians = processorTimes.map(median)
     print(row("", "time", "CPU", "ratio", "CPU ratio"))
     for (index, contender) in contenders.enumerated() {
-        let ratios = [medians, processorMedians].map { String(format: "%.2f", $0[index] / $0[0]) }
+        let ratios = [medians, processorMedians].map { ratioText($0[index] / $0[0]) }
         print(
             row(
                 contender.name, inNanoseconds(medians[index]), inNanoseconds(processorMedians[index]), ratios[0],
@@ -53,6 +55,11 @@ public func compare(_ title: String, rounds: Int = 7, _ contenders: [Contender])
         )
     }
     return medians
+}
+
+/// How many rounds to measure: `ROUNDS` in the environment, for a short look, or as many as make figures that count.
+public func rounds(usually count: Int) -> Int {
+    ProcessInfo.processInfo.environment["ROUNDS"].flatMap(Int.init) ?? count
 }
 
 /// The middle one of `values`, the upper of two; not a number if there are none.
@@ -76,6 +83,9 @@ public func row(_ name: String, _ columns: String...) -> String {
     let wide = name.padding(toLength: max(48, name.count), withPad: " ", startingAt: 0)
     return columns.reduce(wide) { $0 + String(repeating: " ", count: max(1, 12 - $1.count)) + $1 }
 }
+
+/// A ratio in text.
+public func ratioText(_ value: Double) -> String { String(format: "%.2f", value) }
 
 /// A time in text, with a unit that suits it.
 public func inNanoseconds(_ value: Double) -> String {

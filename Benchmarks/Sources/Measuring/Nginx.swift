@@ -34,10 +34,12 @@ public final class Nginx {
 
         let path = folder.path
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(path)/\($0);" }
+        // Not with `return`, which answers before it has read the body: over HTTP/2, AsyncHTTPClient then waits for ever now and then.
         let locations = answers.map {
-            "location \($0.key) { default_type application/json; return 200 '\($0.value)'; }"
+            "location \($0.key) { default_type application/json; echo_read_request_body; echo -n '\($0.value)'; }"
         }
         try """
+        load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;
         daemon off; pid \(path)/nginx.pid; worker_processes 1;
         events { worker_connections 4096; }
         http {

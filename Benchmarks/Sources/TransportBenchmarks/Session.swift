@@ -1,14 +1,12 @@
 import Foundation
 import FoundationNetworking
 
-/// Foundation's URLSession.
+/// Foundation's URLSession. On Linux it trusts the system's authorities and cannot be told of another.
 struct Session: Client {
     let name = "URLSession"
     let session: URLSession
 
-    init(caFile: String) {
-        // The only way to tell it of an authority on Linux.
-        setenv("URLSessionCertificateAuthorityInfoFile", caFile, 1)
+    init() {
         let configuration = URLSessionConfiguration.ephemeral
         configuration.httpMaximumConnectionsPerHost = 64
         session = URLSession(configuration: configuration)
