@@ -44,6 +44,7 @@ public final class CurlTransport: HTTPTransport {
         } onCancel: {
             loop.cancel(transfer)
         }
+        _ = transfer.isFinished.load(ordering: .acquiring)
         return try result.get()
     }
 

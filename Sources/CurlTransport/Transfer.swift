@@ -5,11 +5,14 @@ import TokenBroker
 /// One request and what has arrived of its response.
 ///
 /// `@unchecked Sendable`: it is made by the caller's task, handed over through the loop's mailbox, and from then on touched by the owner
-/// thread only, apart from ``isCancelled``, which is atomic.
+/// thread only, apart from what is atomic.
 final class Transfer: @unchecked Sendable {
     typealias Outcome = Result<TransportResponse, TransportError>
 
     let isCancelled = Atomic(false)
+    /// Orders what the two threads do for the thread sanitizer, which does not see that a continuation does, if it is resumed before it is
+    /// awaited.
+    let isFinished = Atomic(false)
     let request: EncodedRequest
     let deadline: Duration
     var continuation: CheckedContinuation<Outcome, Never>?
@@ -24,6 +27,7 @@ final class Transfer: @unchecked Sendable {
     }
 
     func finish(_ outcome: Outcome) {
+        isFinished.store(true, ordering: .releasing)
         continuation?.resume(returning: outcome)
         continuation = nil
     }

@@ -82,7 +82,7 @@ struct RecordingTests {
     private func record() async throws -> (recording: Recording, secrets: [String]) {
         let date = clock.date
         let issuer = MisbehavingIssuer(
-            [.issues(), .issues(), .refuses(.notFound), .dropsConnection], wallClock: { date })
+            [.issues(), .issues(), .refuses(.notFound), .dropsConnection], clock: clock, wallClock: { date })
         issuer.accept([Credential(clientID: Secret("client"), clientSecret: Secret("sentinel-secret"))])
         let recorder = RecordingTransport(issuer, wallClock: { date })
         let stack = try stack(recorder, "sentinel-secret", at: date)
