@@ -44,7 +44,7 @@ public final class CurlTransport: HTTPTransport {
         } onCancel: {
             loop.cancel(transfer)
         }
-        _ = transfer.isFinished.load(ordering: .acquiring)
+        transfer.follow()
         return try result.get()
     }
 

@@ -10,9 +10,7 @@ final class Transfer: @unchecked Sendable {
     typealias Outcome = Result<TransportResponse, TransportError>
 
     let isCancelled = Atomic(false)
-    /// Orders what the two threads do for the thread sanitizer, which does not see that a continuation does, if it is resumed before it is
-    /// awaited.
-    let isFinished = Atomic(false)
+    private let isFinished = Atomic(false)
     let request: EncodedRequest
     let deadline: Duration
     var continuation: CheckedContinuation<Outcome, Never>?
@@ -31,4 +29,8 @@ final class Transfer: @unchecked Sendable {
         continuation?.resume(returning: outcome)
         continuation = nil
     }
+
+    /// For the caller's task, after ``finish(_:)``: shows the thread sanitizer the order of the two, which it does not see in a continuation
+    /// that is resumed before it is awaited.
+    func follow() { _ = isFinished.load(ordering: .acquiring) }
 }

@@ -20,14 +20,14 @@ private struct Fixture: SocketTransportFixture {
 
 @Suite(.serialized) struct AsyncHTTPClientTransportTests {
     // First, since SwiftNIO resolves the names of a loop one after another, and the contract has one that takes a minute.
-    @Test func anAnswerBeforeTheBodyIsReadIsNotMissed() async throws {
-        // An nginx that answers as soon as it has the head.
+    // Over HTTP/2, an answer before the body is read, such as this nginx gives, would be missed once in some thousand times.
+    @Test func http2IsNotUsedWhereTheServerSpeaksIt() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let transport = try AsyncHTTPClientTransport(configuration: .init(caFile: servers.caFile))
         let authority = "localhost:\(try #require(servers.ports["trusted"]))"
         let request = HTTPRequest(method: .post, scheme: "https", authority: authority, path: "/")
-        for _ in 0..<5000 {
+        for _ in 0..<100 {
             let response = try await transport.send(request, body: [1, 2], options: .init())
             #expect(String(decoding: response.body, as: UTF8.self).hasPrefix("HTTP/1.1 POST"))
             #expect(response.elapsed > .zero)
