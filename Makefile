@@ -40,7 +40,8 @@ readme: setup
 
 # Not those of the program as a process of its own, in which the sanitizer knows nothing of Swift's mutexes (Tests/CThreadSanitizer).
 sanitize: setup-tests
-	swift test $(SWIFT_TRAITS) --sanitize=thread --scratch-path .build-thread --parallel --experimental-maximum-parallelization-width 4 \
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/CThreadSanitizer/suppressions.txt \
+		swift test $(SWIFT_TRAITS) --sanitize=thread --scratch-path .build-thread --parallel --experimental-maximum-parallelization-width 4 \
 		--skip 'TokenBrokerProgramTests|StorefrontTests' $(ARGS)
 	ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build-address --filter CurlTransportTests
 

@@ -168,7 +168,7 @@ let package = Package(
         ),
         // Raw sockets and certificates for the test targets; not a product.
         .target(name: "CSlowResolver", path: "Tests/CSlowResolver"),
-        .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
+        .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer", exclude: ["suppressions.txt"]),
         .target(name: "CSimulatedScheduler", path: "Tests/CSimulatedScheduler"),
         .target(
             name: "TestSupport",
