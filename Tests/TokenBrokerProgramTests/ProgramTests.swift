@@ -82,12 +82,13 @@ import TokenBroker
 
     @Test func serveWorksAgainstASandboxBeforeAndAfterExpiry() async throws {
         let sandbox = try RunningProgram.tokenBroker(
-            ["sandbox", "--port", "0", "--no-v1", "--requests-per-second", "0", "--access-token-lifetime", "2s"]
+            ["sandbox", "--port", "0", "--no-v1", "--requests-per-second", "0", "--access-token-lifetime", "4s"]
         )
         let vendor = try await sandbox.authority(inLine: "sandbox listens on")
         let file = try configuration(broker(vendor: "http://\(vendor)"))
         let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
         let authority = try await server.authority(inLine: "token-broker listens on")
+        let start = ContinuousClock.now
         try await withThrowingTaskGroup(of: (Int, TransportResponse).self) { group in
             for index in 1...200 { group.addTask { (index, try await post(authority, invoice: "inv_\(index)")) } }
             for try await (index, response) in group {
@@ -98,10 +99,11 @@ import TokenBroker
                 #expect(claims["invoice_id"] == .string("inv_\(index)"))
             }
         }
-        #expect(try await accessTokenCalls(vendor) == 1)
+        let calls = try await accessTokenCalls(vendor)
+        // One, and however slow the machine is, one more only after 65 % of a life.
+        #expect(calls <= 1 + (start.duration(to: .now) / .seconds(2.6)).rounded(.down), "\(calls) calls")
         // New sessions go on working while the access token is renewed.
         var index = 200
-        let start = ContinuousClock.now
         while try await accessTokenCalls(vendor) < 3 {
             index += 1
             #expect(try await post(authority, invoice: "inv_\(index)").status == .ok)
