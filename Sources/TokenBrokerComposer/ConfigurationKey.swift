@@ -322,8 +322,13 @@ enum ConfigurationInput: Sendable {
         case .map(let members): .object(Dictionary(members.map { ($0.name, $0.value.json) }) { $1 })
         case .plain where isNothing: .null
         case .plain(let text), .quoted(let text), .variable(let text):
-            flag.map(JSONValue.bool) ?? number.flatMap { Double($0) }.map(JSONValue.number) ?? .string(text)
+            flag.map(JSONValue.bool) ?? number.flatMap(Self.json(ofNumber:)) ?? .string(text)
         }
+    }
+
+    /// A number with its digits, unless it is written as YAML alone allows.
+    private static func json(ofNumber text: String) -> JSONValue? {
+        (try? JSONValue.parse(Array(text.utf8))) ?? Double(text).map { JSONValue.number($0) }
     }
 
     /// In words, without the value.

@@ -368,7 +368,8 @@ extension Registry {
         "a map from claims to the names of header fields", text: { _ in "{}" }
     ) { object -> [String: HTTPField.Name]? in
         guard case .object(let members) = object else { return nil }
-        let fields = members.compactMapValues { $0.string.flatMap { HTTPField.Name($0) } }
+        var fields: [String: HTTPField.Name] = [:]
+        for (claim, field) in members { fields[claim.unicode] = field.string.flatMap { HTTPField.Name($0.unicode) } }
         return fields.count == members.count ? fields : nil
     }
 

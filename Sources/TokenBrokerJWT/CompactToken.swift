@@ -5,7 +5,7 @@ import TokenBroker
 struct CompactToken: Sendable {
     var algorithm: SigningAlgorithm
     /// `kid`, a name among the keys that are configured and nothing else.
-    var keyID: String?
+    var keyID: ExactString?
     var signedPart: [UInt8]
     var signature: [UInt8]
     var payload: [UInt8]
@@ -20,13 +20,15 @@ struct CompactToken: Sendable {
             let signature = base64URLDecoded(parts[2]), !signature.isEmpty,
             let fields = try? JSONValue.parse(header, maximumDepth: 8), case .object = fields
         else { throw .malformed }
-        guard let algorithm = fields["alg"]?.string.flatMap(SigningAlgorithm.init), algorithms.contains(algorithm)
+        guard let algorithm = fields["alg"]?.string.flatMap({ SigningAlgorithm(rawValue: $0.unicode) }),
+            algorithms.contains(algorithm)
         else { throw .algorithm }
         // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
         guard fields["crit"] == nil else { throw .criticalExtension }
         // A token that was made for another purpose, such as a logout (RFC 8725, section 3.11).
         if let type = fields["typ"] {
-            guard let type = type.string?.lowercased(), ["jwt", "at+jwt", "application/at+jwt"].contains(type) else {
+            guard let type = type.string?.unicode.lowercased(), ["jwt", "at+jwt", "application/at+jwt"].contains(type)
+            else {
                 throw .type
             }
         }

@@ -23,17 +23,17 @@ public struct JWTAuthenticator: Authenticator {
     /// What a token has to say.
     public struct Expectations: Sendable {
         /// `iss`, compared exactly.
-        public var issuer: String
+        public var issuer: ExactString
         /// What `aud` has to be or contain, compared exactly.
-        public var audience: String
+        public var audience: ExactString
         /// How it may be signed.
         public var algorithms: Set<SigningAlgorithm>
         /// By how much the issuer's clock may differ.
         public var leeway: Duration
         /// The claim that becomes ``Principal/subject``.
-        public var subjectClaim: String
+        public var subjectClaim: ExactString
         /// The claim that becomes ``Principal/tenant``, if any; it has to be there then.
-        public var tenantClaim: String?
+        public var tenantClaim: ExactString?
         /// The cookie that the token may stand in, if any.
         public var cookie: String?
 
@@ -42,12 +42,12 @@ public struct JWTAuthenticator: Authenticator {
             issuer: String, audience: String, algorithms: Set<SigningAlgorithm>, leeway: Duration = .seconds(30),
             subjectClaim: String = "sub", tenantClaim: String? = nil, cookie: String? = nil
         ) {
-            self.issuer = issuer
-            self.audience = audience
+            self.issuer = ExactString(issuer)
+            self.audience = ExactString(audience)
             self.algorithms = algorithms
             self.leeway = leeway
-            self.subjectClaim = subjectClaim
-            self.tenantClaim = tenantClaim
+            self.subjectClaim = ExactString(subjectClaim)
+            self.tenantClaim = tenantClaim.map { ExactString($0) }
             self.cookie = cookie
         }
     }
@@ -147,7 +147,7 @@ public struct JWTAuthenticator: Authenticator {
         guard case .object(let claims)? = try? JSONValue.parse(token.payload, maximumDepth: 16) else {
             throw .refused(.claims)
         }
-        guard areSameBytes(claims["iss"]?.string, expected.issuer) else { throw .refused(.issuer) }
+        guard claims["iss"]?.string == expected.issuer else { throw .refused(.issuer) }
         guard isAudience(claims["aud"]) else { throw .refused(.audience) }
         let now = wallClock().timeIntervalSince1970
         let leeway = expected.leeway / .seconds(1)
@@ -170,8 +170,8 @@ public struct JWTAuthenticator: Authenticator {
 
     private func isAudience(_ claim: JSONValue?) -> Bool {
         switch claim {
-        case .string(let audience)?: areSameBytes(audience, expected.audience)
-        case .array(let audiences)?: audiences.contains { areSameBytes($0.string, expected.audience) }
+        case .string(let audience)?: audience == expected.audience
+        case .array(let audiences)?: audiences.contains { $0.string == expected.audience }
         default: false
         }
     }

@@ -8,7 +8,7 @@ import TokenBroker
 /// token says, fall back to a default key, and are refused whole for one key that they do not know.
 struct VerificationKey: Sendable {
     /// `kid`.
-    var id: String?
+    var id: ExactString?
     private var verifiers: [SigningAlgorithm: any JWTAlgorithm] = [:]
 
     func supports(_ algorithm: SigningAlgorithm) -> Bool { verifiers[algorithm] != nil }
@@ -26,7 +26,7 @@ struct VerificationKey: Sendable {
 
 extension VerificationKey {
     /// A shared secret, for as many of the HS algorithms as it is long enough for.
-    init(secret bytes: [UInt8], id: String? = nil) async throws(Unusable) {
+    init(secret bytes: [UInt8], id: ExactString? = nil) async throws(Unusable) {
         self.id = id
         let digests: [(SigningAlgorithm, DigestAlgorithm)] = [
             (.hs256, .sha256), (.hs384, .sha384), (.hs512, .sha512),
@@ -68,7 +68,9 @@ extension VerificationKey {
             self.id = id
         }
         func number(_ name: String, _ lengths: ClosedRange<Int>) throws(Unusable) -> String {
-            guard let text = jwk[name]?.string, let bytes = base64URLDecoded(text), lengths.contains(bytes.count) else {
+            guard let text = jwk[name]?.string?.unicode, let bytes = base64URLDecoded(text),
+                lengths.contains(bytes.count)
+            else {
                 throw Unusable(reason: "its \(name) is missing, malformed or of the wrong length")
             }
             return text
@@ -76,7 +78,7 @@ extension VerificationKey {
         do {
             switch (type, jwk["crv"]?.string) {
             case ("oct", _):
-                guard let bytes = jwk["k"]?.string.flatMap({ base64URLDecoded($0) }) else {
+                guard let bytes = jwk["k"]?.string.flatMap({ base64URLDecoded($0.unicode) }) else {
                     throw Unusable(reason: "its k is missing or malformed")
                 }
                 self = try await VerificationKey(secret: bytes, id: id)

@@ -3,20 +3,20 @@ import TokenBroker
 
 /// The customers and invoices there are. Everything about an invoice follows from its id, so nothing is stored.
 enum Catalogue {
-    private static let customers = ["cus_demo": "inv_", "cus_other": "oth_"]
+    private static let customers: [ExactString: String] = ["cus_demo": "inv_", "cus_other": "oth_"]
 
-    static func hasCustomer(_ id: String) -> Bool { customers[id] != nil }
+    static func hasCustomer(_ id: ExactString) -> Bool { customers[id] != nil }
 
-    static func owner(ofInvoice id: String) -> String? {
-        customers.first { id.hasPrefix($0.value) && id.count > $0.value.count }?.key
+    static func owner(ofInvoice id: ExactString) -> ExactString? {
+        customers.first { id.utf8.starts(with: $0.value.utf8) && id.utf8.count > $0.value.utf8.count }?.key
     }
 
-    static func customer(_ id: String) -> JSONValue? {
+    static func customer(_ id: ExactString) -> JSONValue? {
         guard hasCustomer(id) else { return nil }
         return ["id": .string(id), "name": .string(id == "cus_demo" ? "Demo Customer" : "Another Customer")]
     }
 
-    static func invoice(_ id: String) -> JSONValue? {
+    static func invoice(_ id: ExactString) -> JSONValue? {
         guard let owner = owner(ofInvoice: id) else { return nil }
         // Any fixed function of the id will do; the standard hasher is seeded anew in each process.
         let sum = id.utf8.reduce(UInt32(7)) { $0 &* 31 &+ UInt32($1) }

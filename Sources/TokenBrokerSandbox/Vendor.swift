@@ -12,7 +12,7 @@ final class Vendor: Sendable {
     private let memory = Mutex(Memory())
 
     private struct Memory {
-        var accessTokens: [String: Date] = [:]
+        var accessTokens: [ExactString: Date] = [:]
         var answeredWithinASecond: [Date] = []
         var calls = CallCount()
     }
@@ -83,7 +83,7 @@ final class Vendor: Sendable {
         let lifetime = configuration.accessTokenLifetime / .seconds(1)
         memory.withLock { memory in
             memory.accessTokens = memory.accessTokens.filter { $0.value > now }
-            memory.accessTokens[token] = now.addingTimeInterval(lifetime)
+            memory.accessTokens[ExactString(token)] = now.addingTimeInterval(lifetime)
         }
         return .json([
             "access_token": .string(token), "expires_in": .number(lifetime.rounded(.down)), "token_type": "bearer",
@@ -118,7 +118,7 @@ final class Vendor: Sendable {
         let end = now().timeIntervalSince1970 + configuration.checkoutTokenLifetime / .seconds(1)
         let expiry = Date(timeIntervalSince1970: end.rounded(.up))
         let claims = CheckoutClaims(
-            clientID: configuration.clientID, customerID: customer, invoiceID: invoice, expiry: expiry
+            clientID: configuration.clientID, customerID: customer.unicode, invoiceID: invoice.unicode, expiry: expiry
         )
         guard let token = await keys.sign(claims) else {
             return .error(.internalServerError, "internal_error", "internal error")
@@ -131,18 +131,18 @@ final class Vendor: Sendable {
         guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
             return .unauthorized
         }
-        return Catalogue.invoice(claims.invoiceID).map(RouteResponse.json) ?? .unauthorized
+        return Catalogue.invoice(ExactString(claims.invoiceID)).map(RouteResponse.json) ?? .unauthorized
     }
 
     private func invoice(_ request: RouteRequest) async -> RouteResponse {
         guard hasAccessToken(request) else { return .unauthorized }
-        return Catalogue.invoice(request.pathParameters["id"] ?? "").map(RouteResponse.json)
+        return Catalogue.invoice(ExactString(request.pathParameters["id"] ?? "")).map(RouteResponse.json)
             ?? .error(.notFound, "not_found", "invoice not found")
     }
 
     private func customer(_ request: RouteRequest) async -> RouteResponse {
         guard hasAccessToken(request) else { return .unauthorized }
-        return Catalogue.customer(request.pathParameters["id"] ?? "").map(RouteResponse.json)
+        return Catalogue.customer(ExactString(request.pathParameters["id"] ?? "")).map(RouteResponse.json)
             ?? .error(.notFound, "not_found", "customer not found")
     }
 
@@ -154,13 +154,15 @@ final class Vendor: Sendable {
             let decoded = Data(base64Encoded: String(encoded)).map({ String(decoding: $0, as: UTF8.self) })
         else { return false }
         let (id, secret) = (configuration.clientID, configuration.clientSecret)
-        return decoded == "\(id):\(secret)" || decoded == "\(formEncoded(id)):\(formEncoded(secret))"
+        return ["\(id):\(secret)", "\(formEncoded(id)):\(formEncoded(secret))"].contains {
+            Secret($0) == Secret(decoded)
+        }
     }
 
     private func hasAccessToken(_ request: RouteRequest) -> Bool {
         guard let token = bearerToken(request) else { return false }
         let now = now()
-        return memory.withLock { memory in memory.accessTokens[token].map { $0 > now } ?? false }
+        return memory.withLock { memory in memory.accessTokens[ExactString(token)].map { $0 > now } ?? false }
     }
 
     private func bearerToken(_ request: RouteRequest) -> String? {

@@ -345,9 +345,9 @@ public final class MisbehavingIssuer: HTTPTransport {
         guard let asked = try? JSONValue.parse(body), let tokenMember = step.tokenMembers.first else {
             return refusal(.badRequest)
         }
-        var claims: [String: JSONValue] = ["jti": .string("checkout-\(number)")]
+        var claims: [ExactString: JSONValue] = ["jti": .string("checkout-\(number)")]
         for (input, member) in step.bodyMembers {
-            if let claim = step.claims[input] { claims[claim] = asked[member] }
+            if let claim = step.claims[input] { claims[ExactString(claim)] = asked[member] }
         }
         if let lifetime {
             claims["exp"] = .number((wallClock().timeIntervalSince1970 + lifetime).rounded(.up))
@@ -382,7 +382,7 @@ public final class MisbehavingIssuer: HTTPTransport {
 
 extension UnverifiedJWT {
     /// A token with these claims and without a signature that is worth anything.
-    package static func text(claims: [String: JSONValue], signature: String = "unsigned") -> String {
+    package static func text(claims: [ExactString: JSONValue], signature: String = "unsigned") -> String {
         func part(_ bytes: [UInt8]) -> String {
             Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
                 .replacing("=", with: "")

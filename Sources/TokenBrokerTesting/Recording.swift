@@ -6,14 +6,14 @@ import TokenBroker
 ///
 /// Read it before you commit it. What is replaced is what is known to be secret, see ``RecordingTransport``; a vendor may put one where nobody
 /// expects it.
-public struct Recording: Sendable, Hashable, Codable {
+public struct Recording: Sendable, Hashable {
     /// When it was begun. Tokens in it are valid then, so use it as the wall clock of a test that replays.
     public var recordedAt: Date
     /// In the order in which the requests were made.
     public var exchanges: [Exchange]
 
     /// One request and what came of it.
-    public struct Exchange: Sendable, Hashable, Codable {
+    public struct Exchange: Sendable, Hashable {
         /// What was sent.
         public var request: Request
         /// What came back; `nil` if nothing did.
@@ -23,7 +23,7 @@ public struct Recording: Sendable, Hashable, Codable {
     }
 
     /// What was sent.
-    public struct Request: Sendable, Hashable, Codable {
+    public struct Request: Sendable, Hashable {
         var method: String
         var scheme: String?
         var authority: String?
@@ -33,7 +33,7 @@ public struct Recording: Sendable, Hashable, Codable {
     }
 
     /// What came back.
-    public struct Response: Sendable, Hashable, Codable {
+    public struct Response: Sendable, Hashable {
         var status: Int
         var headerFields: [Field]
         var body: Body?
@@ -42,77 +42,37 @@ public struct Recording: Sendable, Hashable, Codable {
     }
 
     /// A header field or a form's parameter; `name: value` in the file.
-    struct Field: Sendable, Hashable, Codable {
+    struct Field: Sendable, Hashable {
         var name: String
         var value: String
-
-        init(name: String, value: String) {
-            self.name = name
-            self.value = value
-        }
-
-        init(from decoder: any Decoder) throws {
-            let text = try decoder.singleValueContainer().decode(String.self)
-            let end = text.firstRange(of: ": ") ?? text.endIndex..<text.endIndex
-            self.init(name: String(text[..<end.lowerBound]), value: String(text[end.upperBound...]))
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            try container.encode("\(name): \(value)")
-        }
     }
 
     /// A body in the form that reads best: an object with one member in the file, and nothing if it is empty.
-    enum Body: Sendable, Hashable, Codable {
+    enum Body: Sendable, Hashable {
         case json(JSONValue)
         case form([Field])
         case text(String)
         case base64(String)
-
-        private enum CodingKeys: CodingKey {
-            case json, form, text, base64
-        }
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: CodingKeys.self)
-            if container.contains(.json) {
-                self = .json(try container.decode(JSONValue.self, forKey: .json))
-            } else if let form = try container.decodeIfPresent([Field].self, forKey: .form) {
-                self = .form(form)
-            } else if let text = try container.decodeIfPresent(String.self, forKey: .text) {
-                self = .text(text)
-            } else {
-                self = .base64(try container.decode(String.self, forKey: .base64))
-            }
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            switch self {
-            case .json(let value): try container.encode(value, forKey: .json)
-            case .form(let form): try container.encode(form, forKey: .form)
-            case .text(let text): try container.encode(text, forKey: .text)
-            case .base64(let text): try container.encode(text, forKey: .base64)
-            }
-        }
     }
 
     /// Writes it to a file, the same recording always as the same bytes.
     public func write(to path: String) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        encoder.dateEncodingStrategy = .iso8601
-        var data = try encoder.encode(self)
-        data.append(UInt8(ascii: "\n"))
-        try data.write(to: URL(filePath: path), options: .atomic)
+        try Data(json.serialized(indented: true) + [UInt8(ascii: "\n")]).write(
+            to: URL(filePath: path), options: .atomic)
     }
 
-    /// Reads a file that was written.
+    /// Reads a file that ``write(to:)`` wrote.
+    /// - Throws: ``Malformed`` if it is another file, or what Foundation throws if it cannot be read.
     public init(contentsOf path: String) throws {
-        let decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .iso8601
-        self = try decoder.decode(Recording.self, from: Data(contentsOf: URL(filePath: path)))
+        try self.init(json: try JSONValue.parse(Array(Data(contentsOf: URL(filePath: path))), maximumDepth: 64))
+    }
+
+    /// Why a file is no recording.
+    public struct Malformed: Error, Sendable, CustomStringConvertible {
+        /// Which member is missing or of another type.
+        public var member: String
+        /// Names the member.
+        public var description: String { "it is no recording: \(member) is missing or of another type" }
     }
 
     init(recordedAt: Date, exchanges: [Exchange] = []) {
@@ -132,5 +92,126 @@ extension Recording.Body {
         case .text(let text): Array(text.utf8)
         case .base64(let text): Data(base64Encoded: text).map(Array.init) ?? []
         }
+    }
+}
+
+// MARK: The file
+
+extension Recording {
+    fileprivate var json: JSONValue {
+        [
+            "recordedAt": .string(recordedAt.formatted(.iso8601)),
+            "exchanges": .array(exchanges.map(\.json)),
+        ]
+    }
+
+    fileprivate init(json: JSONValue) throws(Malformed) {
+        guard let date = json["recordedAt"].flatMap(timestamp) else { throw Malformed(member: "recordedAt") }
+        let exchanges = try json.elements("exchanges") { (json) throws(Malformed) in try Exchange(json: json) }
+        self.init(recordedAt: date, exchanges: exchanges)
+    }
+}
+
+extension Recording.Exchange {
+    fileprivate var json: JSONValue {
+        var members: [ExactString: JSONValue] = ["request": request.json]
+        members["response"] = response?.json
+        members["failure"] = failure.map(JSONValue.string)
+        return .object(members)
+    }
+
+    fileprivate init(json: JSONValue) throws(Recording.Malformed) {
+        guard let request = json["request"] else { throw Recording.Malformed(member: "request") }
+        self.request = try Recording.Request(json: request)
+        if let response = json["response"] { self.response = try Recording.Response(json: response) }
+        failure = json["failure"]?.string?.unicode
+    }
+}
+
+extension Recording.Request {
+    fileprivate var json: JSONValue {
+        var members: [ExactString: JSONValue] = ["method": .string(method), "headerFields": headerFields.json]
+        members["scheme"] = scheme.map(JSONValue.string)
+        members["authority"] = authority.map(JSONValue.string)
+        members["path"] = path.map(JSONValue.string)
+        members["body"] = body?.json
+        return .object(members)
+    }
+
+    fileprivate init(json: JSONValue) throws(Recording.Malformed) {
+        guard let method = json["method"]?.string?.unicode else { throw Recording.Malformed(member: "method") }
+        self.method = method
+        (scheme, authority) = (json["scheme"]?.string?.unicode, json["authority"]?.string?.unicode)
+        path = json["path"]?.string?.unicode
+        headerFields = try [Recording.Field](json: json, "headerFields")
+        if let body = json["body"] { self.body = try Recording.Body(json: body) }
+    }
+}
+
+extension Recording.Response {
+    fileprivate var json: JSONValue {
+        var members: [ExactString: JSONValue] = [
+            "status": .number(status), "headerFields": headerFields.json, "elapsed": .number(elapsed),
+        ]
+        members["body"] = body?.json
+        return .object(members)
+    }
+
+    fileprivate init(json: JSONValue) throws(Recording.Malformed) {
+        func integer(_ name: String) throws(Recording.Malformed) -> Int {
+            guard let number = json[name]?.number.flatMap({ Int(exactly: $0) }) else {
+                throw Recording.Malformed(member: name)
+            }
+            return number
+        }
+        (status, elapsed) = (try integer("status"), try integer("elapsed"))
+        headerFields = try [Recording.Field](json: json, "headerFields")
+        if let body = json["body"] { self.body = try Recording.Body(json: body) }
+    }
+}
+
+extension Recording.Body {
+    fileprivate var json: JSONValue {
+        switch self {
+        case .json(let value): ["json": value]
+        case .form(let form): ["form": form.json]
+        case .text(let text): ["text": .string(text)]
+        case .base64(let text): ["base64": .string(text)]
+        }
+    }
+
+    fileprivate init(json: JSONValue) throws(Recording.Malformed) {
+        if let value = json["json"] {
+            self = .json(value)
+        } else if json["form"] != nil {
+            self = .form(try [Recording.Field](json: json, "form"))
+        } else if let text = json["text"]?.string {
+            self = .text(text.unicode)
+        } else if let text = json["base64"]?.string {
+            self = .base64(text.unicode)
+        } else {
+            throw Recording.Malformed(member: "body")
+        }
+    }
+}
+
+extension [Recording.Field] {
+    fileprivate var json: JSONValue { .array(map { .string("\($0.name): \($0.value)") }) }
+
+    fileprivate init(json: JSONValue, _ member: String) throws(Recording.Malformed) {
+        self = try json.elements(member) { (json) throws(Recording.Malformed) in
+            guard let text = json.string?.unicode else { throw Recording.Malformed(member: member) }
+            let end = text.firstRange(of: ": ") ?? text.endIndex..<text.endIndex
+            return Recording.Field(name: String(text[..<end.lowerBound]), value: String(text[end.upperBound...]))
+        }
+    }
+}
+
+extension JSONValue {
+    fileprivate func elements<Element>(
+        _ member: String, _ element: (JSONValue) throws(Recording.Malformed) -> Element
+    ) throws(Recording.Malformed) -> [Element] {
+        guard case .array(let values)? = self[member] else { throw Recording.Malformed(member: member) }
+        return try values.map(element)
     }
 }

@@ -17,7 +17,7 @@ struct Redactor: Sendable {
 
     private let secretNames: Set<String>
     private let plainFields: Set<HTTPField.Name>
-    private var names: [String: String] = [:]
+    private var names: [ExactString: String] = [:]
     private var counts: [String: Int] = [:]
 
     init(alsoSecret: Set<String>, alsoPlain: Set<HTTPField.Name>) {
@@ -26,24 +26,24 @@ struct Redactor: Sendable {
     }
 
     /// An error's `code` is no secret.
-    private func isSecret(_ name: String, in object: [String: JSONValue]) -> Bool {
+    private func isSecret(_ name: String, in object: [ExactString: JSONValue]) -> Bool {
         secretNames.contains(name) && !(name == "code" && object["message"] != nil)
     }
 
     private mutating func name(of secret: String, as kind: String) -> String {
         // What a replay handed out comes back as it is.
         if secret.isEmpty || (secret.hasPrefix("<") && secret.hasSuffix(">")) { return secret }
-        if let name = names[secret] { return name }
+        if let name = names[ExactString(secret)] { return name }
         counts[kind, default: 0] += 1
         let name = unsigned(secret) ?? "<\(kind) \(counts[kind, default: 0])>"
-        names[secret] = name
+        names[ExactString(secret)] = name
         return name
     }
 
     /// A token that providers can still read the claims of, and that opens nothing.
     private func unsigned(_ text: String) -> String? {
         guard let jwt = UnverifiedJWT(text), case .object(var claims) = jwt.claims else { return nil }
-        for name in claims.keys where isSecret(name, in: claims) { claims[name] = .string("<\(name)>") }
+        for name in claims.keys where isSecret(name.unicode, in: claims) { claims[name] = .string("<\(name)>") }
         return UnverifiedJWT.text(claims: claims)
     }
 
@@ -51,7 +51,7 @@ struct Redactor: Sendable {
     private func replaced(_ text: String) -> String {
         names.filter { $0.key.utf8.count >= 4 }
             .sorted { ($0.key.utf8.count, $0.key) > ($1.key.utf8.count, $1.key) }
-            .reduce(text) { $0.replacing($1.key, with: $1.value) }
+            .reduce(text) { $0.replacing($1.key.unicode, with: $1.value) }
     }
 
     mutating func request(_ request: HTTPRequest, body: [UInt8]) -> Recording.Request {
@@ -125,17 +125,17 @@ struct Redactor: Sendable {
     private mutating func json(_ value: JSONValue) -> JSONValue {
         switch value {
         case .object(let members):
-            var result: [String: JSONValue] = [:]
+            var result: [ExactString: JSONValue] = [:]
             for (name, value) in members.sorted(by: { $0.key < $1.key }) {
-                if isSecret(name, in: members), let text = value.string {
-                    result[name] = .string(self.name(of: text, as: name))
+                if isSecret(name.unicode, in: members), let text = value.string {
+                    result[name] = .string(self.name(of: text.unicode, as: name.unicode))
                 } else {
                     result[name] = json(value)
                 }
             }
             return .object(result)
         case .array(let elements): return .array(elements.map { json($0) })
-        case .string(let text): return .string(replaced(text))
+        case .string(let text): return .string(replaced(text.unicode))
         default: return value
         }
     }

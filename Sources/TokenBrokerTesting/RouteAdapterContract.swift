@@ -100,9 +100,9 @@ extension RouteAdapterContract {
             try await withEcho(fixture) { client in
                 for method in [HTTPRequest.Method.get, .post, .put, .delete, .patch, .options] {
                     let echo = try await client.echo(method, "/echo/a%20b/%C3%A9?x=1&y=%2F")
-                    #expect(echo["method"]?.string == method.rawValue)
+                    #expect(echo["method"] == .string(method.rawValue))
                     #expect(echo["path"]?.string == "/echo/a%20b/%C3%A9?x=1&y=%2F")
-                    #expect(echo["authority"]?.string == client.authority)
+                    #expect(echo["authority"] == .string(client.authority))
                     #expect(echo["first"]?.string == "a b")
                     #expect(echo["second"]?.string == "é")
                 }
@@ -117,8 +117,8 @@ extension RouteAdapterContract {
                     ("/shops/%2e%2e/orders/%E2%82%AC/items?/orders/", "..", "€"),
                 ] {
                     let echo = try await client.echo(.get, path)
-                    #expect(echo["first"]?.string == first, "\(path)")
-                    #expect(echo["second"]?.string == second, "\(path)")
+                    #expect(echo["first"] == .string(first), "\(path)")
+                    #expect(echo["second"] == .string(second), "\(path)")
                 }
                 for path in [
                     "/shops/1/orders/2", "/shops/1/orders/2/items/", "/shops//orders/2/items",

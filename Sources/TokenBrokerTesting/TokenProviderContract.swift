@@ -136,7 +136,7 @@ extension TokenProviderContract {
                 let token = try await Subject(fixture).token().get()
                 #expect(!token.secret.isEmpty)
                 #expect(token.remaining > .zero)
-                #expect(!token.secret.reveal().contains(token.id.rawValue))
+                #expect(!token.secret.reveal().contains(token.id.description))
                 #expect(token.lineage.state == .current)
             },
             Case(testDescription: "requests that differ do not share a token", needs: []) { fixture in

@@ -23,7 +23,7 @@ struct Check: AsyncParsableCommand {
 
     private func check(_ broker: Broker) async throws(Failure) {
         standardOutput.line("configuration: fine")
-        let id = CredentialID(rawValue: broker.vendor.profile.id)
+        let id = CredentialID(broker.vendor.profile.id)
         let found: [Credential]
         do {
             found = try await broker.credentials.credentials(for: id)

@@ -103,9 +103,10 @@ private struct Visitors {
     static let otherInvoice = "oth_2001"
 
     /// Customers by session. There is one, made anew at each start.
-    private let sessions: [String: String] = [randomHex(words: 2): Visitors.customer]
-    private let owners: [String: String] = [
-        Visitors.invoice: Visitors.customer, Visitors.otherInvoice: Visitors.otherCustomer,
+    private let sessions: [String: ExactString] = [randomHex(words: 2): ExactString(Visitors.customer)]
+    private let owners: [ExactString: ExactString] = [
+        ExactString(Visitors.invoice): ExactString(Visitors.customer),
+        ExactString(Visitors.otherInvoice): ExactString(Visitors.otherCustomer),
     ]
     private static let cookieName = "demo_session"
 
@@ -131,7 +132,7 @@ private struct Visitors {
         }
     }
 
-    private func customer(of head: HTTPRequest) -> String? {
+    private func customer(of head: HTTPRequest) -> ExactString? {
         for pair in head.headerFields[values: .cookie].flatMap({ $0.split(separator: ";") }) {
             let parts = pair.split(separator: "=", maxSplits: 1)
             guard parts.count == 2, parts[0].filter({ $0 != " " }) == Self.cookieName else { continue }

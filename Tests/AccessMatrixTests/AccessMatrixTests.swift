@@ -82,7 +82,7 @@ import TokenBrokerSandbox
             let response = try await ask(fields, session("cus_demo", "inv_1"))
             #expect(response.status == (proof == .right ? .ok : .unauthorized), "\(way) \(rule) \(proof)")
             guard proof != .right else {
-                let token = try JSONValue.parse(response.body)["token"]?.string.flatMap(UnverifiedJWT.init)
+                let token = try JSONValue.parse(response.body)["token"]?.string.flatMap { UnverifiedJWT($0.unicode) }
                 #expect(token?.claims["customer_id"] == "cus_demo", place)
                 #expect(token?.claims["invoice_id"] == "inv_1", place)
                 continue
@@ -189,7 +189,7 @@ import TokenBrokerSandbox
             PolicyPlugin("orders", "") { _ in
                 ClosurePolicy(binds: .session) { principal, request in
                     principal.subject == "anna" && request.inputs[.customer] == "cus_demo"
-                        && request.inputs[.invoice]?.hasPrefix("inv_") == true
+                        && request.inputs[.invoice]?.unicode.hasPrefix("inv_") == true
                 }
             }
         )
@@ -321,7 +321,7 @@ private struct Backend {
                 let isTheirs =
                     question["principal"]?["subject"] == "anna"
                     && question["principal"]?["claims"]?["customer"] == question["customerId"]
-                    && question["invoiceId"]?.string?.hasPrefix("inv_") == true
+                    && question["invoiceId"]?.string?.unicode.hasPrefix("inv_") == true
                 return RouteResponse(status: .ok, body: JSONValue.object(["allow": .bool(isTheirs)]).serialized)
             }
         )

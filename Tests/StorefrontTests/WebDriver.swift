@@ -69,7 +69,7 @@ struct Browser: Sendable {
 
     func screenshot() async throws -> Data {
         let answer = try await call("\(session)/screenshot", nil, method: .get)
-        return Data(base64Encoded: answer.string ?? "") ?? Data()
+        return Data(base64Encoded: answer.string?.unicode ?? "") ?? Data()
     }
 
     private func call(_ path: String, _ body: JSONValue?, method: HTTPRequest.Method = .post) async throws -> JSONValue
@@ -78,10 +78,10 @@ struct Browser: Sendable {
             method: method, scheme: "http", authority: authority, path: path,
             headerFields: [.contentType: "application/json"]
         )
-        let bytes = try body.map { Array(try JSONEncoder().encode($0)) } ?? []
+        let bytes = body?.serialized ?? []
         let options = TransportOptions(deadline: .seconds(60), maximumResponseBytes: 10 << 20)
         let response = try await transport.send(request, body: bytes, options: options)
-        let answer = try JSONDecoder().decode(JSONValue.self, from: Data(response.body))["value"] ?? .null
+        let answer = try JSONValue.parse(response.body)["value"] ?? .null
         guard response.status == .ok else { throw ToolError(description: "WebDriver: \(answer)") }
         return answer
     }

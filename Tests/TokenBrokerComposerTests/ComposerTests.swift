@@ -43,7 +43,7 @@ private func get(_ path: String) -> RouteRequest {
         let answer = try #require(await broker.endpoints.respond(to: post()))
         #expect(answer.head.status == .ok)
         let body = try JSONValue.parse(answer.body)
-        #expect(body["token"]?.string?.split(separator: ".").count == 3)
+        #expect(body["token"]?.string?.unicode.split(separator: ".").count == 3)
         #expect(body["environment"] == "demo")
         #expect(
             vendor.diary.entries == [
@@ -73,7 +73,7 @@ private func get(_ path: String) -> RouteRequest {
             ])
         )
         let document = try #require(await moved.endpoints.respond(to: get("/openapi.json")))
-        guard case .object(let paths)? = try JSONDecoder().decode(JSONValue.self, from: Data(document.body))["paths"]
+        guard case .object(let paths)? = try JSONValue.parse(document.body)["paths"]
         else {
             Issue.record("a document without paths")
             return
@@ -102,7 +102,7 @@ private func get(_ path: String) -> RouteRequest {
             ]),
             environment: ["MY_ID": "id", "MY_SECRET": "sentinel-secret"]
         )
-        let found = try await broker.credentials.credentials(for: CredentialID(rawValue: broker.vendor.profile.id))
+        let found = try await broker.credentials.credentials(for: CredentialID(broker.vendor.profile.id))
         #expect(found == [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))])
     }
 

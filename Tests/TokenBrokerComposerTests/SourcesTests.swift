@@ -213,7 +213,7 @@ private func write(_ content: String, _ path: String) throws {
                 .dropFirst(17)
             let claims = try #require(UnverifiedJWT(String(jwt))?.claims)
             #expect(claims["aud"] == "https://issuer.example" && claims["iss"] == "id")
-            ids.insert(try #require(claims["jti"]?.string))
+            ids.insert(try #require(claims["jti"]?.string).unicode)
             #expect(!request.body.contains("PRIVATE") && request.head.headerFields[.authorization] == nil)
         }
         #expect(ids.count == 2)

@@ -78,7 +78,7 @@ private func verifier(_ algorithm: String, _ pem: String, kid: JWKIdentifier? = 
 private func header(of jwt: String) throws -> JSONValue {
     var part = jwt.prefix { $0 != "." }.replacing("-", with: "+").replacing("_", with: "/")
     while part.count % 4 != 0 { part += "=" }
-    return try JSONDecoder().decode(JSONValue.self, from: try #require(Data(base64Encoded: String(part))))
+    return try JSONValue.parse(Array(try #require(Data(base64Encoded: String(part)))))
 }
 
 struct PEMAssertionSignerTests {

@@ -30,8 +30,8 @@ public struct ClaimPolicy: AccessPolicy {
             && claims.allSatisfy { input, claim in
                 guard let asked = request.inputs[input] else { return false }
                 switch principal.claim(claim) {
-                case .string(let value)?: return areSameBytes(value, asked)
-                case .array(let values)?: return values.contains { areSameBytes($0.string, asked) }
+                case .string(let value)?: return value == asked
+                case .array(let values)?: return values.contains { $0.string == asked }
                 default: return false
                 }
             }
@@ -41,10 +41,12 @@ public struct ClaimPolicy: AccessPolicy {
 extension Principal {
     /// The claim of that name, or the one that a JSON pointer leads to, through objects only.
     package func claim(_ name: String) -> JSONValue? {
-        guard name.hasPrefix("/") else { return claims[name] }
-        return name.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        // Scalar by scalar, since a slash and a combining mark after it are one character.
+        let scalars = name.unicodeScalars
+        guard scalars.first == "/" else { return claims[ExactString(name)] }
+        return scalars.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
             .reduce(.object(claims)) { value, part in
-                value?[String(part.replacing("~1", with: "/").replacing("~0", with: "~"))]
+                value?[String(part).replacing("~1", with: "/").replacing("~0", with: "~")]
             }
     }
 }

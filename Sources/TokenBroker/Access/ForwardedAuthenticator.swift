@@ -46,7 +46,7 @@ public struct ForwardedAuthenticator: Authenticator {
         var principal = Principal(subject: subject)
         if let tenant {
             guard let tenant = single(tenant, in: request) else { return nil }
-            principal.tenant = tenant
+            principal.tenant = ExactString(tenant)
         }
         for (claim, field) in claims {
             let values = request.head.headerFields[values: field]
@@ -54,7 +54,8 @@ public struct ForwardedAuthenticator: Authenticator {
             let elements = (values.first ?? "").split(separator: ",").map { String($0.trimmingWhiteSpace) }
                 .filter { !$0.isEmpty }
             guard let first = elements.first else { continue }
-            principal.claims[claim] = elements.count == 1 ? .string(first) : .array(elements.map(JSONValue.string))
+            principal.claims[ExactString(claim)] =
+                elements.count == 1 ? .string(first) : .array(elements.map(JSONValue.string))
         }
         return principal
     }

@@ -54,7 +54,6 @@ public struct VendorInvoicePolicy: AccessPolicy {
             throw error
         }
         let found = try call.object(in: response)
-        return areSameBytes(found[lookup.idMember]?.string, invoice)
-            && areSameBytes(found[lookup.customerMember]?.string, customer)
+        return found[lookup.idMember]?.string == invoice && found[lookup.customerMember]?.string == customer
     }
 }

@@ -52,13 +52,17 @@ private func notJSON(_ source: String) -> CredentialError {
 
 /// The pair in the members of a JSON object.
 func pair(
-    in members: [String: JSONValue], _ names: CredentialNames, source: String
+    in members: [ExactString: JSONValue], _ names: CredentialNames, source: String
 ) throws(CredentialError) -> Credential {
-    for name in [names.clientID, names.clientSecret].compactMap({ $0 })
-    where members[name] != nil && members[name]?.string == nil {
-        throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
+    var values: [String: String] = [:]
+    for name in [names.clientID, names.clientSecret].compactMap({ $0 }) {
+        guard let member = members[ExactString(name)] else { continue }
+        guard let text = member.string else {
+            throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
+        }
+        values[name] = text.unicode
     }
-    if let found = try pair(from: members.compactMapValues(\.string), names, source: source) { return found }
+    if let found = try pair(from: values, names, source: source) { return found }
     throw CredentialError(.incomplete, source: source, message: "it has no \(names)")
 }
 

@@ -31,6 +31,9 @@ package func percentEncoded(_ text: String) -> String {
     encoded(text, space: "%20") { $0 == UInt8(ascii: "~") }
 }
 
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+package func percentEncoded(_ text: ExactString) -> String { percentEncoded(text.unicode) }
+
 /// `application/x-www-form-urlencoded` as the URL standard serializes it, which RFC 6749 (appendix B) refers to: a space
 /// becomes `+`, and everything but letters, digits and `*-._` is percent-encoded.
 package func formEncoded(_ text: String) -> String {

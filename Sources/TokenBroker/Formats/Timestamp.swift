@@ -4,8 +4,8 @@ package import FoundationEssentials
 /// since 1970, milliseconds since 1970, and those numbers as strings; `nil` for anything else.
 package func timestamp(_ value: JSONValue) -> Date? {
     switch value {
-    case .number(let number): date(sinceEpoch: number)
-    case .string(let text): Double(text).flatMap(date(sinceEpoch:)) ?? iso8601(text)
+    case .number(let number): number.double.flatMap(date(sinceEpoch:))
+    case .string(let text): Double(text.unicode).flatMap(date(sinceEpoch:)) ?? iso8601(text.unicode)
     default: nil
     }
 }

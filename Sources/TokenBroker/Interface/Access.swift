@@ -90,17 +90,31 @@ public struct AccessBinding: OptionSet, Sendable, Hashable {
 /// Who asks.
 public struct Principal: Sendable, Hashable, CustomStringConvertible {
     /// Who it is, unique within its tenant.
-    public var subject: String
-    /// Which party it belongs to, in a broker that serves several.
-    public var tenant: String
+    public var subject: ExactString
+    /// Which party it belongs to, in a broker that serves several; empty otherwise.
+    public var tenant: ExactString
     /// What else is known, such as a token's claims.
-    public var claims: [String: JSONValue]
+    public var claims: [ExactString: JSONValue]
 
-    /// Takes all members, in their order of declaration.
-    public init(subject: String, tenant: String = "", claims: [String: JSONValue] = [:]) {
+    /// - Parameters:
+    ///   - subject: Who it is, unique within its tenant.
+    ///   - tenant: Which party it belongs to, in a broker that serves several.
+    ///   - claims: What else is known, by name.
+    public init(subject: ExactString, tenant: ExactString = "", claims: [ExactString: JSONValue] = [:]) {
         self.subject = subject
         self.tenant = tenant
         self.claims = claims
+    }
+
+    /// - Parameters:
+    ///   - subject: Who it is, unique within its tenant.
+    ///   - tenant: Which party it belongs to, in a broker that serves several.
+    ///   - claims: What else is known, by name.
+    public init(subject: String, tenant: String = "", claims: [String: JSONValue] = [:]) {
+        self.init(
+            subject: ExactString(subject), tenant: ExactString(tenant),
+            claims: Dictionary(claims.map { (ExactString($0), $1) }) { $1 }
+        )
     }
 
     /// Without content: a subject is personal data.

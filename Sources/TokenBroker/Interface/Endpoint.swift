@@ -69,7 +69,7 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
     private let segments: [Segment]
 
     private enum Segment: Sendable, Hashable {
-        case fixed(Substring)
+        case fixed(ExactString)
         case parameter(String)
     }
 
@@ -80,7 +80,7 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
             if segment.hasPrefix("{"), segment.hasSuffix("}") {
                 return .parameter(String(segment.dropFirst().dropLast()))
             }
-            return .fixed(segment)
+            return .fixed(ExactString(segment))
         }
     }
 
@@ -89,14 +89,15 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
 
     /// The parameters by name if `target` matches, otherwise `nil`. A query is passed over.
     public func match(_ target: String) -> [String: String]? {
-        let path = target.prefix { $0 != "?" }
-        let found = path.split(separator: "/", omittingEmptySubsequences: false)
+        // Byte by byte, since a separator and a combining mark after it are one character.
+        let path = target.utf8.prefix { $0 != UInt8(ascii: "?") }
+        let found = path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { Substring($0) }
         guard found.count == segments.count else { return nil }
         var parameters: [String: String] = [:]
         for (expected, actual) in zip(segments, found) {
             switch expected {
             case .fixed(let text):
-                guard text == actual else { return nil }
+                guard text == ExactString(actual) else { return nil }
             case .parameter(let name):
                 guard !actual.isEmpty, let decoded = percentDecoded(actual) else { return nil }
                 parameters[name] = decoded

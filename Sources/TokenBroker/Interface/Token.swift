@@ -43,13 +43,13 @@ public struct Token: Sendable, Identifiable {
     /// which token it wants replaced.
     public struct ID: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
         /// The name as text.
-        public var rawValue: String
+        public var rawValue: ExactString
         /// Takes the name as it is.
-        public init(rawValue: String) { self.rawValue = rawValue }
+        public init(rawValue: ExactString) { self.rawValue = rawValue }
         /// A new one: 128 random bits from the system's secure generator, in hexadecimal.
-        public init() { self.rawValue = randomHex(words: 2) }
+        public init() { self.rawValue = ExactString(randomHex(words: 2)) }
         /// Safe to log.
-        public var description: String { rawValue }
+        public var description: String { rawValue.description }
     }
 }
 

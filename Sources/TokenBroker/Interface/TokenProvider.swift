@@ -30,22 +30,27 @@ extension TokenProvider {
     }
 }
 
-/// What a token is for. Two requests are answered with the same token only if they are equal in every member.
+/// What a token is for. Two requests are answered with the same token only if they are equal in every member, byte for byte.
 public struct TokenRequest: Sendable, Hashable {
     /// On whose behalf, in a broker that serves several parties. It comes from who asks or from the configuration,
     /// never from a request's body.
-    public var tenant: String
+    public var tenant: ExactString
     /// What the token is scoped to, by name: for a checkout ``Input/customer`` and ``Input/invoice``; empty for an
     /// access token.
-    public var inputs: [Input: String]
+    public var inputs: [Input: ExactString]
     /// OAuth scopes (RFC 6749, section 3.3).
-    public var scopes: Set<String>
+    public var scopes: Set<ExactString>
     /// The resource the token is meant for, where the server asks for it.
-    public var audience: String?
+    public var audience: ExactString?
 
-    /// Takes all members, in their order of declaration.
+    /// - Parameters:
+    ///   - tenant: On whose behalf.
+    ///   - inputs: What the token is scoped to; empty for an access token.
+    ///   - scopes: OAuth scopes.
+    ///   - audience: The resource the token is meant for.
     public init(
-        tenant: String = "", inputs: [Input: String] = [:], scopes: Set<String> = [], audience: String? = nil
+        tenant: ExactString = "", inputs: [Input: ExactString] = [:], scopes: Set<ExactString> = [],
+        audience: ExactString? = nil
     ) {
         self.tenant = tenant
         self.inputs = inputs
@@ -54,8 +59,15 @@ public struct TokenRequest: Sendable, Hashable {
     }
 
     /// A request for a checkout session of one customer and one invoice.
-    public init(tenant: String = "", customer: String, invoice: String) {
+    public init(tenant: ExactString = "", customer: ExactString, invoice: ExactString) {
         self.init(tenant: tenant, inputs: [.customer: customer, .invoice: invoice])
+    }
+
+    /// A request for a checkout session of one customer and one invoice.
+    public init(tenant: String = "", customer: String, invoice: String) {
+        self.init(
+            tenant: ExactString(tenant), customer: ExactString(customer), invoice: ExactString(invoice)
+        )
     }
 
     /// The values count, in any order. Cheaper than hashing a dictionary and a set, since this is on the way of every cached token.
@@ -71,13 +83,13 @@ public struct TokenRequest: Sendable, Hashable {
     /// The name of something a token can be scoped to.
     public struct Input: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
         /// The name as text.
-        public var rawValue: String
+        public var rawValue: ExactString
         /// Takes the name as it is.
-        public init(rawValue: String) { self.rawValue = rawValue }
+        public init(rawValue: ExactString) { self.rawValue = rawValue }
         /// Takes the name as it is.
-        public init(stringLiteral value: String) { self.init(rawValue: value) }
+        public init(stringLiteral value: String) { self.init(rawValue: ExactString(value)) }
         /// Safe to log.
-        public var description: String { rawValue }
+        public var description: String { rawValue.description }
 
         /// The customer whose session it is.
         public static let customer: Self = "customer"

@@ -1,7 +1,7 @@
 /// The body of a request for a checkout token, in either of the spellings that the vendor's samples use.
 struct CheckoutSessionRequest: Sendable, Equatable {
-    var customer: String
-    var invoice: String
+    var customer: ExactString
+    var invoice: ExactString
     /// A token this page was given and that was refused before its time.
     var replaces: Token.ID?
 
@@ -12,7 +12,7 @@ struct CheckoutSessionRequest: Sendable, Equatable {
         } catch {
             switch error {
             case .malformed: throw .invalidRequest("The body is not valid JSON.")
-            case .duplicateKey: throw .invalidRequest("A member stands twice in the body.")
+            case .duplicateKey: throw .invalidRequest("The body has a duplicate member.")
             case .tooDeep: throw .invalidRequest("The body is nested too deeply.")
             }
         }
@@ -27,28 +27,45 @@ struct CheckoutSessionRequest: Sendable, Equatable {
         }
     }
 
-    private static func isTokenID(_ text: String) -> Bool {
+    private static func isTokenID(_ text: ExactString) -> Bool {
         (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { 0x21...0x7E ~= $0 }
     }
 
-    private static func id(in body: JSONValue, _ camel: String, _ snake: String) throws(Problem) -> String {
+    private static func id(in body: JSONValue, _ camel: String, _ snake: String) throws(Problem) -> ExactString {
         let found = [body[camel], body[snake]].compactMap { $0 }
         guard let first = found.first else { throw .invalidRequest("\(camel) is missing.") }
         guard found.allSatisfy({ $0 == first }) else { throw .invalidRequest("\(camel) and \(snake) differ.") }
         guard let id = first.string else { throw .invalidRequest("\(camel) must be a string.") }
         guard isID(id) else {
-            throw .invalidRequest("\(camel) must have 1 to 255 characters, and no control or formatting characters.")
+            throw .invalidRequest(
+                "\(camel) must have 1 to 255 Unicode scalars, all of them visible, and no white space at either end or "
+                    + "dot segments."
+            )
         }
         return id
     }
 
-    /// Formatting characters turn text around or cannot be seen, so that two ids can look alike. A part that is `.` or `..` means
-    /// another place in a path, even when it is percent-encoded.
-    private static func isID(_ text: String) -> Bool {
-        (1...255).contains(text.unicodeScalars.count)
-            && text.unicodeScalars.allSatisfy {
-                ![.control, .format, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory)
-            }
-            && !text.split(whereSeparator: { "/\\".contains($0) }).contains { $0 == "." || $0 == ".." }
+    /// Whether everybody who sees the id reads the same one, as text and as a part of a path.
+    ///
+    /// It is looked at scalar by scalar: as a character, a slash and a mark next to it would be one, and no slash. Which scalars are assigned is
+    /// what the Unicode tables of the Swift runtime say.
+    private static func isID(_ text: ExactString) -> Bool {
+        let scalars = text.unicode.unicodeScalars
+        guard (1...255).contains(scalars.count), scalars.first?.properties.isWhitespace == false,
+            scalars.last?.properties.isWhitespace == false, scalars.allSatisfy(isVisible)
+        else { return false }
+        // A dot segment means another place in a path, even when it is percent-encoded.
+        return !scalars.split(whereSeparator: { $0 == "/" || $0 == "\\" }).contains {
+            $0.elementsEqual(".".unicodeScalars) || $0.elementsEqual("..".unicodeScalars)
+        }
+    }
+
+    private static func isVisible(_ scalar: Unicode.Scalar) -> Bool {
+        let properties = scalar.properties
+        guard !properties.isDefaultIgnorableCodePoint, !properties.isNoncharacterCodePoint else { return false }
+        return switch properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
+        default: true
+        }
     }
 }

@@ -101,7 +101,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         guard let text = step.tokenMembers.lazy.compactMap({ body[$0]?.string }).first(where: { !$0.isEmpty }) else {
             throw TokenError(.unavailable, message: "the vendor's answer has no token")
         }
-        let jwt = UnverifiedJWT(text)
+        let jwt = UnverifiedJWT(text.unicode)
         for (input, claim) in step.claims where jwt?.claims[claim]?.string != request.inputs[input] {
             throw TokenError(.unavailable, message: "the vendor's token does not name the \(input) asked for")
         }
@@ -118,7 +118,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
             throw TokenError(.unavailable, message: "the vendor issued a token that has expired already")
         }
         return Token(
-            secret: Secret(text), remaining: remaining,
+            secret: Secret(text.unicode), remaining: remaining,
             expiresAt: now.addingTimeInterval(remaining / .seconds(1)),
             lineage: Lineage(descendingFrom: step.endsWithAccessToken ? access.lineage : access.lineage.parent)
         )

@@ -149,7 +149,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     /// What the source has; while it is broken, such as a file that is just being written, what it had last.
     private func load() async throws(TokenError) -> [Credential] {
         do {
-            let pairs = try await credentials.credentials(for: CredentialID(rawValue: call.vendor.profile.id))
+            let pairs = try await credentials.credentials(for: CredentialID(call.vendor.profile.id))
             if !pairs.isEmpty { return pairs }
         } catch {
             if let known = lines.known { return known }
@@ -210,8 +210,10 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
 
     private func form(for request: TokenRequest) -> [(String, String)] {
         var form = [("grant_type", "client_credentials")]
-        if !request.scopes.isEmpty { form.append(("scope", request.scopes.sorted().joined(separator: " "))) }
-        if let audience = request.audience { form.append(("audience", audience)) }
+        if !request.scopes.isEmpty {
+            form.append(("scope", request.scopes.sorted().map(\.unicode).joined(separator: " ")))
+        }
+        if let audience = request.audience { form.append(("audience", audience.unicode)) }
         return form
     }
 
@@ -224,7 +226,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             throw TokenError(.unavailable, message: "the vendor's answer has no access_token")
         }
         let type = body["token_type"] ?? .null
-        guard type == .null || type.string?.lowercased() == "bearer" else {
+        guard type == .null || type.string?.unicode.lowercased() == "bearer" else {
             throw TokenError(.unavailable, message: "the vendor's answer has an unknown token_type")
         }
         let remaining = lifetime(body["expires_in"]) - response.elapsed
@@ -232,7 +234,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             throw TokenError(.unavailable, message: "the vendor issued an access token that has expired already")
         }
         var token = Token(
-            secret: Secret(text), remaining: remaining,
+            secret: Secret(text.unicode), remaining: remaining,
             expiresAt: call.wallClock().addingTimeInterval(remaining / .seconds(1)), lineage: lineage
         )
         token.isFresh = true
@@ -240,7 +242,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     }
 
     private func lifetime(_ value: JSONValue?) -> Duration {
-        guard let seconds = value?.number ?? value?.string.flatMap(Double.init), seconds.isFinite else {
+        guard let seconds = value?.number ?? value?.string.flatMap({ Double($0.unicode) }), seconds.isFinite else {
             return call.vendor.profile.assumedLifetime
         }
         let plausible = seconds >= 1_000_000 ? seconds / 1000 : seconds

@@ -139,6 +139,6 @@ struct VendorCall: Sendable {
     /// Whether an answer carries the vendor's own error body, and not one of something in front of it.
     func hasVendorError(_ response: TransportResponse) -> Bool {
         guard case .object(let members)? = try? JSONValue.parse(response.body) else { return false }
-        return members.keys.contains { vendor.profile.errorMembers.contains($0) }
+        return members.keys.contains { vendor.profile.errorMembers.contains($0.unicode) }
     }
 }

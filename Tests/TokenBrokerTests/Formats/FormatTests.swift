@@ -1,87 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 @testable import TokenBroker
 
 struct FormatTests {
-    /// A small generator with a seed, so that a failure can be repeated.
-    private struct Seeded: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return state ^ (state >> 29)
-        }
-    }
-
-    private func json(_ text: String, depth: Int = 32) -> Result<JSONValue, JSONError> {
-        Result { () throws(JSONError) in try JSONValue.parse(Array(text.utf8), maximumDepth: depth) }
-    }
-
-    @Test(arguments: [
-        (#"{"a": 1, "a": 2}"#, JSONError.duplicateKey), (#"{"a": 1, "\u0061": 2}"#, .duplicateKey),
-        (#"[{"x": {"b": 1, "c": [], "b": 2}}]"#, .duplicateKey), ("[[[[[[]]]]]]", .tooDeep),
-        (#"{"a":{"a":{"a":{"a":{"a":{}}}}}}"#, .tooDeep),
-        ("", .malformed), ("{", .malformed), ("}", .malformed), (#"{"a"}"#, .malformed), (#"{"a": 1,}"#, .malformed),
-        (#"{"a": "#, .malformed), (#""abc"#, .malformed), (#"{"a": 1} x"#, .malformed), ("nul", .malformed),
-        (#"{'a': 1}"#, .malformed),
-        ("[1 2]", .malformed), (#"{"\"#, .malformed), ("{\"\u{1}\": 1}", .malformed), ("[1e999]", .malformed),
-    ])
-    func badJSONIsRefused(text: String, expected: JSONError) {
-        #expect(json(text, depth: 5) == .failure(expected), "\(text)")
-    }
-
-    /// The decoder would recognize them, and then see quotes and brackets where the check for depth and duplicates sees none.
-    @Test(arguments: [String.Encoding.utf16LittleEndian, .utf16BigEndian, .utf32LittleEndian, .utf32BigEndian])
-    func otherEncodingsThanUTF8AreRefused(encoding: String.Encoding) throws {
-        // The bytes of the first value open a string in either half.
-        for text in [#"["∀", [[[[]]]]]"#, "{\"a\": 1}", "7"] {
-            let bytes = Array(try #require(text.data(using: encoding)))
-            #expect(throws: JSONError.malformed) { try JSONValue.parse(bytes, maximumDepth: 4) }
-        }
-    }
-
-    @Test func goodJSONIsRead() throws {
-        let value = try json(#"{"a": [1, -2.5, true, null, "x\n\u00e9"], "b": {"a": {}}, "": ""}"#).get()
-        let expected: JSONValue = [
-            "a": .array([.number(1), .number(-2.5), .bool(true), .null, .string("x\né")]), "b": ["a": [:]], "": "",
-        ]
-        #expect(value == expected)
-        #expect(try JSONValue.parse(value.serialized) == value)
-        // The same key in different objects is no duplicate, nor is a key that stands as a value.
-        _ = try json(#"[{"a": 1}, {"a": "a"}, {"b": {"a": 1}, "a": 2}]"#).get()
-    }
-
-    @Test func generatedAndMutilatedJSONNeverCrashesAndRoundTrips() {
-        var generator = Seeded(state: 20_261_123)
-        for _ in 0..<3000 {
-            let value = random(&generator, depth: 4)
-            var bytes = value.serialized
-            #expect((try? JSONValue.parse(bytes)) == value)
-            for _ in 0..<Int.random(in: 1...4, using: &generator) where !bytes.isEmpty {
-                let index = Int.random(in: 0..<bytes.count, using: &generator)
-                switch Int.random(in: 0..<3, using: &generator) {
-                case 0: bytes.remove(at: index)
-                case 1: bytes[index] = UInt8.random(in: 0...255, using: &generator)
-                default: bytes.insert(UInt8.random(in: 0...255, using: &generator), at: index)
-                }
-            }
-            _ = try? JSONValue.parse(bytes)
-        }
-    }
-
-    private func random(_ generator: inout Seeded, depth: Int) -> JSONValue {
-        switch Int.random(in: 0..<(depth > 0 ? 6 : 4), using: &generator) {
-        case 0: return .null
-        case 1: return .bool(.random(using: &generator))
-        case 2: return .number(Double(Int.random(in: -1000...1000, using: &generator)) / 8)
-        case 3: return .string(text(&generator))
-        case 4: return .array((0..<3).map { _ in random(&generator, depth: depth - 1) })
-        default:
-            let members = (0..<3).map { _ in (text(&generator), random(&generator, depth: depth - 1)) }
-            return .object(Dictionary(members) { $1 })
-        }
-    }
-
-    private func text(_ generator: inout Seeded) -> String {
+    private func text(_ generator: inout SeededGenerator) -> String {
         let characters = Array("ab\"\\\n\té😀{}[]:, ")
         return String(
             (0..<Int.random(in: 0...5, using: &generator)).map { _ in
@@ -97,7 +20,7 @@ struct FormatTests {
     }
 
     @Test func percentEncodingRoundTrips() {
-        var generator = Seeded(state: 7)
+        var generator = SeededGenerator(seed: 7)
         for _ in 0..<1000 {
             let original = text(&generator)
             #expect(percentDecoded(percentEncoded(original)) == original)
@@ -121,7 +44,7 @@ struct FormatTests {
     }
 
     @Test func timestampsAgreeWithFoundation() {
-        var generator = Seeded(state: 3)
+        var generator = SeededGenerator(seed: 3)
         for _ in 0..<2000 {
             let date = Date(timeIntervalSince1970: Double(Int.random(in: 0...253_000_000_000, using: &generator)))
             #expect(timestamp(.string(date.formatted(.iso8601))) == date)
@@ -129,7 +52,7 @@ struct FormatTests {
     }
 
     @Test func mutilatedTimestampsNeverCrash() {
-        var generator = Seeded(state: 5)
+        var generator = SeededGenerator(seed: 5)
         let characters = Array("0123456789-:TZ+. e")
         for _ in 0..<5000 {
             var text = Array("2027-01-15T08:10:00.123+01:00")

@@ -21,7 +21,7 @@ struct OpenAPITests {
     /// What a `$ref` points to.
     private func resolved(_ value: JSONValue?, in document: JSONValue) throws -> JSONValue {
         let value = try #require(value)
-        guard let reference = value["$ref"]?.string else { return value }
+        guard let reference = value["$ref"]?.string?.unicode else { return value }
         return try reference.split(separator: "/").dropFirst().reduce(document) { try #require($0[String($1)]) }
     }
 
@@ -31,7 +31,7 @@ struct OpenAPITests {
         }
         var responses: [Int: JSONValue] = [:]
         for (status, response) in members {
-            responses[try #require(Int(status))] = try resolved(response, in: document)
+            responses[try #require(Int(status.unicode))] = try resolved(response, in: document)
         }
         return responses
     }
@@ -42,7 +42,9 @@ struct OpenAPITests {
             let properties = response["content"]?["application/problem+json"]?["schema"]?["properties"]
             #expect(properties?["status"]?["const"] == .number(Double(status)))
             guard case .array(let codes)? = properties?["code"]?["enum"] else { throw JSONError.malformed }
-            for code in codes { #expect(documented.updateValue(status, forKey: try #require(code.string)) == nil) }
+            for code in codes {
+                #expect(documented.updateValue(status, forKey: try #require(code.string).unicode) == nil)
+            }
         }
         #expect(
             documented == Dictionary(uniqueKeysWithValues: Problem.Code.allCases.map { ($0.rawValue, $0.status.code) }))
@@ -65,10 +67,10 @@ struct OpenAPITests {
             guard case .object(let fields)? = response["headers"] else { throw JSONError.malformed }
             for (name, field) in fields where try resolved(field, in: document)["required"] == .bool(true) {
                 // These three are added to every answer of the endpoint.
-                if ["Cache-Control", "Vary", "X-Content-Type-Options"].contains(name) { continue }
-                #expect(answer.head.headerFields[try #require(.init(name))] != nil, "\(problem.code): \(name)")
+                if ["Cache-Control", "Vary", "X-Content-Type-Options"].contains(name.unicode) { continue }
+                #expect(answer.head.headerFields[try #require(.init(name.unicode))] != nil, "\(problem.code): \(name)")
             }
-            let known = Set(fields.keys.map { $0.lowercased() }).union(["content-type"])
+            let known = Set(fields.keys.map { $0.unicode.lowercased() }).union(["content-type"])
             for field in answer.head.headerFields {
                 #expect(known.contains(field.name.canonicalName), "\(problem.code): \(field.name)")
             }
@@ -101,7 +103,7 @@ struct OpenAPITests {
             guard case .object(let fields)? = responses?["\(answer.head.status.code)"]?["headers"] else {
                 throw JSONError.malformed
             }
-            let known = Set(fields.keys.map { $0.lowercased() })
+            let known = Set(fields.keys.map { $0.unicode.lowercased() })
             let sent = Set(answer.head.headerFields.map(\.name.canonicalName)).subtracting(["content-type"])
             #expect(sent == known, "\(operation)")
         }
@@ -113,7 +115,7 @@ struct OpenAPITests {
         func walk(_ value: JSONValue) throws {
             switch value {
             case .object(let members):
-                if let reference = members["$ref"]?.string {
+                if let reference = members["$ref"]?.string?.unicode {
                     _ = try resolved(value, in: document)
                     used.insert(reference)
                 }

@@ -135,7 +135,7 @@ struct KeyAndFileTraps {
                 world.issuer.accept([Credential(clientID: Secret("client"), clientSecret: Secret(secret))])
             }
             func renewed(_ words: String) {
-                let caller = world.now(TokenRequest(scopes: [words]))
+                let caller = world.now(TokenRequest(scopes: [ExactString(words)]))
                 world.expect(caller.token != nil, "\(words): \(caller.result as Any)")
             }
             accept("one")
