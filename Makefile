@@ -33,6 +33,7 @@ build: setup
 lint:
 	swift format lint --strict --parallel $$(git ls-files '*.swift')
 	Scripts/check-security
+	Scripts/check-exact-text
 
 readme: setup
 	swift build $(SWIFT_TRAITS) --product token-broker

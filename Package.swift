@@ -238,7 +238,7 @@ let package = Package(
             name: "AccessMatrixTests",
             dependencies: [
                 "TokenBrokerComposer", "TokenBrokerHummingbird", "TokenBrokerSandbox", "TokenBroker", "CurlTransport",
-                .httpTypes, .logging,
+                "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
                 .gated("JWTKit", "jwt-kit", by: "JWTSupport"),
             ]

@@ -25,6 +25,10 @@ let package = Package(
             name: "CacheBenchmarks",
             dependencies: ["Measuring", .product(name: "TokenBroker", package: "token-broker")]
         ),
+        .executableTarget(
+            name: "JSONBenchmarks",
+            dependencies: ["Measuring", .product(name: "TokenBroker", package: "token-broker")]
+        ),
         .target(name: "CBareCurl", linkerSettings: [.linkedLibrary("curl")]),
         .executableTarget(
             name: "TransportBenchmarks",

@@ -6,11 +6,13 @@ import Hummingbird
 import JWTKit
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerHummingbird
 import TokenBrokerSandbox
+import TokenBrokerTesting
 
 /// Every authenticator times every policy times every kind of proof and session, each a request over a socket to a composed broker, which
 /// reaches the vendor, the issuer of keys and the adopter's service over sockets too.
@@ -42,6 +44,59 @@ import TokenBrokerSandbox
         await transport.shutdown()
         // The tests would pass with a callback that nobody asks.
         #expect(calls.withLock { Set($0) } == ["callback", "keys"])
+    }
+
+    @Test func `an id in another spelling gets nothing of anybody's over a socket`() async throws {
+        let transport = try CurlTransport(configuration: .init(timeout: .seconds(60)))
+        var registry = Registry.standard
+        registry.register(
+            AuthenticatorPlugin("session", "") { _ in
+                ClosureAuthenticator { request in
+                    let claim = request.head.headerFields[.authorization].map { String($0.dropFirst(7)) } ?? ""
+                    return percentDecoded(claim).map { Principal(subject: "me", claims: ["mine": .string($0)]) }
+                }
+            }
+        )
+        let file = """
+            vendor: {environment: sandbox, baseURL: "http://127.0.0.1:1"}
+            route: {deadline: 60s}
+            tokens: {requestsPerSecond: 1000000}
+            quotas: {address: {perMinute: none}, principal: {perMinute: none}}
+            access: {authenticator: {kind: session}, policy: {kind: claim, customer: mine, invoice: mine}}
+            """
+        let environment = ["ALTERNATIVE_CLIENT_ID": "client", "ALTERNATIVE_CLIENT_SECRET": "secret"]
+        let issuer = MisbehavingIssuer()
+        issuer.accept([Credential(clientID: Secret("client"), clientSecret: Secret("secret"))])
+        let broker = try await Composer(registry: registry).compose(
+            BrokerConfiguration(file, environment: environment), transport: issuer,
+            logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
+        )
+        try await withServer(broker.endpoints) { front in
+            func ask(_ text: String, as claim: String) async throws -> (Int, JSONValue) {
+                let body: JSONValue = ["customerId": .string(text), "invoiceId": .string(text)]
+                let request = HTTPRequest(
+                    method: .post, scheme: "http", authority: front, path: "/api/checkout-token",
+                    headerFields: [.contentType: "application/json", .authorization: "Bearer \(percentEncoded(claim))"]
+                )
+                let response = try await transport.send(
+                    request, body: body.serialized, options: .init(deadline: .seconds(60)))
+                return (response.status.code, try JSONValue.parse(response.body))
+            }
+            for pair in Spellings.generated(12, seed: 9) {
+                var tokens: [ExactString] = []
+                for (text, other) in [(pair.one, pair.other), (pair.other, pair.one)] {
+                    let (status, answer) = try await ask(text, as: text)
+                    #expect(status == 200)
+                    let token = try #require(answer["token"]?.string)
+                    #expect(UnverifiedJWT(token.unicode)?.claims["invoice_id"] == .string(text))
+                    tokens.append(token)
+                    #expect(try await ask(other, as: text).0 == 403)
+                }
+                #expect(Set(tokens).count == 2)
+            }
+        }
+        await broker.shutdown()
+        await transport.shutdown()
     }
 
     // MARK: The matrix

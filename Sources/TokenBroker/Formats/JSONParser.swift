@@ -176,6 +176,8 @@ private struct JSONParser {
     }
 
     private func text(_ bytes: ArraySlice<UInt8>) throws(JSONError) -> ExactString {
+        // Decoding replaces what is not UTF-8, which ASCII always is; validating costs four times as much.
+        if bytes.allSatisfy({ $0 < 0x80 }) { return ExactString(String(decoding: bytes, as: UTF8.self)) }
         guard let text = String(validating: bytes, as: UTF8.self) else { throw .malformed }
         return ExactString(text)
     }
