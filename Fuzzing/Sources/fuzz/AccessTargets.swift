@@ -50,7 +50,11 @@ func claims(_ bytes: [UInt8]) {
     // Read once more, by somebody else.
     guard let header = try? JSONSerialization.jsonObject(with: Data(header)) as? [String: Any],
         let claims = try? JSONSerialization.jsonObject(with: Data(payload)) as? [String: Any]
-    else { return expect(false, "what is no JSON object is believed") }
+    else {
+        // Numbers beyond the range of a double are JSON, and nothing that Foundation reads.
+        let isJSON = [header, payload].allSatisfy { (try? JSONValue.parse($0)) != nil }
+        return expect(isJSON, "what is no JSON object is believed")
+    }
     expect(header["alg"] as? String == "HS256" && header["crit"] == nil, "a header that asks for something else")
     expect(claims["iss"] as? String == "https://id.example", "another issuer is believed")
     let audiences = claims["aud"] as? [Any] ?? [claims["aud"] as Any]
@@ -58,8 +62,12 @@ func claims(_ bytes: [UInt8]) {
     let (end, start) = (claims["exp"] as? NSNumber, claims["nbf"] as? NSNumber)
     expect((end?.doubleValue ?? 0) > claimsNow - 31, "a token without end, or past it, is believed")
     expect((start?.doubleValue ?? 0) < claimsNow + 31, "a token is believed too early")
-    expect(claims["sub"] as? String == principal.subject && !principal.subject.isEmpty, "somebody else is believed")
-    expect(claims["org"] as? String == principal.tenant && !principal.tenant.isEmpty, "another tenant is believed")
+    expect(
+        (claims["sub"] as? String).map { ExactString($0) } == principal.subject && !principal.subject.isEmpty,
+        "somebody else is believed")
+    expect(
+        (claims["org"] as? String).map { ExactString($0) } == principal.tenant && !principal.tenant.isEmpty,
+        "another tenant is believed")
 
     let request = TokenRequest(customer: "cus_1", invoice: "inv_1")
     let isAllowed = wait {
