@@ -14,7 +14,7 @@ public final class TLSServers: Sendable {
     /// A certificate of no authority that anybody trusts, and its key.
     public let (unknownCertificateFile, unknownKeyFile): (String, String)
     private let directory: URL
-    private let process: Process
+    private let nginx: Nginx
 
     /// - Parameter backendPort: Where on this machine the server that wants the client's certificate gets its answers, instead of answering
     ///   with the certificate's subject; that stands in `X-Client-Subject` then.
@@ -51,13 +51,11 @@ public final class TLSServers: Sendable {
         var ports: [String: Int] = [:]
         var servers = ""
         for name in ["trusted", "untrusted", "expired", "another-host"] {
-            // A port that was free a moment ago; nginx cannot tell which one it would choose.
-            let probe = try RawServer { _ in }
-            ports[name] = probe.port
-            probe.stop()
+            let port = try Nginx.freePort()
+            ports[name] = port
             servers += """
                 server {
-                    listen 127.0.0.1:\(probe.port) ssl http2;
+                    listen 127.0.0.1:\(port) ssl http2;
                     ssl_certificate \(folder)/\(name).pem;
                     ssl_certificate_key \(folder)/\(name).key;
                     location / { return 200 "$server_protocol $request_method $connection"; }
@@ -65,16 +63,15 @@ public final class TLSServers: Sendable {
 
                 """
         }
-        let probe = try RawServer { _ in }
-        ports["client-certificate"] = probe.port
-        probe.stop()
+        let port = try Nginx.freePort()
+        ports["client-certificate"] = port
         let trusted = "ssl_certificate \(folder)/trusted.pem; ssl_certificate_key \(folder)/trusted.key;"
         let answer =
             backendPort.map { "proxy_set_header X-Client-Subject $ssl_client_s_dn; proxy_pass http://127.0.0.1:\($0);" }
             ?? #"return 200 "$ssl_client_s_dn";"#
         servers += """
             server {
-                listen 127.0.0.1:\(probe.port) ssl http2; \(trusted)
+                listen 127.0.0.1:\(port) ssl http2; \(trusted)
                 ssl_verify_client on; ssl_client_certificate \(caFile);
                 location / { \(answer) }
             }
@@ -82,39 +79,12 @@ public final class TLSServers: Sendable {
             server { listen unix:\(unixTLSSocket) ssl http2; \(trusted) location / { return 200 "$host by socket"; } }
             """
         self.ports = ports
-        let configuration = """
-            daemon off; pid \(folder)/nginx.pid; error_log \(folder)/error.log; worker_processes 1;
-            events { worker_connections 2048; }
-            http {
-                access_log off; keepalive_requests 100000; client_body_temp_path \(folder)/body;
-                proxy_temp_path \(folder)/p; fastcgi_temp_path \(folder)/f; uwsgi_temp_path \(folder)/u; scgi_temp_path \(folder)/s;
-                \(servers)
-            }
-            """
-        try Data(configuration.utf8).write(to: directory.appending(path: "nginx.conf"))
-        process = Process()
-        process.executableURL = URL(filePath: "/usr/sbin/nginx")
-        process.arguments = ["-c", "\(folder)/nginx.conf", "-e", "\(folder)/error.log"]
-        do {
-            try process.run()
-        } catch {
-            throw ToolError(description: "nginx cannot be started; install nginx-light: \(error)")
-        }
-        let wanted = "\(folder)/nginx.pid"
-        let deadline = Date(timeIntervalSinceNow: 10)
-        while !FileManager.default.fileExists(atPath: wanted) {
-            guard process.isRunning, Date() < deadline else {
-                let log = (try? String(contentsOfFile: "\(folder)/error.log", encoding: .utf8)) ?? ""
-                throw ToolError(description: "nginx did not start: \(log)")
-            }
-            usleep(10_000)
-        }
+        nginx = try Nginx(servers: servers)
     }
 
     /// Ends the servers and removes their files.
     public func stop() {
-        process.terminate()
-        process.waitUntilExit()
+        nginx.stop()
         try? FileManager.default.removeItem(at: directory)
     }
 }

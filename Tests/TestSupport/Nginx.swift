@@ -1,0 +1,57 @@
+import Foundation
+
+/// An nginx of a test's own. For tests only.
+public final class Nginx: Sendable {
+    private let directory: URL
+    private let process: Process
+
+    /// Starts it and waits until it listens.
+    /// - Parameter servers: The `server` blocks of its configuration.
+    /// - Throws: ``ToolError`` with its log if it does not start.
+    public init(servers: String) throws {
+        directory = FileManager.default.temporaryDirectory.appending(path: "nginx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let folder = directory.path
+        let configuration = """
+            daemon off; pid \(folder)/nginx.pid; error_log \(folder)/error.log; worker_processes 1;
+            events { worker_connections 2048; }
+            http {
+                access_log off; keepalive_requests 100000; client_body_temp_path \(folder)/body;
+                proxy_temp_path \(folder)/p; fastcgi_temp_path \(folder)/f; uwsgi_temp_path \(folder)/u; scgi_temp_path \(folder)/s;
+                \(servers)
+            }
+            """
+        try Data(configuration.utf8).write(to: directory.appending(path: "nginx.conf"))
+        process = Process()
+        process.executableURL = URL(filePath: "/usr/sbin/nginx")
+        process.arguments = ["-c", "\(folder)/nginx.conf", "-e", "\(folder)/error.log"]
+        do {
+            try process.run()
+        } catch {
+            throw ToolError(description: "nginx cannot be started; install nginx-light: \(error)")
+        }
+        let wanted = "\(folder)/nginx.pid"
+        let deadline = Date(timeIntervalSinceNow: 10)
+        while !FileManager.default.fileExists(atPath: wanted) {
+            guard process.isRunning, Date() < deadline else {
+                let log = (try? String(contentsOfFile: "\(folder)/error.log", encoding: .utf8)) ?? ""
+                throw ToolError(description: "nginx did not start: \(log)")
+            }
+            usleep(10_000)
+        }
+    }
+
+    /// Ends it and removes its files.
+    public func stop() {
+        process.terminate()
+        process.waitUntilExit()
+        try? FileManager.default.removeItem(at: directory)
+    }
+
+    /// A port that was free a moment ago; nginx cannot tell which one it would choose.
+    public static func freePort() throws -> Int {
+        let probe = try RawServer { _ in }
+        defer { probe.stop() }
+        return probe.port
+    }
+}
