@@ -89,7 +89,7 @@ private struct Shop: Service {
 
             Or ask for a token yourself, as the visitor whom that page signs in:
               curl -sS \(address)/api/checkout-token -H 'Content-Type: application/json' -H 'Origin: \(address)' \
-            -H 'Cookie: \(visitors.cookie)' -d '{"customerId": "\(Visitors.customer)", "invoiceId": "\(Visitors.invoice)"}'
+            -H 'Cookie: \(visitors.cookie(for: "127.0.0.1:\(port)"))' -d '{"customerId": "\(Visitors.customer)", "invoiceId": "\(Visitors.invoice)"}'
             """
         )
     }
@@ -108,10 +108,17 @@ private struct Visitors {
         ExactString(Visitors.invoice): ExactString(Visitors.customer),
         ExactString(Visitors.otherInvoice): ExactString(Visitors.otherCustomer),
     ]
-    private static let cookieName = "demo_session"
 
-    /// As a browser sends it.
-    var cookie: String { "\(Self.cookieName)=\(sessions.keys.first ?? "")" }
+    /// The session cookie, as a browser sends it.
+    func cookie(for authority: String?) -> String { "\(Self.cookieName(for: authority))=\(sessions.keys.first ?? "")" }
+
+    /// Browsers share cookies among all ports of a host, so the name has the port that the browser uses. Demos on
+    /// several ports then have a session each.
+    private static func cookieName(for authority: String?) -> String {
+        let port = authority?.split(separator: ":", omittingEmptySubsequences: false).dropFirst().last ?? ""
+        let isPort = (1...5).contains(port.utf8.count) && port.utf8.allSatisfy { (0x30...0x39).contains($0) }
+        return "demo_session_\(isPort ? port : "80")"
+    }
 
     var authenticator: AuthenticatorPlugin {
         AuthenticatorPlugin("demo-session", "The session cookie that the page sets.") { _ in
@@ -133,9 +140,10 @@ private struct Visitors {
     }
 
     private func customer(of head: HTTPRequest) -> ExactString? {
+        let name = Self.cookieName(for: head.authority)
         for pair in head.headerFields[values: .cookie].flatMap({ $0.split(separator: ";") }) {
             let parts = pair.split(separator: "=", maxSplits: 1)
-            guard parts.count == 2, parts[0].filter({ $0 != " " }) == Self.cookieName else { continue }
+            guard parts.count == 2, parts[0].filter({ $0 != " " }) == name else { continue }
             if let customer = sessions[String(parts[1])] { return customer }
         }
         return nil
@@ -147,7 +155,8 @@ struct StorefrontFile: Endpoint {
     let path: RoutePath
     let type: String
     let content: [UInt8]
-    var cookie: String?
+    /// The cookie to set, by the authority that the browser asked.
+    var cookie: (@Sendable (_ authority: String?) -> String)?
 
     fileprivate static func all(vendor: String, _ visitors: Visitors) -> [StorefrontFile] {
         let javaScript = "text/javascript; charset=utf-8"
@@ -162,7 +171,7 @@ struct StorefrontFile: Endpoint {
             // Signs the visitor in. No script can read this cookie, and no other site's page can have it sent.
             .init(
                 path: "/", type: "text/html; charset=utf-8", content: PackageResources.index_html,
-                cookie: "\(visitors.cookie); Path=/; HttpOnly; SameSite=Strict"
+                cookie: { "\(visitors.cookie(for: $0)); Path=/; HttpOnly; SameSite=Strict" }
             ),
             .init(path: "/app.js", type: javaScript, content: PackageResources.app_js),
             .init(path: "/checkout-token.js", type: javaScript, content: PackageResources.checkout_token_js),
@@ -178,7 +187,7 @@ struct StorefrontFile: Endpoint {
             return RouteResponse(status: .methodNotAllowed, headerFields: [.allow: "GET, HEAD"])
         }
         var fields: HTTPFields = [.contentType: type, .cacheControl: "no-cache", .xContentTypeOptions: "nosniff"]
-        fields[.setCookie] = cookie
+        fields[.setCookie] = cookie?(request.head.authority)
         return RouteResponse(status: .ok, headerFields: fields, body: content)
     }
 }
