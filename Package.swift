@@ -277,7 +277,8 @@ let package = Package(
         ),
         .testTarget(
             name: "StorefrontTests",
-            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging]
+            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging],
+            exclude: ["JavaScript"]
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -3,7 +3,8 @@
  * A stand-in for the vendor's browser SDK, `@getalternative/partner-sdk`, for the sandbox only: the same way in, and
  * as little behind it as shows what a token does. In your page, load the vendor's SDK instead.
  *
- * Beyond the vendor's surface it has `readInvoice()`, `spoilNextCall()` and events, so that the sample can show what goes on.
+ * Beyond the vendor's surface it has `readInvoice()`, `spoilNextCall()` and events, so that the sample can show what
+ * goes on.
  */
 
 /**
@@ -49,8 +50,8 @@ export class VendorError extends Error {
 }
 
 /**
- * Its events: `call`, then `answer`, or `refused` (a 401; `onAccessTokenExpired` is called next), `renewed` and `resumed`. `invoice`
- * whenever one was read.
+ * Its events: `call`, then `answer`, or `refused` (a 401; `onAccessTokenExpired` is called next), `renewed` and
+ * `resumed`. `invoice` whenever one was read.
  */
 export class AlternativeClient extends EventTarget {
   /** Where each environment is. The sandbox is wherever the page says. */
@@ -100,11 +101,6 @@ export class AlternativeClient extends EventTarget {
     this.#isNextCallSpoilt = true;
   }
 
-  /** Milliseconds until the token ends, by its `exp`. */
-  get timeLeft() {
-    return (Number(claims(this.#token).exp) || 0) * 1000 - Date.now();
-  }
-
   /** @param {string} path */
   async #get(path) {
     this.dispatchEvent(new Event('call'));
@@ -128,10 +124,19 @@ export class AlternativeClient extends EventTarget {
   async #send(path, token) {
     const spoilt = this.#isNextCallSpoilt;
     this.#isNextCallSpoilt = false;
-    const call = () => fetch(this.#base + path, {
-      headers: { Authorization: `Bearer ${token}${spoilt ? 'spoilt' : ''}` },
-      cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(10_000),
-    });
+    const call = async () => {
+      // Safari before 16 has no `AbortSignal.timeout`.
+      const controller = new AbortController();
+      const timer = setTimeout(() => controller.abort(), 10_000);
+      try {
+        return await fetch(this.#base + path, {
+          headers: { Authorization: `Bearer ${token}${spoilt ? 'spoilt' : ''}` },
+          cache: 'no-store', credentials: 'omit', signal: controller.signal,
+        });
+      } finally {
+        clearTimeout(timer);
+      }
+    };
     try {
       const response = await call();
       if (response.status !== 429) return response;
@@ -163,12 +168,11 @@ export class AlternativeClient extends EventTarget {
   }
 }
 
-/** Shows the invoice in a container and keeps it up to date: it is read again as soon as the token has ended. */
+/** Shows the invoice in a container. */
 class PaymentFlow {
   #client;
   #options;
   #container;
-  #timer = 0;
   #isOpen = true;
   /** @param {Event} event */
   #onInvoice = (event) => this.#show(/** @type {CustomEvent<Invoice>} */ (event).detail);
@@ -189,11 +193,9 @@ class PaymentFlow {
 
   /** Reads the invoice again. */
   async refresh() {
-    clearTimeout(this.#timer);
     try {
       const { id } = await this.#client.readInvoice();
       if (id !== this.#options.invoiceId) throw new VendorError(200, 'The token belongs to another invoice.');
-      if (this.#isOpen) this.#watch();
     } catch (error) {
       if (this.#isOpen) this.#options.onPaymentError?.(error);
     }
@@ -201,33 +203,22 @@ class PaymentFlow {
 
   close() {
     this.#isOpen = false;
-    clearTimeout(this.#timer);
     this.#client.removeEventListener('invoice', this.#onInvoice);
     this.#container.replaceChildren();
     this.#options.onClose?.();
   }
 
-  #watch() {
-    clearTimeout(this.#timer);
-    // Not at once, lest a clock that is ahead make this spin; not in years, which a timer cannot count.
-    const pause = Math.min(Math.max(this.#client.timeLeft + 50, 1_000), 3_600_000);
-    this.#timer = window.setTimeout(() => {
-      if (this.#client.timeLeft > 0) this.#watch();
-      else this.refresh();
-    }, pause);
-  }
-
-  /** @param {HTMLButtonElement} button */
+  /** @param {HTMLElement} button Not `disabled` meanwhile, which would take the keyboard's focus away. */
   async #pay(button) {
-    button.disabled = true;
+    if (button.getAttribute('aria-disabled') === 'true') return;
+    button.setAttribute('aria-disabled', 'true');
     try {
       const { id } = await this.#client.readInvoice();
-      this.#watch();
       this.#options.onPaymentSuccess?.({ invoiceId: id });
     } catch (error) {
       this.#options.onPaymentError?.(error);
     } finally {
-      button.disabled = false;
+      button.removeAttribute('aria-disabled');
     }
   }
 
@@ -258,7 +249,7 @@ class PaymentFlow {
     /** @param {string} label @param {string} name */
     const row = (label, name) => [element('dt', {}, label), element('dd', { id: `invoice-${name}` })];
     const pay = element('button', { id: 'invoice-pay', type: 'button', class: 'primary' });
-    pay.addEventListener('click', () => this.#pay(/** @type {HTMLButtonElement} */ (pay)));
+    pay.addEventListener('click', () => this.#pay(pay));
     this.#container.replaceChildren(
       element('div', { class: 'invoice-head' }, element('h2', { id: 'invoice-number', tabindex: '-1' }),
         element('span', { id: 'invoice-status', class: 'pill' })),
@@ -282,14 +273,16 @@ async function body(response) {
 }
 
 /**
- * The claims of a JWT; nothing if it is none. A page has no key to check the signature with, so this is for display and timing only.
+ * The claims of a JWT; nothing if it is none. A page has no key to check the signature with, so they are for display
+ * only.
  *
  * @param {string} token
  * @returns {Record<string, unknown>}
  */
 export function claims(token) {
   try {
-    const middle = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
+    const [, payload = ''] = token.split('.');
+    const middle = payload.replaceAll('-', '+').replaceAll('_', '/');
     const bytes = Uint8Array.from(atob(middle), (character) => character.charCodeAt(0));
     return Object(JSON.parse(new TextDecoder().decode(bytes)));
   } catch {

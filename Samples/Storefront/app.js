@@ -4,7 +4,30 @@ import { CheckoutTokenError, createCheckoutToken } from './checkout-token.js';
 
 /** @param {string} id */
 const byID = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const button = (/** @type {string} */ id) => /** @type {HTMLButtonElement} */ (byID(id));
+
+// Not `disabled`, which would take the keyboard's focus away from the button.
+const isBusy = (/** @type {string} */ id) => byID(id).getAttribute('aria-disabled') === 'true';
+const setBusy = (/** @type {string} */ id, /** @type {boolean} */ value) => {
+  byID(id).setAttribute('aria-disabled', String(value));
+};
+
+/**
+ * Does something for each click, except while it is still being done.
+ *
+ * @param {string} id
+ * @param {() => Promise<void>} work
+ */
+function whenClicked(id, work) {
+  byID(id).addEventListener('click', async () => {
+    if (isBusy(id)) return;
+    setBusy(id, true);
+    try {
+      await work();
+    } finally {
+      setBusy(id, false);
+    }
+  });
+}
 
 // MARK: What the page shows
 
@@ -39,15 +62,11 @@ function steps(state, ...numbers) {
   }
 }
 
-/** @type {{ end: number, lifetime: number } | null} */
-let life = null;
-
 /** @param {string} token */
 function showToken(token) {
-  const info = checkoutToken.current;
+  const info = checkoutToken?.current;
   if (!info) return;
   const said = claims(token);
-  life = { end: Number(said.exp) * 1000, lifetime: info.expiresIn };
   byID('token-id').textContent = info.tokenId;
   byID('token-lifetime').textContent = seconds(info.expiresIn);
   byID('token-claims').replaceChildren(...Object.entries(said).flatMap(([name, value]) => {
@@ -55,18 +74,20 @@ function showToken(token) {
     term.textContent = name;
     const text = document.createElement('dd');
     text.dataset.claim = name;
-    text.textContent = name === 'exp' ? `${new Date(life?.end ?? 0).toLocaleTimeString('en-GB')} (${value})` : String(value);
+    const time = info.expiresAt.toLocaleTimeString('en-GB');
+    text.textContent = name === 'exp' ? `${time} (${value})` : String(value);
     return [term, text];
   }));
   countDown();
 }
 
 function countDown() {
-  if (!life) return;
-  const left = Math.max(0, (life.end - Date.now()) / 1000);
+  const info = checkoutToken?.current;
+  if (!info) return;
+  const left = info.timeLeft / 1000;
   const text = seconds(Math.ceil(left));
   if (byID('token-countdown').textContent !== text) byID('token-countdown').textContent = text;
-  /** @type {HTMLProgressElement} */ (byID('token-life')).value = Math.min(1, left / (life.lifetime || 1));
+  /** @type {HTMLProgressElement} */ (byID('token-life')).value = Math.min(1, left / (info.expiresIn || 1));
 }
 
 /** @param {number} count */
@@ -98,7 +119,7 @@ function plainWords(error) {
     const detail = [
       `Code ${error.code}`, error.status && `status ${error.status}`, error.incident && `incident ${error.incident}`,
     ].filter(Boolean).join(', ');
-    return { ...(wordsForCodes[error.code] ?? wordsForCodes.invalid_answer), detail };
+    return { ...wordsForCodes[error.code], detail };
   }
   if (error instanceof VendorError) {
     return {
@@ -110,15 +131,27 @@ function plainWords(error) {
   return { title: 'Something went wrong in this page', text: 'Try again. If it stays, reload the page.', detail: '' };
 }
 
-/** @type {Record<string, { title: string, text: string }>} */
+const wrongPage = { title: 'This page does not work', text: 'Nothing was paid. Tell the shop the code below.' };
+const wrongAddress = {
+  title: 'The page asked the wrong way', text: 'The customer or the invoice in the address is not valid.',
+};
+
+/** @type {Record<import('./checkout-token.js').CheckoutTokenErrorCode, { title: string, text: string }>} */
 const wordsForCodes = {
-  unauthenticated: { title: 'You are not signed in', text: 'Sign in to the shop, then try again.' },
-  forbidden: { title: 'This invoice is not yours to pay', text: 'You are signed in, but not as someone who may pay it.' },
+  sign_in: { title: 'You are not signed in', text: 'Sign in to the shop, then try again.' },
+  forbidden: {
+    title: 'This invoice is not yours to pay', text: 'You are signed in, but not as someone who may pay it.',
+  },
+  access_unavailable: {
+    title: 'The shop cannot check your sign-in right now', text: 'Nothing was paid. Try again in a moment.',
+  },
   session_rejected: {
     title: 'There is no such invoice', text: 'The payment provider does not know this customer or this invoice.',
   },
-  invalid_request: { title: 'The page asked the wrong way', text: 'The customer or the invoice in the address is not valid.' },
+  invalid_request: wrongAddress,
+  invalid_options: wrongAddress,
   too_many_requests: { title: 'Too many tries', text: 'Wait a moment, then try again.' },
+  too_slow: { title: 'The connection is slow', text: 'Nothing was paid. Try again.' },
   vendor_busy: { title: 'The payment provider is busy', text: 'Nothing was paid. Try again in a moment.' },
   vendor_unavailable: {
     title: 'The payment provider cannot be reached', text: 'Nothing was paid. Try again in a few minutes.',
@@ -128,17 +161,27 @@ const wordsForCodes = {
   },
   network: { title: 'The shop cannot be reached', text: 'Check your connection, then try again.' },
   timeout: { title: 'The shop takes too long to answer', text: 'Nothing was paid. Try again.' },
-  invalid_answer: { title: 'The shop answered in a way this page does not understand', text: 'Nothing was paid. Try again.' },
+  http_error: { title: 'The shop gave no answer', text: 'Nothing was paid. Try again in a moment.' },
+  invalid_answer: {
+    title: 'The shop answered in a way this page does not understand', text: 'Nothing was paid. Try again.',
+  },
+  aborted: { title: 'The page stopped waiting', text: 'Nothing was paid. Try again.' },
+  method_not_allowed: wrongPage,
+  too_large: wrongPage,
+  unsupported_media_type: wrongPage,
+  blocked: wrongPage,
+  callback_failed: wrongPage,
 };
 
 // MARK: What the page does
 
-/** @type {import('./checkout-token.js').CheckoutToken} */
-let checkoutToken;
+/** @type {import('./checkout-token.js').CheckoutToken | null} */
+let checkoutToken = null;
 /** @type {AlternativeClient} */
 let client;
 /** @type {ReturnType<AlternativeClient['createPaymentFlow']> | null} */
 let flow = null;
+let hasInvoice = false;
 let renewals = 0;
 let replacements = 0;
 
@@ -151,11 +194,13 @@ async function start() {
   checkoutToken = createCheckoutToken({
     endpoint: config.tokenEndpoint, customerId: config.customerId, invoiceId: config.invoiceId, onWait,
   });
-  const accessToken = await checkoutToken();
+  const { accessToken, onAccessTokenExpired } = await checkoutToken.forClient();
   steps('done', 1, 2, 3);
   showToken(accessToken);
   AlternativeClient.environments.sandbox = config.vendor;
-  client = await AlternativeClient.create({ accessToken, environment: config.environment, onAccessTokenExpired });
+  client = await AlternativeClient.create({
+    accessToken, environment: config.environment, onAccessTokenExpired: () => renew(onAccessTokenExpired),
+  });
   observe(client);
   flow = client.createPaymentFlow({
     containerId: 'payment-flow', invoiceId: config.invoiceId,
@@ -168,12 +213,17 @@ async function start() {
   });
 }
 
-async function onAccessTokenExpired() {
+/**
+ * Gets the SDK another token, and shows that.
+ *
+ * @param {() => Promise<string>} onAccessTokenExpired
+ */
+async function renew(onAccessTokenExpired) {
   steps('done', 5);
   steps('active', 6);
   status('renewing', 'The token was refused. Asking for another one.');
-  const wasRefusedEarly = life !== null && life.end > Date.now();
-  const token = await checkoutToken();
+  const wasRefusedEarly = (checkoutToken?.current?.timeLeft ?? 0) > 0;
+  const token = await onAccessTokenExpired();
   steps('done', 6, 7);
   renewals += 1;
   if (wasRefusedEarly) replacements += 1;
@@ -181,6 +231,19 @@ async function onAccessTokenExpired() {
   byID('token-replacements').textContent = String(replacements);
   showToken(token);
   return token;
+}
+
+let timer = 0;
+
+/**
+ * Reads the invoice again once the token has ended, which makes the SDK ask for another one. For show only: a shop's
+ * page need not do so, since the SDK asks when it needs one. The browser's time of day may be wrong and is not used.
+ */
+function watch() {
+  clearTimeout(timer);
+  const left = checkoutToken?.current?.timeLeft ?? 0;
+  // A second later, since `expiresIn` is rounded down. Not in years, which a timer cannot count.
+  timer = window.setTimeout(() => (left > 3_600_000 ? watch() : flow?.refresh()), Math.min(left, 3_600_000) + 1_000);
 }
 
 /** @param {import('./checkout-token.js').CheckoutTokenPause} pause */
@@ -204,10 +267,11 @@ function observe(client) {
   client.addEventListener('invoice', () => {
     byID('invoice-waiting').hidden = true;
     byID('error').hidden = true;
-    button('read-again').disabled = false;
-    button('pretend-refused').disabled = false;
+    if (!hasInvoice) for (const id of ['read-again', 'pretend-refused']) setBusy(id, false);
+    hasInvoice = true;
+    watch();
     const at = new Date().toLocaleTimeString('en-GB');
-    status('ready', renewals > 0 ? `Renewed and still on the same page. Invoice read at ${at}.` : `Invoice read at ${at}.`);
+    status('ready', `${renewals > 0 ? 'Renewed and still on the same page. ' : ''}Invoice read at ${at}.`);
   });
 }
 
@@ -234,24 +298,21 @@ function showDoor({ tokenEndpoint, customerId, other }) {
   byID('other-customer').textContent = other.customerId;
   byID('door').hidden = false;
   const otherToken = createCheckoutToken({ endpoint: tokenEndpoint, ...other, maxWait: 5_000 });
-  button('try-other').onclick = async () => {
-    button('try-other').disabled = true;
+  whenClicked('try-other', async () => {
     try {
-      await otherToken();
+      await otherToken.get();
       showAnswer('given', 'A token was given', 'That must not happen: this server does not check whose invoice it is.');
     } catch (error) {
       const { status: number, code } = error instanceof CheckoutTokenError ? error : { status: null, code: 'page' };
-      const isRefusal = code === 'forbidden' || code === 'unauthenticated';
+      const isRefusal = code === 'forbidden' || code === 'sign_in';
       showAnswer(
         isRefusal ? 'refused' : 'unclear', `${number ?? 'No answer'} ${code}`,
         isRefusal
           ? 'Refused, and no call was made to the vendor. An invoice that does not exist gets the very same answer.'
           : plainWords(error).text,
       );
-    } finally {
-      button('try-other').disabled = false;
     }
-  };
+  });
 }
 
 /**
@@ -275,17 +336,17 @@ async function proceed() {
   }
 }
 
-button('retry').addEventListener('click', () => {
+byID('retry').addEventListener('click', () => {
   byID('error').hidden = true;
   byID('invoice-waiting').hidden = flow !== null;
   byID('invoice-panel').focus();
   proceed();
 });
-button('read-again').addEventListener('click', async () => {
+whenClicked('read-again', async () => {
   await flow?.refresh();
   if (byID('error').hidden) announce('The invoice was read again.');
 });
-button('pretend-refused').addEventListener('click', async () => {
+whenClicked('pretend-refused', async () => {
   client.spoilNextCall();
   await flow?.refresh();
   if (byID('error').hidden) announce('The token was refused and replaced. The page went on.');

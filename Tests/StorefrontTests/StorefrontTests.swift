@@ -50,7 +50,7 @@ import TokenBroker
     @Test func aTokenThatIsRefusedEarlyIsReplaced() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.open(address)
-            try await browser.wait(until: "!document.querySelector('#pretend-refused').disabled")
+            try await browser.wait(until: "document.querySelector('#pretend-refused').ariaDisabled === 'false'")
             let first = try await browser.run("return document.querySelector('#token-id').textContent")
             _ = try await browser.run("document.querySelector('#pretend-refused').click()")
             try await browser.wait(until: "document.querySelector('#token-replacements').textContent === '1'")
@@ -83,73 +83,137 @@ import TokenBroker
         }
     }
 
-    /// `checkout-token.js` with a `fetch` that the test makes.
-    @Test func theModuleKeepsItsPromises() async throws {
+    @Test func `a button keeps the keyboard's focus while it works, and is not pressed twice`() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.open(address)
-            let prelude = """
-                const { createCheckoutToken, CheckoutTokenError } = await import('/checkout-token.js');
-                const sent = [];
-                let number = 0;
-                const good = life => { const expiresIn = typeof life === 'number' ? life : 60; return new Response(JSON.stringify({
-                    token: `t${++number}`, tokenId: `id${number}`, expiresIn,
-                    expiresAt: new Date(Date.now() + expiresIn * 1000).toISOString(), environment: 'sandbox' })); };
-                const bad = (status, code, fields = {}) => new Response(
-                    JSON.stringify({ code, title: code, incident: 'i1' }), { status, headers: fields });
-                const make = (answers, more = {}) => createCheckoutToken({ customerId: 'c', invoiceId: 'i', ...more,
-                    fetch: async (url, request) => { sent.push(JSON.parse(request.body)); return answers.shift()(request); } });
-                const failure = async call => { try { await call(); return 'none'; } catch (error) {
-                    return [error instanceof CheckoutTokenError, error.code, error.status, error.incident]; } };
-
+            try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
+            // Nothing is answered until the test says so.
+            _ = try await browser.run(
                 """
-            // One request for many callers, another for the next.
-            #expect(
-                try await browser.run(
-                    prelude + "const get = make([good, good]); const all = await Promise.all([get(), get(), get()]);"
-                        + "return [all, await get(), sent.length]"
-                ) == .array([.array(["t1", "t1", "t1"]), "t2", .number(2)])
+                const real = window.fetch;
+                window.calls = 0;
+                window.fetch = async (...request) => {
+                    window.calls += 1;
+                    await new Promise(resume => { window.release = resume; });
+                    return real(...request);
+                };
+                """
             )
-            // A token that had life left is replaced, one that had none is not.
-            #expect(
-                try await browser.run(
-                    prelude
-                        + "const get = make([() => good(60), () => good(0), good]); await get(); await get(); await get();"
-                        + "return sent.map(body => body.replaces ?? null)"
-                ) == .array([.null, "id1", .null])
+            for id in ["read-again", "try-other", "invoice-pay", "pretend-refused"] {
+                _ = try await browser.run("window.calls = 0; document.querySelector('#\(id)').focus();")
+                for _ in 0..<2 { try await browser.press(Browser.enter) }
+                let busy = try await browser.run(
+                    """
+                    const button = document.querySelector('#\(id)');
+                    return [document.activeElement.id, button.ariaDisabled, button.disabled, window.calls];
+                    """
+                )
+                #expect(busy == .array([.string(id), "true", .bool(false), .number(1)]))
+                try await browser.wait(
+                    until: "window.release(), document.querySelector('#\(id)').ariaDisabled !== 'true'")
+                #expect(try await browser.run("return document.activeElement.id") == .string(id))
+            }
+            #expect(try await browser.run("return document.querySelector('#error').hidden") == .bool(true))
+        }
+    }
+
+    @Test(arguments: [3_600_000, -3_600_000])
+    func `a browser whose clock is an hour off renews at the end of each life, and reads no more than that`(
+        offset: Int
+    ) async throws {
+        try await withDemo(lifetime: "3s") { browser, address in
+            try await browser.prepareEachPage(
+                with: """
+                    const RealDate = Date;
+                    window.Date = class extends RealDate {
+                        constructor(...parts) { super(...(parts.length > 0 ? parts : [RealDate.now() + (\(offset))])); }
+                        static now() { return RealDate.now() + (\(offset)); }
+                    };
+                    window.reads = 0;
+                    const realFetch = window.fetch;
+                    window.fetch = (...request) => {
+                        if (String(request[0]).includes('/checkout/v1/invoice')) window.reads += 1;
+                        return realFetch(...request);
+                    };
+                    """
             )
-            // Retry-After is honoured.
-            #expect(
-                try await browser.run(
-                    prelude + "const start = performance.now(); let waited;"
-                        + "const get = make([() => bad(503, 'vendor_busy', { 'Retry-After': '1' }), good], { onWait: pause => waited = pause.seconds });"
-                        + "const token = await get(); return [token, performance.now() - start >= 1000, waited >= 1]"
-                ) == .array(["t1", .bool(true), .bool(true)])
+            try await browser.open(address)
+            try await browser.wait(until: "Number(document.querySelector('#token-renewals').textContent) >= 3")
+            // For each life, one reading that is refused and one that is not, and one more for rounding.
+            let faults = try await browser.run(
+                """
+                const count = id => Number(document.querySelector(id).textContent);
+                const renewals = count('#token-renewals');
+                const isOff = Math.abs(Date.now() - performance.timeOrigin - performance.now() - (\(offset))) < 60000;
+                const faults = [];
+                if (!isOff) faults.push('the clock is right');
+                if (window.reads > 1 + 3 * renewals) faults.push(`${window.reads} readings for ${renewals} renewals`);
+                if (performance.now() < 2000 * renewals) faults.push(`${renewals} renewals in ${performance.now()} ms`);
+                if (count('#token-replacements') > 0) faults.push('refused early');
+                return faults;
+                """
             )
-            // What will not pass is not tried again; what takes too long is given up on.
+            #expect(faults == .array([]))
+        }
+    }
+
+    @Test func `two demos side by side do not take each other's visitor`() async throws {
+        try await withDemo(lifetime: "60s") { browser, first in
+            let demo = try RunningProgram.tokenBroker(["demo", "--port", "0"])
+            let second = "http://\(try await demo.authority(inLine: "Open http"))/"
+            try await browser.open(first)
+            try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
+            let window = try await browser.window()
+            try await browser.switchTo(browser.openWindow())
+            try await browser.open(second)
+            try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
+            let ports = [first, second].map { $0.split(separator: ":")[2].prefix(while: \.isNumber) }
+            #expect(try await browser.cookieNames() == ports.map { "demo_session_\($0)" }.sorted())
+            try await browser.switchTo(window)
+            _ = try await browser.run("document.querySelector('#pretend-refused').click()")
+            try await browser.wait(until: "document.querySelector('#token-replacements').textContent === '1'")
+            #expect(try await browser.run("return document.querySelector('#error').hidden") == .bool(true))
+            #expect(await demo.terminate() == 0)
+        }
+    }
+
+    @Test func `a visitor who is not signed in any more is told to sign in`() async throws {
+        try await withDemo(lifetime: "60s") { browser, address in
+            try await browser.open(address)
+            try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
+            try await browser.deleteCookies()
+            _ = try await browser.run("document.querySelector('#pretend-refused').click()")
+            try await browser.wait(until: "!document.querySelector('#error').hidden")
+            #expect(try await browser.run("return document.querySelector('#error').dataset.code") == "sign_in")
             #expect(
-                try await browser.run(
-                    prelude
-                        + "const get = make([() => bad(403, 'forbidden')]); return [await failure(get), sent.length]"
-                ) == .array([.array([.bool(true), "forbidden", .number(403), "i1"]), .number(1)])
+                try await browser.run("return document.querySelector('#error-title').textContent")
+                    == "You are not signed in")
+        }
+    }
+
+    @Test func `while it cannot be checked who asks, the page says so and comes back`() async throws {
+        try await withDemo(lifetime: "60s") { browser, address in
+            try await browser.prepareEachPage(
+                with: """
+                    const realFetch = window.fetch;
+                    window.texts = [];
+                    let isDown = true;
+                    window.fetch = async (...request) => {
+                        if (!isDown || !String(request[0]).includes('checkout-token')) return realFetch(...request);
+                        isDown = false;
+                        new MutationObserver(() => window.texts.push(document.querySelector('#status').textContent))
+                            .observe(document.querySelector('#status'), { childList: true });
+                        return new Response(JSON.stringify({ code: 'access_unavailable', title: 'x', status: 503 }), {
+                            status: 503, headers: { 'Content-Type': 'application/problem+json', 'Retry-After': '1' },
+                        });
+                    };
+                    """
             )
+            try await browser.open(address)
+            try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
             #expect(
-                try await browser.run(
-                    prelude
-                        + "const get = make([() => bad(429, 'too_many_requests', { 'Retry-After': '3600' })]); return (await failure(get))[1]"
-                ) == "too_many_requests"
-            )
-            #expect(
-                try await browser.run(
-                    prelude
-                        + "const hang = request => new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(request.signal.reason)));"
-                        + "const get = make([hang, hang, hang], { timeout: 100, maxWait: 300 }); return (await failure(get))[1]"
-                ) == "timeout"
-            )
-            #expect(
-                try await browser.run(
-                    prelude + "const get = make([() => new Response('<html>')]); return (await failure(get))[1]")
-                    == "invalid_answer"
-            )
+                try await browser.run("return window.texts[0]")
+                    == "The shop cannot check your sign-in right now. Trying again in 2 s.")
         }
     }
 }

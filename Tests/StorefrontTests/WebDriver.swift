@@ -67,6 +67,45 @@ struct Browser: Sendable {
         )
     }
 
+    /// Sends a command of the DevTools protocol to the current window.
+    @discardableResult
+    func devTools(_ command: String, _ parameters: JSONValue = [:]) async throws -> JSONValue {
+        try await call("\(session)/goog/cdp/execute", ["cmd": .string(command), "params": parameters])
+    }
+
+    /// Runs a script in each page that is opened from now on, before the page's own.
+    func prepareEachPage(with script: String) async throws {
+        try await devTools("Page.addScriptToEvaluateOnNewDocument", ["source": .string(script)])
+    }
+
+    static let enter = "\u{e007}"
+
+    /// Presses and releases a key on whatever has the focus.
+    func press(_ key: String) async throws {
+        let strokes = ["keyDown", "keyUp"].map { type -> JSONValue in ["type": .string(type), "value": .string(key)] }
+        let keyboard: JSONValue = ["type": "key", "id": "keyboard", "actions": .array(strokes)]
+        _ = try await call("\(session)/actions", ["actions": .array([keyboard])])
+    }
+
+    /// The names of the cookies that go to the current page's address, those that no script can read included.
+    func cookieNames() async throws -> [String] {
+        let cookies = try await call("\(session)/cookie", nil, method: .get)
+        guard case .array(let all) = cookies else { throw ToolError(description: "no cookies: \(cookies)") }
+        return all.compactMap { $0["name"]?.string?.unicode }.sorted()
+    }
+
+    func deleteCookies() async throws { _ = try await call("\(session)/cookie", nil, method: .delete) }
+
+    /// The current window, for ``switchTo(_:)``.
+    func window() async throws -> JSONValue { try await call("\(session)/window", nil, method: .get) }
+
+    func openWindow() async throws -> JSONValue {
+        let answer = try await call("\(session)/window/new", ["type": "tab"])
+        return answer["handle"] ?? .null
+    }
+
+    func switchTo(_ window: JSONValue) async throws { _ = try await call("\(session)/window", ["handle": window]) }
+
     func screenshot() async throws -> Data {
         let answer = try await call("\(session)/screenshot", nil, method: .get)
         return Data(base64Encoded: answer.string?.unicode ?? "") ?? Data()
