@@ -17,6 +17,8 @@ struct Demo: AsyncParsableCommand {
     var port = 8080
     @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"))
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(30))
+    @Option(help: ArgumentHelp("A proxy in front of the demo; repeat it for several.", valueName: "address or block"))
+    var trustedProxy: [String] = []
     @OptionGroup var logging: LoggingOptions
 
     func validate() throws {
@@ -34,7 +36,9 @@ struct Demo: AsyncParsableCommand {
             )
         )
         let vendor = HTTPService(sandbox.endpoints, host: "127.0.0.1", port: 0, logger: logger)
-        let shop = Shop(vendor: vendor, port: port, credentials: credentials, logger: logger)
+        let shop = Shop(
+            vendor: vendor, port: port, trustedProxies: trustedProxy, credentials: credentials, logger: logger
+        )
         try await token_broker.run([vendor, shop], deadline: .seconds(5), logger: logger)
     }
 }
@@ -43,6 +47,7 @@ struct Demo: AsyncParsableCommand {
 private struct Shop: Service {
     let vendor: HTTPService
     let port: Int
+    let trustedProxies: [String]
     let credentials: (id: String, secret: String)
     let logger: Logger
 
@@ -73,9 +78,12 @@ private struct Shop: Service {
             access: {authenticator: {kind: demo-session}, policy: {kind: demo-invoices}}
             quotas: {principal: {perMinute: 120}, replacement: {perMinute: 30}}
             """
-        let environment = [
+        var environment = [
             "ALTERNATIVE_CLIENT_ID": credentials.id, "ALTERNATIVE_CLIENT_SECRET": credentials.secret,
         ]
+        if !trustedProxies.isEmpty {
+            environment["TOKEN_BROKER_SERVER_TRUSTED_PROXIES"] = trustedProxies.joined(separator: ",")
+        }
         return try await Composer(registry: registry).compose(
             BrokerConfiguration(configuration, name: "demo", environment: environment), logger: logger
         )

@@ -12,7 +12,8 @@ struct Browser: Sendable {
     private let authority: String
     private let session: String
 
-    static func start() async throws -> Browser {
+    /// - Parameter arguments: For Chromium, besides those that make it headless.
+    static func start(_ arguments: [String] = []) async throws -> Browser {
         let driver: RunningProgram
         do {
             driver = try RunningProgram("/usr/bin/chromedriver", ["--port=0"])
@@ -22,7 +23,8 @@ struct Browser: Sendable {
         let line = try await driver.line(containing: "started successfully on port")
         let port = line.split(separator: " ").last.map { $0.filter(\.isNumber) } ?? ""
         let transport = try CurlTransport(configuration: .init(timeout: .seconds(60)))
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        let arguments =
+            ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] + arguments
         let options: JSONValue = ["args": .array(arguments.map(JSONValue.string))]
         let capabilities: JSONValue = ["capabilities": ["alwaysMatch": ["goog:chromeOptions": options]]]
         let browser = Browser(driver: driver, transport: transport, authority: "127.0.0.1:\(port)", session: "")

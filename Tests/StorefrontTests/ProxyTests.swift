@@ -1,0 +1,80 @@
+#if CommandLineSupport
+import Foundation
+import TestSupport
+import Testing
+import TokenBroker
+
+/// The demo behind an nginx, in a real browser, which is told nothing about the proxy.
+struct ProxyTests {
+    /// How an nginx in front hands on requests. The demo lists 127.0.0.1 as its proxy.
+    enum Proxy: String, CaseIterable, Sendable {
+        /// `proxy_pass` alone, which sends the upstream's name as `Host`.
+        case plain = ""
+        case host = "proxy_set_header Host $host:$server_port;"
+        case forwardedHost =
+            "proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;"
+        case forwarded = "proxy_set_header Forwarded 'for=\"$remote_addr\";host=\"$http_host\"';"
+        case unlisted = "proxy_bind 127.0.0.2; proxy_set_header X-Forwarded-Host $http_host;"
+        case contradicting =
+            "proxy_set_header X-Forwarded-Host other.example; proxy_set_header Forwarded 'host=\"$http_host\"';"
+    }
+
+    private func withProxies(
+        _ body: (Browser, _ port: (Proxy) throws -> Int) async throws -> Void
+    ) async throws {
+        let demo = try RunningProgram.tokenBroker(["demo", "--port", "0", "--trusted-proxy", "127.0.0.1"])
+        let upstream = try await demo.authority(inLine: "Open http")
+        var (ports, servers) = ([Proxy: Int](), "")
+        for proxy in Proxy.allCases {
+            let port = try Nginx.freePort()
+            ports[proxy] = port
+            servers +=
+                "server { listen 127.0.0.1:\(port); \(proxy.rawValue) location / { proxy_pass http://\(upstream); } }\n"
+        }
+        let nginx = try Nginx(servers: servers)
+        defer { nginx.stop() }
+        let browser = try await Browser.start(["--host-resolver-rules=MAP shop.test 127.0.0.1"])
+        do {
+            try await body(browser) { try #require(ports[$0]) }
+        } catch {
+            await browser.stop()
+            await demo.terminate()
+            throw error
+        }
+        await browser.stop()
+        #expect(await demo.terminate() == 0)
+    }
+
+    private func outcome(_ browser: Browser, _ address: String) async throws -> String {
+        try await browser.open(address)
+        try await browser.wait(
+            until: "['ready', 'failed'].includes(document.querySelector('#status').dataset.state)")
+        let state = try await browser.run("return document.querySelector('#status').dataset.state")
+        let code = try await browser.run("return document.querySelector('#error').dataset.code ?? ''")
+        return state == "ready" ? "ready" : code.string?.unicode ?? ""
+    }
+
+    /// A browser says of a page of a trustworthy address, such as localhost or any under https, whose page asks.
+    @Test func `where the browser says that the page is the server's own, any proxy may be in between`() async throws {
+        try await withProxies { browser, port in
+            for proxy in Proxy.allCases {
+                #expect(try await outcome(browser, "http://localhost:\(port(proxy))/") == "ready", "\(proxy)")
+            }
+        }
+    }
+
+    /// Under plain http and another name it does not, so that `Origin` is compared with what the server is called.
+    @Test func `otherwise the server needs to know its name, from Host or from a proxy that is listed`() async throws {
+        try await withProxies { browser, port in
+            let expected: [Proxy: String] = [
+                .plain: "forbidden", .host: "ready", .forwardedHost: "ready", .forwarded: "ready",
+                .unlisted: "forbidden", .contradicting: "forbidden",
+            ]
+            for proxy in Proxy.allCases {
+                #expect(
+                    try await outcome(browser, "http://shop.test:\(port(proxy))/") == expected[proxy], "\(proxy)")
+            }
+        }
+    }
+}
+#endif
