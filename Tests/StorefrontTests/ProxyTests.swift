@@ -58,7 +58,8 @@ struct ProxyTests {
     @Test func `where the browser says that the page is the server's own, any proxy may be in between`() async throws {
         try await withProxies { browser, port in
             for proxy in Proxy.allCases {
-                #expect(try await outcome(browser, "http://localhost:\(port(proxy))/") == "ready", "\(proxy)")
+                let outcome = try await outcome(browser, "http://localhost:\(port(proxy))/")
+                #expect(outcome == "ready", "\(proxy)")
             }
         }
     }
@@ -71,8 +72,8 @@ struct ProxyTests {
                 .unlisted: "forbidden", .contradicting: "forbidden",
             ]
             for proxy in Proxy.allCases {
-                #expect(
-                    try await outcome(browser, "http://shop.test:\(port(proxy))/") == expected[proxy], "\(proxy)")
+                let outcome = try await outcome(browser, "http://shop.test:\(port(proxy))/")
+                #expect(outcome == expected[proxy], "\(proxy)")
             }
         }
     }
