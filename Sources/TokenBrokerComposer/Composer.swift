@@ -132,16 +132,9 @@ private struct Assembly {
         let fetchLimit = settings.route.deadline
         let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock, fetchLimit: fetchLimit)
         teardown.add(accessTokens)
-        teardown.add(
-            Repeating(every: .seconds(2), on: clock) {
-                await accessTokenProvider.refresh()
-                // Measures the life that is left, too.
-                _ = await accessTokens.health()
-            }
-        )
         let checkoutTokenProvider = CheckoutTokenProvider(
             vendor: settings.vendor, accessTokens: accessTokens, transport: vendorTransport, deadline: deadline,
-            clock: clock, wallClock: wallClock
+            clock: clock, wallClock: wallClock, logger: logger
         )
         let retried = checkoutTokenProvider.retrying(clock: clock)
         let checkoutTokens: any TokenProvider & HealthReporting =
@@ -166,9 +159,17 @@ private struct Assembly {
             )
         )
         let parts: [any HealthReporting] = [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? [])
+        let readiness = Readiness(parts, logger: logger)
+        teardown.add(
+            Repeating(every: .seconds(2), on: clock) {
+                await accessTokenProvider.refresh()
+                // Measures the life that is left, too.
+                _ = await readiness.check()
+            }
+        )
         let (livePath, readyPath) = (settings.livePath.map { RoutePath($0) }, settings.readyPath.map { RoutePath($0) })
         if let path = livePath { endpoints.add(HealthEndpoint(path: path)) }
-        if let path = readyPath { endpoints.add(ReadinessEndpoint(path: path, parts)) }
+        if let path = readyPath { endpoints.add(ReadinessEndpoint(path: path, readiness)) }
         if let path = settings.route.openAPIPath {
             endpoints.add(
                 OpenAPIEndpoint(

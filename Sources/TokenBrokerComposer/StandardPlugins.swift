@@ -413,7 +413,7 @@ extension Registry {
     ) { context, cacheFor in
         let policy = VendorInvoicePolicy(
             vendor: context.vendor, accessTokens: context.accessTokens, transport: context.transport,
-            deadline: context.deadline, wallClock: context.wallClock
+            deadline: context.deadline, clock: context.clock, wallClock: context.wallClock, logger: context.logger
         )
         guard let policy else {
             throw TokenError(

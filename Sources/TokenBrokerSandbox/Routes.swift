@@ -1,4 +1,5 @@
 #if JWTSupport
+import FoundationEssentials
 import HTTPTypes
 import TokenBroker
 
@@ -6,6 +7,7 @@ import TokenBroker
 struct VendorRoute: Endpoint {
     let method: HTTPRequest.Method
     let path: RoutePath
+    let now: @Sendable () -> Date
     let answer: @Sendable (RouteRequest) async -> RouteResponse
 
     func respond(to request: RouteRequest) async -> RouteResponse {
@@ -23,6 +25,7 @@ struct VendorRoute: Endpoint {
             response.head.headerFields[.allow] = "\(method.rawValue), OPTIONS"
         }
         response.head.headerFields[.accessControlAllowOrigin] = "*"
+        response.head.headerFields[.date] = httpDateText(now())
         return response
     }
 }

@@ -14,7 +14,7 @@ public struct Sandbox: Sendable {
 
     /// - Parameters:
     ///   - configuration: How it behaves.
-    ///   - now: The time, for expiry and the rate limit.
+    ///   - now: The vendor's clock, for expiry, the rate limit and the `Date` of answers.
     public init(configuration: Configuration = .init(), now: @escaping @Sendable () -> Date = { Date() }) async {
         let vendor = Vendor(configuration: configuration, keys: await CheckoutTokenKeys(), now: now)
         self.endpoints = EndpointSet(vendor.routes())

@@ -42,7 +42,7 @@ final class Vendor: Sendable {
         _ method: HTTPRequest.Method, _ path: RoutePath,
         answer: @escaping @Sendable (Vendor, RouteRequest) async -> RouteResponse
     ) -> any Endpoint {
-        VendorRoute(method: method, path: path) { [self] request in
+        VendorRoute(method: method, path: path, now: now) { [self] request in
             guard admit("\(method.rawValue) \(path)") else {
                 return .error(.tooManyRequests, "too_many_requests", "rate limit exceeded")
             }

@@ -88,6 +88,13 @@ public final class MisbehavingIssuer: HTTPTransport {
             )
         }
 
+        /// This answer, as a gateway in front gives it, or the vendor itself.
+        public static func answers(
+            _ status: HTTPResponse.Status, _ body: String, headerFields: HTTPFields = [.contentType: "application/json"]
+        ) -> Self {
+            responds("\(status.code) with \(body.prefix(60))", body, status, headerFields)
+        }
+
         /// A status with the vendor's error body.
         public static func refuses(_ status: HTTPResponse.Status) -> Self {
             responds(
@@ -203,7 +210,7 @@ public final class MisbehavingIssuer: HTTPTransport {
     ///   - otherwise: What further calls get.
     ///   - profile: Whose paths and members it has.
     ///   - clock: For what is slow, and for deadlines in process.
-    ///   - wallClock: For the `exp` of checkout tokens.
+    ///   - wallClock: For the `exp` of checkout tokens and the `Date` of answers: the vendor's clock, which need not be yours.
     public init(
         _ script: [Behaviour] = [], otherwise: Behaviour = .issues(), profile: VendorProfile = .alternativePayments,
         clock: any Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
@@ -297,7 +304,22 @@ public final class MisbehavingIssuer: HTTPTransport {
                 : checkoutToken(request, body, lifetime: lifetime.flatMap(Double.init))
             step = .respond(response.head, response.body)
         }
-        return Reaction(delay: behaviour.delay, step: step)
+        return Reaction(delay: behaviour.delay, step: dated(step))
+    }
+
+    /// With the time by the vendor's clock.
+    private func dated(_ step: Reaction.Step) -> Reaction.Step {
+        func dated(_ head: HTTPResponse) -> HTTPResponse {
+            var head = head
+            if !head.headerFields.contains(.date) { head.headerFields[.date] = httpDateText(wallClock()) }
+            return head
+        }
+        return switch step {
+        case .respond(let head, let body): .respond(dated(head), body)
+        case .closeWithin(let head, let body, let count): .closeWithin(dated(head), body, of: count)
+        case .flood(let head): .flood(dated(head))
+        case .hang, .close: step
+        }
     }
 
     /// See ``HTTPTransport/send(_:body:options:)``.

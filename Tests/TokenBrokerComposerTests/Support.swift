@@ -85,7 +85,7 @@ struct VendorDouble: HTTPTransport, ShutsDown {
         case "/oauth/token":
             // base64 of id:secret
             guard request.headerFields[.authorization] == "Basic aWQ6c2VudGluZWwtc2VjcmV0" else {
-                return TransportResponse(head: HTTPResponse(status: .forbidden))
+                return refusal(.forbidden)
             }
             return answer(#"{"access_token": "sentinel-access", "expires_in": 3600, "token_type": "bearer"}"#)
         case "/v1/checkout-auth/init":
@@ -94,11 +94,16 @@ struct VendorDouble: HTTPTransport, ShutsDown {
                 #"{"token": "e30.eyJjdXN0b21lcl9pZCI6ImN1c18xIiwiaW52b2ljZV9pZCI6Imludl8xIiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2ln"}"#
             )
         default:
-            return TransportResponse(head: HTTPResponse(status: .notFound))
+            return refusal(.notFound)
         }
     }
 
     func shutdown() async { diary.note("transport down") }
+
+    private func refusal(_ status: HTTPResponse.Status) -> TransportResponse {
+        TransportResponse(
+            head: HTTPResponse(status: status), body: Array(#"{"code": "refused", "message": "own words"}"#.utf8))
+    }
 
     private func answer(_ text: String) -> TransportResponse {
         TransportResponse(head: HTTPResponse(status: .ok), body: Array(text.utf8))

@@ -147,7 +147,10 @@ struct PEMAssertionSignerTests {
             guard let claims = try? await keys.verify(jwt, as: Claims.self),
                 claims.aud.value == ["https://vendor.example/oauth/token"],
                 seen.withLock({ $0.insert(claims.jti.value).inserted })
-            else { return .init(head: HTTPResponse(status: .unauthorized)) }
+            else {
+                return .init(
+                    head: HTTPResponse(status: .unauthorized), body: Array(#"{"error": "invalid_client"}"#.utf8))
+            }
             return .init(head: HTTPResponse(status: .ok), body: Array(#"{"access_token": "granted"}"#.utf8))
         }
         let folder = FileManager.default.temporaryDirectory.appending(path: "keys-\(UUID().uuidString)")

@@ -1,5 +1,6 @@
 public import FoundationEssentials
 import HTTPTypes
+public import Logging
 
 /// Asks the vendor whose invoice it is, and says yes if it is the customer's.
 ///
@@ -17,17 +18,20 @@ public struct VendorInvoicePolicy: AccessPolicy {
     ///   - accessTokens: Step 1, normally behind a cache.
     ///   - transport: Carries the calls, paced like all calls to the vendor.
     ///   - deadline: For each call, queueing included.
-    ///   - wallClock: For a `Retry-After` that is a date.
+    ///   - clock: Measures deadlines, and how long refusals are remembered.
+    ///   - wallClock: For a `Retry-After` that is a date, if the vendor does not tell its own time.
+    ///   - logger: For what stands in the way to the vendor.
     /// - Returns: `nil` if the vendor's profile has no ``VendorProfile/invoiceLookup``.
     public init?(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
-        deadline: Duration = .seconds(10), wallClock: @escaping @Sendable () -> Date = { Date() }
+        deadline: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
+        wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         guard let lookup = vendor.profile.invoiceLookup else { return nil }
         self.lookup = lookup
         self.call = VendorCall(
             part: "invoice_lookup", vendor: vendor, transport: transport, deadline: deadline, priority: .normal,
-            wallClock: wallClock
+            clock: clock, wallClock: wallClock, logger: logger
         )
         self.accessTokens = accessTokens
     }
@@ -40,20 +44,18 @@ public struct VendorInvoicePolicy: AccessPolicy {
             !["", ".", ".."].contains(invoice)
         else { return false }
         let path = lookup.path.replacing("{id}", with: percentEncoded(invoice))
-        let (response, _) = try await call.send(
-            with: accessTokens, for: request, patience: call.deadline
+        // Nobody has proven yet that the ids are this principal's.
+        let answer = try await call.send(
+            with: accessTokens, for: request, by: .principal(principal), outcomes: lookup.outcomes,
+            patience: call.deadline
         ) { (access) throws(TokenError) in
             let fields: HTTPFields = [
                 .authorization: "Bearer " + access.secret.reveal(), .accept: "application/json",
             ]
             return try await call.send(call.vendor.request(.get, path, fields), body: [])
         }
-        guard response.status.kind == .successful else {
-            let error = call.error(for: response, outcomes: lookup.outcomes)
-            if error.code == .requestRejected { return false }
-            throw error
-        }
-        let found = try call.object(in: response)
+        if case .failure(let error) = answer.content, error.code == .requestRejected { return false }
+        let found = try answer.content.get()
         return found[lookup.idMember]?.string == invoice && found[lookup.customerMember]?.string == customer
     }
 }

@@ -36,7 +36,7 @@ private func iso8601(_ text: String) -> Date? {
             rest = rest[part.endIndex...]
         }
     }
-    guard let offset = zone(&rest), rest.isEmpty,
+    guard let offset = zone(&rest), rest.isEmpty, year >= 1970,
         let seconds = secondsSince1970(year, month, day, hour, minute, second)
     else { return nil }
     return Date(timeIntervalSince1970: Double(seconds - offset) + fraction)
@@ -52,30 +52,107 @@ private func zone(_ rest: inout Substring.UTF8View) -> Int? {
     return sign * (hours * 3600 + minutes * 60)
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date in the preferred format. A date in the past is zero, and
-/// nothing is longer than a day; `nil` if it is neither.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, with or without a fraction, or an HTTP date.
+///
+/// White space around it is ignored. A date in the past is zero, and nothing is longer than a day.
+/// - Parameter now: What a date is compared with: the server's own time, if it is known.
+/// - Returns: `nil` for anything else, such as a list.
 package func retryAfter(_ text: String, now: Date) -> Duration? {
     let day = 86_400.0
-    if !text.isEmpty, text.utf8.allSatisfy({ 48...57 ~= $0 }) {
-        return .seconds(Double(text).map { min($0, day) } ?? day)
-    }
-    guard let date = httpDate(text) else { return nil }
+    let text = text.trimmingWhiteSpace
+    if let seconds = decimal(text.utf8) { return .seconds(min(seconds, day)) }
+    guard let date = httpDate(String(text), now: now) else { return nil }
     return .seconds(min(max(date.timeIntervalSince(now), 0), day))
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`
-private func httpDate(_ text: String) -> Date? {
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    let parts = text.split(separator: " ")
-    guard parts.count == 6, parts[0].hasSuffix(","), parts[5] == "GMT",
-        let month = months.firstIndex(of: String(parts[2]))
+/// `7` or `2.5`: ASCII digits, at most one point, and digits on both sides of it.
+private func decimal(_ text: Substring.UTF8View) -> Double? {
+    let parts = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+    guard parts.count <= 2, parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { 48...57 ~= $0 } }) else { return nil }
+    return Double(Substring(text))
+}
+
+/// Reads an HTTP date (RFC 9110, section 5.6.7) in any of its three forms; `nil` for anything else.
+///
+/// - `Sun, 06 Nov 1994 08:49:37 GMT`
+/// - `Sunday, 06-Nov-94 08:49:37 GMT` (RFC 850)
+/// - `Sun Nov  6 08:49:37 1994` (`asctime`)
+/// - Parameter now: A year of two digits is the one that is not more than 50 years after this.
+package func httpDate(_ text: String, now: Date = Date()) -> Date? {
+    let parts = text.trimmingWhiteSpace.split(separator: " ").map(\.utf8)
+    guard let name = parts.first, let day = weekdays.first(where: { name.starts(with: $0.utf8.prefix(3)) }) else {
+        return nil
+    }
+    let date: [Substring.UTF8View]
+    let time: Substring.UTF8View
+    if parts.count == 6, name.elementsEqual("\(day.prefix(3)),".utf8), parts[5].elementsEqual("GMT".utf8) {
+        (date, time) = (Array(parts[1...3]), parts[4])
+    } else if parts.count == 4, name.elementsEqual("\(day),".utf8), parts[3].elementsEqual("GMT".utf8) {
+        date = parts[1].split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+        time = parts[2]
+    } else if parts.count == 5, name.elementsEqual(day.prefix(3).utf8) {
+        (date, time) = ([parts[2], parts[1], parts[4]], parts[3])
+    } else {
+        return nil
+    }
+    // Only `asctime` has days of one digit, and only RFC 850 years of two.
+    let (dayLength, yearLength) = (parts.count == 5 ? date[0].count : 2, parts.count == 4 ? 2 : 4)
+    guard date.count == 3, let day = number(date[0], dayLength), date[0].count <= 2,
+        let month = months.firstIndex(where: { date[1].elementsEqual($0.utf8) }),
+        var year = number(date[2], yearLength)
     else { return nil }
-    var (day, year, time) = (parts[1].utf8[...], parts[3].utf8[...], parts[4].utf8[...])
-    guard let day = digits(&day, 2), let year = digits(&year, 4), let hour = digits(&time, 2), skip(&time, ":"),
-        let minute = digits(&time, 2), skip(&time, ":"), let second = digits(&time, 2), time.isEmpty,
+    if yearLength == 2 {
+        let latest = civil(now).year + 50
+        year += latest / 100 * 100
+        if year > latest { year -= 100 }
+    }
+    let clock = time.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+    guard clock.count == 3, let hour = number(clock[0], 2), let minute = number(clock[1], 2),
+        let second = number(clock[2], 2),
         let seconds = secondsSince1970(year, month + 1, day, hour, minute, second)
     else { return nil }
     return Date(timeIntervalSince1970: Double(seconds))
+}
+
+/// Writes an HTTP date in the preferred form, with the fraction of the second left out.
+package func httpDateText(_ date: Date) -> String {
+    func padded(_ number: Int, _ length: Int = 2) -> String {
+        String(repeating: "0", count: max(0, length - "\(number)".utf8.count)) + "\(number)"
+    }
+    let (year, month, day, days, seconds) = civil(date)
+    let time = [seconds / 3600, seconds / 60 % 60, seconds % 60].map { padded($0) }.joined(separator: ":")
+    // 1970 began on a Thursday.
+    let weekday = weekdays[((days + 3) % 7 + 7) % 7].prefix(3)
+    return "\(weekday), \(padded(day)) \(months[month - 1]) \(padded(year, 4)) \(time) GMT"
+}
+
+private let weekdays = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+private let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+/// A number of exactly `count` digits.
+private func number(_ text: Substring.UTF8View, _ count: Int) -> Int? {
+    var rest = text
+    let number = digits(&rest, count)
+    return rest.isEmpty ? number : nil
+}
+
+/// The day in the proleptic Gregorian calendar, UTC, with its number since 1970 and the second within it.
+private func civil(_ date: Date) -> (year: Int, month: Int, day: Int, days: Int, seconds: Int) {
+    // No date beyond these years stands in any protocol, and the arithmetic cannot overflow within them.
+    let time = Int(min(max(date.timeIntervalSince1970.rounded(.down), -62_135_596_800), 253_402_300_799))
+    let days = time >= 0 ? time / 86_400 : (time - 86_399) / 86_400
+    // Years that begin in March, in eras of 400 of them.
+    let shifted = days + 719_468
+    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+    let dayOfEra = shifted - era * 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let shiftedMonth = (5 * dayOfYear + 2) / 153
+    let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+    return (
+        yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1, days,
+        time - days * 86_400
+    )
 }
 
 private func digits(_ rest: inout Substring.UTF8View, _ count: Int) -> Int? {
@@ -96,7 +173,7 @@ private func secondsSince1970(_ year: Int, _ month: Int, _ day: Int, _ hour: Int
 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
     let lengths = [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-    guard (1970...9999).contains(year), (1...12).contains(month), (1...lengths[month - 1]).contains(day), hour < 24,
+    guard (1...9999).contains(year), (1...12).contains(month), (1...lengths[month - 1]).contains(day), hour < 24,
         minute < 60, second <= 60
     else { return nil }
     let before = year - 1

@@ -20,6 +20,11 @@ public struct UnverifiedJWT: Sendable {
     public var expiry: Date? {
         claims["exp"].flatMap { claim in timestamp(claim) }
     }
+
+    /// The `iat` claim; `nil` if absent or unreadable.
+    public var issuedAt: Date? {
+        claims["iat"].flatMap { claim in timestamp(claim) }
+    }
 }
 
 /// Decodes base64url without padding (RFC 7515, appendix C).

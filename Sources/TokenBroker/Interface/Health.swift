@@ -25,8 +25,10 @@ public struct Health: Sendable, Hashable {
     public var lastSuccess: Duration?
     /// How it last failed; `nil` if never.
     public var lastFailure: Failure?
-    /// How long the token lives that it got last; negative if it is over.
+    /// How long the longest-lived token that it holds lives; if it holds none any more, how long ago the last one ended, as a negative number.
     public var expiresIn: Duration?
+    /// Whether it holds a token that can be used.
+    public var holdsToken = false
     /// How long it rests before it tries again.
     public var retryIn: Duration?
     /// How long the vendor wants no calls.
@@ -45,9 +47,15 @@ public struct Health: Sendable, Hashable {
         self.lastFailure = lastFailure
     }
 
-    /// Whether requests can be served, as far as this part goes. Not ready means that none can until somebody acts here. A vendor's outage
-    /// is no reason, since it would take every instance out of rotation at once.
-    public var isReady: Bool { state != .credentialsUnavailable && state != .credentialsRefused }
+    /// Whether requests can be served, as far as this part goes. Not ready means that none can until somebody acts here: the credentials cannot
+    /// be loaded or are refused, and no token is held. A vendor's outage is no reason, since it would take every instance out of rotation
+    /// at once.
+    public var isReady: Bool { holdsToken || (state != .credentialsUnavailable && state != .credentialsRefused) }
+
+    /// Whether requests are served as yet, but will not be for long unless somebody acts.
+    public var isDegraded: Bool { isReady && Self.degraded.contains(state) }
+
+    private static let degraded: Set<State> = [.credentialsUnavailable, .credentialsRefused, .blocked]
 
     /// A failure in the past.
     public struct Failure: Sendable, Hashable {
@@ -66,7 +74,7 @@ public struct Health: Sendable, Hashable {
     /// How a part does.
     public struct State: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
-            case ok, failing, suspended
+            case ok, failing, suspended, blocked
             case credentialsUnavailable = "credentials_unavailable"
             case credentialsRefused = "credentials_refused"
         }
@@ -79,8 +87,10 @@ public struct Health: Sendable, Hashable {
         public static let ok = Self(.ok)
         /// What it did last failed, in a way that may pass.
         public static let failing = Self(.failing)
-        /// It does nothing for now, since the vendor refused it several times in a row.
+        /// The vendor refused it several times in a row, and it rests for those who asked.
         public static let suspended = Self(.suspended)
+        /// Something in front of the vendor answers in its place, or the vendor refuses the credentials without a word.
+        public static let blocked = Self(.blocked)
         /// There are no credentials, or they cannot be loaded.
         public static let credentialsUnavailable = Self(.credentialsUnavailable)
         /// The vendor refuses the credentials.

@@ -12,8 +12,8 @@ public struct Token: Sendable, Identifiable {
     /// The life that remains at the moment the provider returns the token, measured from when the token was asked for, queueing not counted. A
     /// relative time, so that it holds on whichever clock the holder uses.
     public var remaining: Duration
-    /// The same end as an absolute time, for the edge: pages, shared stores. Not for deciding anything in process, since the
-    /// wall clock can step.
+    /// The same end as an absolute time, as the server stated it, by the server's clock: for the edge, such as pages. Not for deciding
+    /// anything in process, since clocks differ and step.
     public var expiresAt: Date {
         get { Date(timeIntervalSinceReferenceDate: expiry) }
         set { expiry = newValue.timeIntervalSinceReferenceDate }
@@ -62,6 +62,7 @@ public final class Lineage: Sendable {
     /// What this descends from; `nil` at the start of a line.
     public let parent: Lineage?
     private let own: Atomic<UInt8>
+    private let accepted = Atomic<UInt64>(0)
 
     /// - Parameter parent: What this descends from; `nil` starts a line.
     public init(descendingFrom parent: Lineage? = nil) {
@@ -85,6 +86,15 @@ public final class Lineage: Sendable {
     /// It no longer holds: descendants must not be served. Final.
     public func revoke() {
         own.store(State.revoked.rawValue, ordering: .releasing)
+    }
+
+    /// How often the server accepted a token of this line, or one of the lines that descend from it, in any call.
+    package var acceptances: UInt64 { accepted.load(ordering: .relaxed) }
+
+    /// The server accepted the token of this line.
+    package func accept() {
+        accepted.add(1, ordering: .relaxed)
+        parent?.accept()
     }
 
     /// From best to worst.

@@ -8,10 +8,13 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
     public var retryAfter: Duration?
     /// Whether this was tried again already, below; then it is not tried again above.
     public var wasRetried: Bool
+    /// Whether something in front of the server answered in its place, such as a firewall with a block page. Trying again at once would
+    /// be refused as well, so that a cache pauses for one second, doubling to sixty, and says until when in ``retryAfter`` instead.
+    public var isForeign = false
     /// What it came from, if that is worth knowing. One of this package's safe errors.
     public var cause: (any Error)?
 
-    /// Takes all members, in their order of declaration.
+    /// Creates an error that does not come from something in front of the server.
     public init(
         _ code: Code, message: String, retryAfter: Duration? = nil, wasRetried: Bool = false,
         cause: (any Error)? = nil
@@ -51,7 +54,7 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
         public static let requestRejected = Self(.requestRejected)
         /// Too many requests, by the server's word or by our own pacing. ``TokenError/retryAfter`` says until when.
         public static let throttled = Self(.throttled)
-        /// The server is down, or what it answered makes no sense. Worth another try.
+        /// The server is down, what it answered makes no sense, or something in front of it answered. Worth another try.
         public static let unavailable = Self(.unavailable)
         /// No answer in time: the server's, or the caller's patience.
         public static let timedOut = Self(.timedOut)

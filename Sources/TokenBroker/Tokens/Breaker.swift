@@ -2,23 +2,56 @@ import Synchronization
 
 /// Keeps a vendor that refuses an account's access tokens from being asked over and over.
 ///
-/// - Once a new access token was refused, no other one is had instead of it for a while: it would fare no better.
-/// - When the vendor has refused three different requests in a row, nothing is sent at all for that time. Then one request goes through,
-///   with a new access token, to see.
-/// - The time is half a minute, doubling to ten minutes. It is over at once when the vendor accepts a request, and when there are other
-///   credentials.
+/// What one visitor may ask for decides what the vendor answers to it. So nobody's refusals hold back anybody else:
+///
+/// - A visitor to whom an access token was refused that was new for it (401) is not the reason for another one for a while, and is told what
+///   the vendor says. Others still are.
+/// - Nobody is the reason for another one in place of one with which the vendor never accepted anything, more often than after a pause of one
+///   second, doubling to ten minutes.
+/// - When the vendor has refused three different requests of one visitor in a row, all with access tokens with which it never accepted
+///   anything, none of that visitor's are sent for half a minute, doubling to ten. Then one goes through, with a new access token, to see.
+///
+/// All of it is over when the vendor accepts a request, in any step and whoever made it (``Lineage/accept()``), and when there are other
+/// credentials. Only the first outlives what is accepted from others.
 final class Breaker: Sendable {
-    private struct State {
+    /// Who is behind a request, as far as the step knows.
+    enum Visitor: Hashable, Sendable {
+        /// Whoever asks for this customer's invoices, which are in the request no more.
+        case customer(TokenRequest)
+        /// Who asks, which is known where ids are not proven yet.
+        case principal(Principal)
+    }
+
+    /// What was refused to one visitor.
+    private struct Line {
+        var credential: Lineage
+        /// How much had been accepted with the credentials when the row began.
+        var acceptances: UInt64
         var error: TokenError?
         /// What was refused last, and with what.
         var request: TokenRequest?
-        var token: Token.ID?
-        var credential: Lineage?
+        var token: Token.ID
         /// How many different requests in a row.
         var count = 0
         var pause: Duration = .zero
         var until: Duration = .zero
         var isProbing = false
+
+        init(_ token: Token, _ credential: Lineage) {
+            self.credential = credential
+            self.token = token.id
+            acceptances = credential.acceptances
+        }
+
+        var isOpen: Bool { count >= Breaker.threshold && acceptances == credential.acceptances }
+    }
+
+    private struct State {
+        var lines: [Visitor: Line] = [:]
+        var credential: Lineage?
+        /// For access tokens with which nothing was ever accepted.
+        var pause: Duration = .zero
+        var until: Duration = .zero
 
         /// What was refused was refused to credentials that are not used any more.
         mutating func forgetOldCredentials() {
@@ -28,64 +61,94 @@ final class Breaker: Sendable {
 
     private let state = Mutex(State())
     private static let threshold = 3
+    private static let longestPause = Duration.seconds(600)
 
-    /// Whether a request may go to the vendor.
-    /// - Parameter probe: How long to hold back the others while one tries whether it works again.
+    /// Whether a visitor's request may go to the vendor.
+    /// - Parameter probe: How long to hold back its others while one tries whether it works again.
     /// - Returns: The access token that is not to be used, if one is known to be refused.
     /// - Throws: Why it may not, and when it may.
-    func pass(now: Duration, probe: Duration) throws(TokenError) -> Token.ID? {
+    func pass(_ visitor: Visitor, now: Duration, probe: Duration) throws(TokenError) -> Token.ID? {
         let result: Result<Token.ID?, TokenError> = state.withLock { state in
             state.forgetOldCredentials()
-            guard var error = state.error, state.count >= Self.threshold else { return .success(nil) }
-            guard now >= state.until else {
-                error.retryAfter = state.until - now
+            guard var line = state.lines[visitor], line.isOpen, var error = line.error else { return .success(nil) }
+            guard now >= line.until else {
+                error.retryAfter = line.until - now
                 error.wasRetried = true
                 return .failure(error)
             }
-            (state.until, state.isProbing) = (now + probe, true)
-            return .success(state.token)
+            (line.until, line.isProbing) = (now + probe, true)
+            state.lines[visitor] = line
+            return .success(line.token)
         }
         return try result.get()
     }
 
-    /// Whether another access token may be had instead of a refused one.
-    func mayRenew(now: Duration) -> Bool {
+    /// Whether another access token may be had instead of one that was refused to a visitor.
+    func mayRenew(_ token: Token, for visitor: Visitor, now: Duration) -> Bool {
         state.withLock { state in
             state.forgetOldCredentials()
-            return state.error == nil || now >= state.until
+            if let line = state.lines[visitor], now < line.until { return false }
+            return token.lineage.acceptances > 0 || now >= state.until
         }
     }
 
-    /// The vendor refused a request, and not for what it asks for.
-    /// - Returns: Whether the breaker is open now.
-    func refused(_ request: TokenRequest, with token: Token, _ error: TokenError, now: Duration) -> Bool {
+    /// The vendor refused a visitor's request because of the access token, or so it looks.
+    /// - Parameters:
+    ///   - error: If the vendor said so itself.
+    ///   - isUnauthorized: Whether it was a 401, for which another access token would be had.
+    /// - Returns: Whether the visitor's requests are held back now.
+    func refused(
+        _ request: TokenRequest, by visitor: Visitor, with token: Token, _ error: TokenError?, isUnauthorized: Bool,
+        now: Duration
+    ) -> Bool {
         state.withLock { state in
             state.forgetOldCredentials()
-            if now >= state.until || state.isProbing {
-                state.pause = state.pause == .zero ? .seconds(30) : min(state.pause * 2, .seconds(600))
-                (state.until, state.isProbing) = (now + state.pause, false)
+            let credential = token.lineage.parent ?? token.lineage
+            let isProven = token.lineage.acceptances > 0
+            var line = state.lines[visitor] ?? Line(token, credential)
+            if line.credential !== credential || line.acceptances != credential.acceptances {
+                (line.credential, line.acceptances) = (credential, credential.acceptances)
+                (line.request, line.count) = (nil, 0)
             }
-            if state.request != request { state.count += 1 }
-            (state.error, state.request) = (error, request)
-            (state.token, state.credential) = (token.id, token.lineage.parent ?? token.lineage)
-            return state.count >= Self.threshold
+            if let error, !isProven, line.request != request {
+                line.count += 1
+                (line.request, line.error) = (request, error)
+            }
+            line.token = token.id
+            if isUnauthorized || line.isOpen, now >= line.until || line.isProbing {
+                line.pause = line.pause == .zero ? .seconds(30) : min(line.pause * 2, Self.longestPause)
+                line.until = now + line.pause
+            }
+            line.isProbing = false
+            if isUnauthorized, !isProven, now >= state.until {
+                state.pause = state.pause == .zero ? .seconds(1) : min(state.pause * 2, Self.longestPause)
+                state.until = now + state.pause
+            }
+            // However many visitors there are, they do not fill the memory.
+            if state.lines.count >= 1_000, state.lines[visitor] == nil { state.lines = [:] }
+            state.lines[visitor] = line
+            state.credential = credential
+            return line.isOpen
         }
     }
 
-    /// The vendor accepted an access token.
-    /// - Returns: Whether that changed anything.
-    func accepted() -> Bool {
-        state.withLock { state in
-            defer { state = State() }
-            return state.error != nil
+    /// The vendor accepted an access token in a visitor's request.
+    /// - Returns: Whether something had been refused since it last did.
+    func accepted(_ visitor: Visitor, with token: Token) -> Bool {
+        token.lineage.accept()
+        return state.withLock { state in
+            let hadRefusals = state.credential != nil
+            state.lines[visitor] = nil
+            (state.pause, state.until, state.credential) = (.zero, .zero, state.lines.isEmpty ? nil : state.credential)
+            return hadRefusals
         }
     }
 
-    /// How long nothing is sent; `nil` if requests may go.
+    /// How long requests of some visitor are not sent; `nil` if all are.
     func openFor(now: Duration) -> Duration? {
         state.withLock { state in
             state.forgetOldCredentials()
-            return state.count >= Self.threshold ? max(.zero, state.until - now) : nil
+            return state.lines.values.filter(\.isOpen).map { max(.zero, $0.until - now) }.min()
         }
     }
 }

@@ -149,12 +149,14 @@ extension Caching: HealthReporting where Upstream: HealthReporting {
     /// That of what it stands in front of.
     public var account: String { upstream.account }
 
-    /// With the life of the token that was fetched last, or how long it is until the next attempt.
+    /// With the life of the longest-lived token that it holds, and how long it is until the next attempt after a failure.
     public func health() async -> Health {
         var health = await upstream.health()
-        let (end, retry) = cache.last
         let now = now
-        health.expiresIn = end.map { $0 - now }
+        let (held, last, retry) = cache.ends(now: now)
+        health.holdsToken = held != nil
+        // One that was revoked is over, whenever it would have ended.
+        health.expiresIn = held.map { $0 - now } ?? last.map { min(.zero, $0 - now) }
         health.retryIn = retry.flatMap { $0 > now ? $0 - now : nil }
         if let left = health.expiresIn { metrics.expiry.set(left / .seconds(1)) }
         return health
@@ -232,7 +234,10 @@ private final class TokenCache: Sendable {
         self.metrics = metrics
     }
 
-    var last: (end: Duration?, retry: Duration?) { state.withLock { $0.last } }
+    /// When the longest-lived token ends that it holds, when the one that landed last would, and when the next attempt is.
+    func ends(now: Duration) -> (held: Duration?, last: Duration?, retry: Duration?) {
+        state.withLock { ($0.slots.longestEnd(now: now), $0.last.end, $0.last.retry) }
+    }
 
     func newWaiter() -> TokenSlot.WaiterID { lastWaiter.add(1, ordering: .relaxed).newValue }
 

@@ -1,15 +1,20 @@
 public import FoundationEssentials
 import HTTPTypes
+public import Logging
 import Synchronization
 
 /// Step 2: asks the vendor for a token scoped to the inputs of the request, such as one customer and one invoice.
 ///
 /// The access token comes from another provider, which is asked with empty inputs, so that all checkouts of a tenant share it. When
-/// the vendor refuses one that was kept (401), another is asked for once. When it refuses new ones as well, or has none of the
-/// paths, for three sessions in a row, no calls are made for half a minute, doubling to ten, until it accepts one or there are
-/// other credentials. A token that does not name the session asked for is never handed out.
+/// the vendor refuses one that was kept (401), another is asked for once. When it refuses three sessions of a customer in a row, with
+/// access tokens with which it accepted nothing yet, no calls are made for that customer for half a minute, doubling to ten, until it
+/// accepts one or there are other credentials. A token that does not name the session asked for is never handed out.
 ///
 /// With ``TokenDemand/patience``, everything together takes no longer than that.
+///
+/// The life of a token counts by the vendor's own clock, as far as the answer tells it: it is the smallest of what the `exp` claim and the
+/// stated expiry leave after the answer's `Date`, and after the `iat` claim. Ours counts only where neither is there. An `iat` more than a
+/// day before the expiry says nothing.
 public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     private let call: VendorCall
     private let accessTokens: any TokenProvider
@@ -21,15 +26,16 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     ///   - transport: Carries the calls.
     ///   - deadline: For each call, queueing included.
     ///   - clock: Measures deadlines.
-    ///   - wallClock: To turn absolute expiries into the life that remains.
+    ///   - wallClock: To turn absolute expiries into the life that remains, if the vendor does not tell its own time.
+    ///   - logger: For what stands in the way to the vendor, and for clocks that differ.
     public init(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
         deadline: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
-        wallClock: @escaping @Sendable () -> Date = { Date() }
+        wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         self.call = VendorCall(
             part: "checkout_token", vendor: vendor, transport: transport, deadline: deadline, priority: .normal,
-            clock: clock, wallClock: wallClock
+            clock: clock, wallClock: wallClock, logger: logger
         )
         self.accessTokens = accessTokens
         self.knownPath = KnownPath()
@@ -55,14 +61,13 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         let body = try body(for: request)
         let end = call.end(within: demand.patience)
         return try await call.telemetry.fetch { () throws(TokenError) in
-            let (response, access) = try await call.send(
-                with: accessTokens, for: request,
+            var customer = request
+            customer.inputs[.invoice] = nil
+            let answer = try await call.send(
+                with: accessTokens, for: request, by: .customer(customer), outcomes: step.outcomes,
                 minimumRemaining: step.endsWithAccessToken ? demand.minimumRemaining : .zero, patience: demand.patience
             ) { (access) throws(TokenError) in try await ask(with: access, body: body, before: end) }
-            guard response.status.kind == .successful else {
-                throw call.error(for: response, outcomes: step.outcomes)
-            }
-            return try token(in: response, for: request, access: access)
+            return try token(in: answer.content.get(), answer.response, for: request, access: answer.access)
         }
     }
 
@@ -77,7 +82,8 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         return JSONValue.object(members).serialized
     }
 
-    /// Tries the paths, the one that worked last time first.
+    /// Tries the paths, the one that worked last time first. One that is there may be hidden by something in front of the vendor; if none ever
+    /// was, that is a matter of configuration.
     private func ask(
         with access: Token, body: [UInt8], before end: Duration?
     ) async throws(TokenError) -> TransportResponse {
@@ -85,19 +91,21 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
             .authorization: "Bearer " + access.secret.reveal(), .contentType: "application/json",
             .accept: "application/json",
         ]
+        var hidden: TransportResponse?
         for (index, path) in knownPath.inOrder(step.paths) {
             let response = try await call.send(call.vendor.request(.post, path, fields), body: body, before: end)
-            if response.status == .notFound, !call.hasVendorError(response) { continue }
-            knownPath.remember(index)
-            return response
+            let isOwn = response.status.kind == .successful || call.isVendorError(response)
+            if isOwn { knownPath.remember(index) }
+            if isOwn || response.status != .notFound { return response }
+            hidden = response
         }
+        if let hidden, knownPath.hasAnswered { return hidden }
         throw TokenError(.misconfigured, message: "none of the vendor's checkout paths is there")
     }
 
     private func token(
-        in response: TransportResponse, for request: TokenRequest, access: Token
+        in body: JSONValue, _ response: TransportResponse, for request: TokenRequest, access: Token
     ) throws(TokenError) -> Token {
-        let body = try call.object(in: response)
         guard let text = step.tokenMembers.lazy.compactMap({ body[$0]?.string }).first(where: { !$0.isEmpty }) else {
             throw TokenError(.unavailable, message: "the vendor's answer has no token")
         }
@@ -105,31 +113,53 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         for (input, claim) in step.claims where jwt?.claims[claim]?.string != request.inputs[input] {
             throw TokenError(.unavailable, message: "the vendor's token does not name the \(input) asked for")
         }
-        let now = call.wallClock()
-        let stated = step.expiryMembers.lazy.compactMap { body[$0].flatMap(timestamp) }.first { $0 > now }
-        var remaining: Duration
-        if let expiry = stated ?? jwt?.expiry {
-            remaining = .seconds(min(expiry.timeIntervalSince(now), 86_400))
-        } else {
-            remaining = call.vendor.profile.assumedLifetime - response.elapsed
-        }
-        if step.endsWithAccessToken { remaining = min(remaining, access.remaining) }
+        let stated = step.expiryMembers.lazy.compactMap { body[$0].flatMap(timestamp) }.first
+        let end = end(stated: stated, jwt, response)
+        let life = end?.life ?? call.vendor.profile.assumedLifetime - response.elapsed
+        let remaining = step.endsWithAccessToken ? min(life, access.remaining) : life
         guard remaining > .zero else {
             throw TokenError(.unavailable, message: "the vendor issued a token that has expired already")
         }
+        // By the vendor's clock, if that is known.
+        let expiresAt = end?.date.addingTimeInterval((remaining - life) / .seconds(1))
         return Token(
             secret: Secret(text.unicode), remaining: remaining,
-            expiresAt: now.addingTimeInterval(remaining / .seconds(1)),
+            expiresAt: expiresAt ?? call.wallClock().addingTimeInterval(remaining / .seconds(1)),
             lineage: Lineage(descendingFrom: step.endsWithAccessToken ? access.lineage : access.lineage.parent)
         )
     }
+
+    /// When a token ends by the vendor's clock, and the life that it has left; `nil` if nothing tells.
+    ///
+    /// The claim decides. A stated expiry only shortens its life, and one that is over already says nothing beside it: it may be a local time
+    /// without its zone.
+    private func end(
+        stated: Date?, _ jwt: UnverifiedJWT?, _ response: TransportResponse
+    ) -> (date: Date, life: Duration)? {
+        let (now, issuedAt) = (response.date, jwt?.issuedAt)
+        func life(until date: Date) -> Duration {
+            let longest = 86_400.0
+            let sinceNow = now.map(date.timeIntervalSince)
+            let sinceIssue = issuedAt.map(date.timeIntervalSince).flatMap { 0 < $0 && $0 <= longest ? $0 : nil }
+            let known = [sinceNow, sinceIssue].compactMap(\.self).min()
+            // Both are from after the request was sent.
+            let seconds = known.map { $0 - response.elapsed / .seconds(1) } ?? date.timeIntervalSince(call.wallClock())
+            return .seconds(min(seconds, longest))
+        }
+        let claimed = (jwt?.expiry).map { ($0, life(until: $0)) }
+        guard let stated = stated.map({ ($0, life(until: $0)) }) else { return claimed }
+        guard let claimed else { return stated }
+        return stated.1 > .zero && stated.1 < claimed.1 ? stated : claimed
+    }
 }
 
-/// Which of the alternative paths answered last.
+/// On which of the alternative paths the vendor answered last.
 private final class KnownPath: Sendable {
-    private let index = Atomic(0)
+    private let index = Atomic(-1)
 
     func remember(_ newIndex: Int) { index.store(newIndex, ordering: .relaxed) }
+
+    var hasAnswered: Bool { index.load(ordering: .relaxed) >= 0 }
 
     func inOrder(_ paths: [String]) -> [(Int, String)] {
         let known = index.load(ordering: .relaxed)

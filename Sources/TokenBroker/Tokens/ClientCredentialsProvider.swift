@@ -10,7 +10,9 @@ import Synchronization
 /// source any more are superseded. While the source is broken, the pairs it had last are used.
 ///
 /// A pair that the vendor refused is not sent again for 30 seconds, doubling to ten minutes, and neither is a request that it refused to a
-/// pair for good, such as one for an unknown scope. If the source has another pair, as during a rotation, that is used at once.
+/// pair for good, such as one for an unknown scope. If the source has another pair, as during a rotation, that is used at once. Refused is
+/// only what the vendor refuses in its own words: the shapes that the profile names, or an error as in RFC 6749 (section 5.2), whose code
+/// then comes before the status of a 4xx. Other 4xx are block pages of something in front of it, and ``TokenError/Code/unavailable``.
 ///
 /// The answer's `expires_in` counts from when the request was sent. It is read as follows:
 /// - a number, or a number in a string, also with a fraction: seconds;
@@ -24,7 +26,6 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     private let signer: (any ClientAssertionSigner)?
     private let assertionAudience: String?
     private let clock: C
-    private let logger: Logger?
     private let lines: CredentialLines<C.Instant>
 
     /// - Parameters:
@@ -35,8 +36,9 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     ///   - transport: Carries the call.
     ///   - deadline: For the call, queueing included.
     ///   - clock: Measures how long a refusal is remembered.
-    ///   - wallClock: Only for absolute times: `expiresAt`, and a `Retry-After` that is a date.
-    ///   - logger: For what happens to credentials.
+    ///   - wallClock: Only for absolute times: `expiresAt`, client assertions, and a `Retry-After` that is a date if the vendor does not tell
+    ///     its own time.
+    ///   - logger: For what happens to credentials, for what stands in the way to the vendor, and for clocks that differ.
     public init(
         vendor: Vendor, credentials: any CredentialSource, signer: (any ClientAssertionSigner)? = nil,
         assertionAudience: String? = nil, transport: any HTTPTransport,
@@ -45,13 +47,12 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     ) {
         self.call = VendorCall(
             part: "access_token", vendor: vendor, transport: transport, deadline: deadline, priority: .high,
-            clock: clock, wallClock: wallClock
+            clock: clock, wallClock: wallClock, logger: logger
         )
         self.credentials = credentials
         self.signer = signer
         self.assertionAudience = assertionAudience
         self.clock = clock
-        self.logger = logger
         self.lines = CredentialLines()
     }
 
@@ -74,7 +75,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
                     return token
                 } catch {
                     guard error.code == .credentialsRejected else { throw error }
-                    logger?.error("the vendor refused credentials", metadata: ["vendor": "\(account)"])
+                    logRefusal(of: credential)
                     call.telemetry.setBreaker(open: lines.areAllRefused)
                     refusal = error
                 }
@@ -86,25 +87,18 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     private func token(
         for request: TokenRequest, _ credential: Credential, _ lineage: Lineage, before end: Duration?
     ) async throws(TokenError) -> Token {
-        var fields: HTTPFields = [
-            .contentType: "application/x-www-form-urlencoded", .accept: "application/json",
-        ]
-        var form = form(for: request)
-        try await authenticate(&fields, &form, as: credential)
-        let body = form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&")
-        let response: TransportResponse
-        do throws(TokenError) {
-            response = try await call.send(
-                call.vendor.request(.post, call.vendor.profile.accessToken.path, fields), body: Array(body.utf8),
-                before: end
-            )
-        } catch {
-            let kind = (error.cause as? TransportError)?.kind
-            // In TLS 1.3 the alert comes once the client believes to be connected.
-            throw kind == .tls || kind == .closed ? missingCertificate(error) : error
+        let difference = call.vendor.clock.difference
+        var (response, content) = try await ask(for: request, as: credential, before: end)
+        if case .failure(let error) = content, error.code == .credentialsRejected,
+            call.vendor.clientAuthentication == .privateKeyJWT, abs(call.vendor.clock.difference - difference) > 10
+        {
+            // The assertion was of another time than the vendor's, which is known now.
+            (response, content) = try await ask(for: request, as: credential, before: end)
         }
-        guard response.status.kind == .successful else {
-            var error = call.error(for: response, outcomes: call.vendor.profile.accessToken.outcomes)
+        switch content {
+        case .success(let body):
+            return try token(in: body, response, lineage: Lineage(descendingFrom: lineage))
+        case .failure(var error):
             // A proxy in front of the vendor says 400, and the vendor 401, for lack of the right certificate.
             if [400, 401, 403].contains(response.status.code) { error = missingCertificate(error) }
             if error.code == .credentialsRejected || error.code == .misconfigured {
@@ -112,7 +106,52 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             }
             throw error
         }
-        return try token(in: response, lineage: Lineage(descendingFrom: lineage))
+    }
+
+    private func ask(
+        for request: TokenRequest, as credential: Credential, before end: Duration?
+    ) async throws(TokenError) -> (TransportResponse, Result<JSONValue, TokenError>) {
+        let step = call.vendor.profile.accessToken
+        var fields: HTTPFields = [
+            .contentType: "application/x-www-form-urlencoded", .accept: "application/json",
+        ]
+        var form = form(for: request)
+        try await authenticate(&fields, &form, as: credential)
+        let body = form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&")
+        do throws(TokenError) {
+            let response = try await call.send(
+                call.vendor.request(.post, step.path, fields), body: Array(body.utf8), before: end
+            )
+            return (response, call.content(of: response, outcomes: step.outcomes, isIssuer: true))
+        } catch {
+            let kind = (error.cause as? TransportError)?.kind
+            // In TLS 1.3 the alert comes once the client believes to be connected.
+            throw kind == .tls || kind == .closed ? missingCertificate(error) : error
+        }
+    }
+
+    /// With what else may be the cause: a server that does not decode id and secret, or does.
+    private func logRefusal(of credential: Credential) {
+        var metadata: Logger.Metadata = ["vendor": "\(account)"]
+        let halves = [credential.clientID.reveal(), credential.clientSecret.reveal()]
+        if call.vendor.clientAuthentication == .clientSecretBasic,
+            halves.contains(where: { !areSameBytes(formEncoded($0), $0) })
+        {
+            metadata["hint"] =
+                switch call.vendor.basicEncoding {
+                case .form:
+                    """
+                    the id or the secret has a character that form-encoding changes; if the vendor does not decode it, \
+                    `vendor.basicEncoding: raw` sends both as they are
+                    """
+                case .raw:
+                    """
+                    the id or the secret has a character that form-encoding changes; if the vendor expects it encoded, \
+                    `vendor.basicEncoding: form` does so
+                    """
+                }
+        }
+        call.logger?.error("the vendor refused credentials", metadata: metadata)
     }
 
     /// Says what else may be the cause with `tls_client_auth`.
@@ -128,7 +167,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     public func refresh() async {
         guard let pairs = try? await load() else { return }
         if lines.update(pairs) {
-            logger?.notice("new credentials", metadata: ["vendor": "\(account)"])
+            call.logger?.notice("new credentials", metadata: ["vendor": "\(account)"])
             call.telemetry.setBreaker(open: lines.areAllRefused)
         }
         if let request = lines.probe(now: clock.now) {
@@ -143,7 +182,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
         } catch {
             return call.telemetry.health(.credentialsUnavailable)
         }
-        return call.telemetry.health(lines.areAllRefused ? .credentialsRefused : nil)
+        return call.telemetry.health(lines.areAllRefused ? .credentialsRefused : call.isBlocked ? .blocked : nil)
     }
 
     /// What the source has; while it is broken, such as a file that is just being written, what it had last.
@@ -185,7 +224,8 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
         guard let signer else {
             throw TokenError(.misconfigured, message: "private_key_jwt needs a signer of client assertions")
         }
-        let now = call.wallClock()
+        // The vendor judges it by its own clock.
+        let now = call.wallClock().addingTimeInterval(call.vendor.clock.difference)
         let assertion = ClientAssertion(
             clientID: credential.clientID,
             audience: assertionAudience ?? call.vendor.url(call.vendor.profile.accessToken.path),
@@ -217,16 +257,17 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
         return form
     }
 
-    private func token(in response: TransportResponse, lineage: Lineage) throws(TokenError) -> Token {
-        let body = try call.object(in: response)
-        if let error = body["error"], error != .null {
+    private func token(
+        in body: JSONValue, _ response: TransportResponse, lineage: Lineage
+    ) throws(TokenError) -> Token {
+        if let error = body["error"], !error.isNothing {
             throw TokenError(.unavailable, message: "the vendor answered 200 with an error")
         }
         guard let text = body["access_token"]?.string, !text.isEmpty else {
             throw TokenError(.unavailable, message: "the vendor's answer has no access_token")
         }
         let type = body["token_type"] ?? .null
-        guard type == .null || type.string?.unicode.lowercased() == "bearer" else {
+        guard type.isNothing || type.string?.unicode.trimmingWhiteSpace.lowercased() == "bearer" else {
             throw TokenError(.unavailable, message: "the vendor's answer has an unknown token_type")
         }
         let remaining = lifetime(body["expires_in"]) - response.elapsed
@@ -247,6 +288,18 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
         }
         let plausible = seconds >= 1_000_000 ? seconds / 1000 : seconds
         return .seconds(min(max(plausible, 0), 86_400))
+    }
+}
+
+extension JSONValue {
+    /// Whether it says nothing: null, false, or a text, list or object without content.
+    fileprivate var isNothing: Bool {
+        switch self {
+        case .null, .bool(false): true
+        case .array(let elements): elements.isEmpty
+        case .object(let members): members.isEmpty
+        default: string.map { $0.unicode.trimmingWhiteSpace.isEmpty } ?? (number == 0)
+        }
     }
 }
 

@@ -4,8 +4,8 @@ import Synchronization
 /// Tries again what failed in passing.
 ///
 /// - Again: no connection, one that ended early, an answer of 5xx or without sense. Not again: what the server refused or asked to come back
-///   for later, a certificate that is not trusted, a cancellation, and what was tried again already below
-///   (``TokenError/wasRetried``).
+///   for later, what something in front of it answered (``TokenError/isForeign``), a certificate that is not trusted, a cancellation, and
+///   what was tried again already below (``TokenError/wasRetried``).
 /// - The pause before is random, up to 200 ms before the second attempt and twice that before the third (full jitter).
 /// - All requests together have a budget: each success earns a tenth of a retry, ten at most are saved up. During an outage it is soon
 ///   empty, and retries do not multiply the load.
@@ -74,7 +74,9 @@ public struct Retrying<Upstream: TokenProvider>: TokenProvider {
     }
 
     private func mayPass(_ error: TokenError) -> Bool {
-        guard error.code == .unavailable, !error.wasRetried, error.retryAfter == nil else { return false }
+        guard error.code == .unavailable, !error.wasRetried, !error.isForeign, error.retryAfter == nil else {
+            return false
+        }
         guard let transport = error.cause as? TransportError else { return true }
         return [.resolve, .connect, .closed].contains(transport.kind)
     }

@@ -34,6 +34,11 @@ struct SlotTable: Sendable {
 
     var requestsWithFlights: [TokenRequest] { entries.filter { !$0.slot.flights.isEmpty }.map(\.request) }
 
+    /// When the token ends that can be used for longest; `nil` if there is none.
+    func longestEnd(now: Duration) -> Duration? {
+        entries.lazy.compactMap { $0.slot.usableEnd(now: now) }.max()
+    }
+
     /// Where the slot for `request` is; valid until one is added.
     func place(of request: TokenRequest) -> Int? {
         // Equality is found out sooner than a hash.

@@ -91,6 +91,11 @@ final class StepTelemetry: Sendable {
         Meter(label: "token_broker_breaker_open", dimensions: dimensions, factory: factory).set(isOpen ? 1 : 0)
     }
 
+    /// The vendor's time less ours.
+    func setClockDifference(_ seconds: Double) {
+        Meter(label: "token_broker_clock_difference_seconds", dimensions: dimensions, factory: factory).set(seconds)
+    }
+
     /// What is known here; the state is for whoever knows better than that.
     func health(_ state: Health.State? = nil) -> Health {
         let (now, last) = (stopwatch.now, last.withLock { $0 })

@@ -31,10 +31,8 @@ struct TokenSlot {
         static let first = Duration.seconds(1)
         /// At most, while nobody has a token.
         static let longest = Duration.seconds(30)
-        /// At most, while the last token is still valid.
+        /// At most, while the last token is still valid, or something in front of the server answers.
         static let longestWhileValid = Duration.seconds(60)
-        /// The longest that a server's `Retry-After` is obeyed.
-        static let longestAsked = Duration.seconds(300)
     }
 
     private(set) var kept: Kept?
@@ -103,6 +101,12 @@ struct TokenSlot {
     /// Nothing is going on and nothing worth remembering is known.
     func isIdle(now: Duration) -> Bool {
         flights.isEmpty && (kept.map { $0.end <= now } ?? true) && (failure.map { $0.until <= now } ?? true)
+    }
+
+    /// When the kept token ends, if it can be used.
+    func usableEnd(now: Duration) -> Duration? {
+        guard let kept, kept.end > now, kept.token.lineage.state != .revoked else { return nil }
+        return kept.end
     }
 
     /// The kept token, if it meets the demand. On the way of every cached token: no allocation, no division.
@@ -199,7 +203,13 @@ struct TokenSlot {
         }
         switch answer {
         case .success(let token): keep(token, from: flight.id, now: now, chance: chance)
-        case .failure(let error): remember(error, now: now, chance: chance)
+        case .failure(var error):
+            // Those who waited are told to come back when those are who come later.
+            if let failure = remember(error, now: now, chance: chance) {
+                error = failure.error
+                error.retryAfter = failure.until - now
+            }
+            return flight.inOrder.map { .answer($0, .failure(error)) }
         }
         return flight.inOrder.map { .answer($0, answer) }
     }
@@ -220,9 +230,9 @@ struct TokenSlot {
 
     /// Failures are shared with those who come until it is worth trying again. Credentials that are refused or missing are
     /// looked at every second, since looking costs nothing at the server: the provider knows what was refused.
-    private mutating func remember(_ error: TokenError, now: Duration, chance: Double) {
-        // Nobody's answer.
-        guard error.code != .cancelled else { return }
+    /// - Returns: `nil` if it is nobody's answer.
+    private mutating func remember(_ error: TokenError, now: Duration, chance: Double) -> Failure? {
+        guard error.code != .cancelled else { return nil }
         let count = (failure?.count ?? 0) + 1
         let doubled = Backoff.first * (1 << min(count - 1, 16))
         let pause: Duration
@@ -230,16 +240,24 @@ struct TokenSlot {
         case .credentialsRejected, .misconfigured:
             pause = Backoff.first
         default:
-            if let asked = error.retryAfter {
-                pause = min(max(asked, Backoff.first), Backoff.longestAsked)
-            } else if kept.map({ $0.end > now && $0.token.lineage.state != .revoked }) ?? false {
+            if error.isForeign {
+                let asked = min(error.retryAfter ?? .zero, longestRetryAfter)
+                pause = max(asked, min(doubled, Backoff.longestWhileValid) * (1 - 0.1 * chance))
+            } else if let asked = error.retryAfter {
+                pause = min(max(asked, Backoff.first), longestRetryAfter)
+            } else if usableEnd(now: now) != nil {
                 pause = min(doubled, Backoff.longestWhileValid) * chance
             } else {
                 pause = min(doubled, Backoff.longest) * (1 - 0.1 * chance)
             }
         }
         // What another flight was told to wait for still counts.
-        failure = Failure(error, until: max(failure?.until ?? now, now + pause), count: count)
+        // The pause is kept here. Whoever is above has only to come back after it.
+        var error = error
+        error.isForeign = false
+        let failure = Failure(error, until: max(failure?.until ?? now, now + pause), count: count)
+        self.failure = failure
+        return failure
     }
 
     private mutating func shutDown() -> [Action] {

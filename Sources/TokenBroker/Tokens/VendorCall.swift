@@ -1,7 +1,9 @@
 import FoundationEssentials
 import HTTPTypes
+import Logging
+import Synchronization
 
-/// One call to the vendor, with what all of them do alike: limits, what a failure means, and what is told of it.
+/// One call to the vendor, with what all of them do alike: limits, what an answer means, and what is told of it.
 struct VendorCall: Sendable {
     let vendor: Vendor
     let transport: any HTTPTransport
@@ -10,13 +12,15 @@ struct VendorCall: Sendable {
     let stopwatch: Stopwatch
     let wallClock: @Sendable () -> Date
     let telemetry: StepTelemetry
+    let logger: Logger?
     private let breaker = Breaker()
+    private let foreignAnswers = ForeignAnswers()
 
     /// - Parameter part: What metrics, traces and health call it.
     init(
-        part: String = "lookup", vendor: Vendor, transport: any HTTPTransport, deadline: Duration,
-        priority: TransportOptions.Priority, clock: some Clock<Duration> = ContinuousClock(),
-        wallClock: @escaping @Sendable () -> Date
+        part: String, vendor: Vendor, transport: any HTTPTransport, deadline: Duration,
+        priority: TransportOptions.Priority, clock: some Clock<Duration>,
+        wallClock: @escaping @Sendable () -> Date, logger: Logger?
     ) {
         self.vendor = vendor
         self.transport = transport
@@ -25,6 +29,7 @@ struct VendorCall: Sendable {
         self.stopwatch = Stopwatch(clock)
         self.wallClock = wallClock
         self.telemetry = StepTelemetry(part: part, account: vendor.profile.id, stopwatch)
+        self.logger = logger
     }
 
     /// When a caller wants its answer, by the stopwatch.
@@ -37,7 +42,7 @@ struct VendorCall: Sendable {
         let left = end.map { min(deadline, $0 - stopwatch.now) } ?? deadline
         guard left > .zero else { throw TokenError(.timedOut, message: "no time was left for a call to the vendor") }
         let options = TransportOptions(deadline: left, account: vendor.profile.id, priority: priority)
-        return try await telemetry.call(request) { (request) throws(TokenError) in
+        let response = try await telemetry.call(request) { (request) throws(TokenError) in
             do throws(TransportError) {
                 return try await transport.send(request, body: body, options: options)
             } catch {
@@ -47,66 +52,8 @@ struct VendorCall: Sendable {
                 )
             }
         }
-    }
-
-    /// What the vendor answers with an access token. If it refuses one that was kept (401), that is renewed, once. A vendor that refuses
-    /// new ones as well is left alone for a while (``Breaker``).
-    /// - Parameters:
-    ///   - minimumRemaining: Of the access token.
-    ///   - patience: For everything together.
-    /// - Returns: Its answer, and the access token that it was given for, with the life that is left.
-    func send(
-        with accessTokens: any TokenProvider, for request: TokenRequest, minimumRemaining: Duration = .zero,
-        patience: Duration?, _ ask: (Token) async throws(TokenError) -> TransportResponse
-    ) async throws(TokenError) -> (TransportResponse, Token) {
-        let end = end(within: patience)
-        let accessRequest = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
-        func access(insteadOf id: Token.ID?) async throws(TokenError) -> Token {
-            // One that is over before it gets there is refused.
-            let demand = TokenDemand(
-                minimumRemaining: max(minimumRemaining, .seconds(2)), insteadOf: id,
-                patience: end.map { max(.zero, $0 - stopwatch.now) }
-            )
-            return try await accessTokens.token(for: accessRequest, demand: demand)
-        }
-
-        var token = try await access(insteadOf: try breaker.pass(now: stopwatch.now, probe: deadline))
-        var since = stopwatch.now
-        do throws(TokenError) {
-            var response = try await ask(token)
-            if response.status == .unauthorized, !token.isFresh, breaker.mayRenew(now: stopwatch.now) {
-                token = try await access(insteadOf: token.id)
-                since = stopwatch.now
-                response = try await ask(token)
-            }
-            note(response.status, of: request, with: token)
-            token.remaining -= stopwatch.now - since
-            return (response, token)
-        } catch {
-            // None of the paths is there, which is no more a matter of what was asked for.
-            if error.code == .misconfigured { refused(request, with: token, error) }
-            throw error
-        }
-    }
-
-    /// How long no calls with an access token are made; `nil` if they are.
-    var suspendedFor: Duration? { breaker.openFor(now: stopwatch.now) }
-
-    private func note(_ status: HTTPResponse.Status, of request: TokenRequest, with token: Token) {
-        switch status.code {
-        case 401, 403:
-            let message = "the vendor refuses calls with new access tokens"
-            refused(request, with: token, TokenError(.credentialsRejected, message: message))
-        case 200..<300, 400, 404, 409, 410, 422:
-            if breaker.accepted() { telemetry.setBreaker(open: false) }
-        default:
-            // Says nothing about the access token.
-            break
-        }
-    }
-
-    private func refused(_ request: TokenRequest, with token: Token, _ error: TokenError) {
-        if breaker.refused(request, with: token, error, now: stopwatch.now) { telemetry.setBreaker(open: true) }
+        noteClock(of: response)
+        return response
     }
 
     private func meaning(of kind: TransportError.Kind) -> TokenError.Code {
@@ -119,26 +66,179 @@ struct VendorCall: Sendable {
         }
     }
 
-    /// The error for an answer other than 2xx.
-    func error(for response: TransportResponse, outcomes: [Int: TokenError.Code]) -> TokenError {
-        let status = response.status.code
-        return TokenError(
-            outcomes[status] ?? .unavailable, message: "the vendor answered with status \(status)",
-            retryAfter: response.headerFields[.retryAfter].flatMap { retryAfter($0, now: wallClock()) }
+    private func noteClock(of response: TransportResponse) {
+        guard let date = response.date else { return }
+        let (difference, hasBecomeLarge) = vendor.clock.note(date, elapsed: response.elapsed, now: wallClock())
+        telemetry.setClockDifference(difference)
+        guard hasBecomeLarge else { return }
+        let seconds = "\(Int(difference.rounded()))"
+        logger?.warning(
+            "the vendor's clock and this machine's differ by more than a minute",
+            metadata: ["vendor": "\(telemetry.account)", "step": "\(telemetry.part)", "seconds": "\(seconds)"]
         )
     }
 
-    /// The JSON object in a 2xx answer.
-    func object(in response: TransportResponse) throws(TokenError) -> JSONValue {
-        guard let value = try? JSONValue.parse(response.body), case .object = value else {
-            throw TokenError(.unavailable, message: "the vendor's answer is not a JSON object")
+    // MARK: What an answer means
+
+    /// The JSON object in an answer, or what an answer without one means.
+    ///
+    /// A 4xx counts as the vendor's own if its body has one of the profile's ``VendorProfile/errorShapes``. Any other comes from something in
+    /// front of it. 429 is throttling whatever its body.
+    /// - Parameter isIssuer: Whether errors in the words of RFC 6749 are the vendor's own as well, and come before the status.
+    func content(
+        of response: TransportResponse, outcomes: [Int: TokenError.Code], isIssuer: Bool = false
+    ) -> Result<JSONValue, TokenError> {
+        let object = object(in: response)
+        if response.status.kind == .successful, let object {
+            foreignAnswers.end()
+            return .success(object)
         }
+        let status = response.status.code
+        var error = TokenError(
+            outcomes[status] ?? .unavailable, message: "the vendor answered with status \(status)",
+            retryAfter: response.retryAfter(now: wallClock())
+        )
+        let issuerError = isIssuer ? object.flatMap(IssuerError.init) : nil
+        switch response.status.kind {
+        case .successful:
+            error.code = .unavailable
+            error.message = "the vendor's answer is not a JSON object"
+        case .clientError where response.status == .tooManyRequests:
+            error.code = outcomes[status] ?? .throttled
+        case .clientError where issuerError != nil || object.map(isVendorError) ?? false:
+            foreignAnswers.end()
+            if let meaning = issuerError?.meaning {
+                error.code = meaning.code
+                error.message = "\(meaning.message) (status \(status))"
+            }
+        case .clientError:
+            error.code = .unavailable
+            error.message = "something in front of the vendor answered with status \(status)"
+            error.isForeign = true
+            noteForeignAnswer(status)
+        default: break
+        }
+        return .failure(error)
+    }
+
+    /// Whether a 4xx is in the vendor's own words.
+    func isVendorError(_ response: TransportResponse) -> Bool { object(in: response).map(isVendorError) ?? false }
+
+    private func isVendorError(_ object: JSONValue) -> Bool {
+        vendor.profile.errorShapes.contains { $0.matches(object) }
+    }
+
+    private func object(in response: TransportResponse) -> JSONValue? {
+        guard let value = try? JSONValue.parse(response.body), case .object = value else { return nil }
         return value
     }
 
-    /// Whether an answer carries the vendor's own error body, and not one of something in front of it.
-    func hasVendorError(_ response: TransportResponse) -> Bool {
-        guard case .object(let members)? = try? JSONValue.parse(response.body) else { return false }
-        return members.keys.contains { vendor.profile.errorMembers.contains($0.unicode) }
+    /// Whether the latest answer came from something in front of the vendor.
+    var isBlocked: Bool { foreignAnswers.count > 0 }
+
+    private func noteForeignAnswer(_ status: Int) {
+        guard foreignAnswers.note(now: stopwatch.now) else { return }
+        logger?.warning(
+            "a block page, or credentials that are refused without a word",
+            metadata: [
+                "vendor": "\(telemetry.account)", "step": "\(telemetry.part)", "status": "\(status)",
+                "inARow": "\(foreignAnswers.count)",
+            ]
+        )
     }
+
+    // MARK: Calls with an access token
+
+    /// What the vendor answered to a call with an access token.
+    struct Answer {
+        /// As it came.
+        var response: TransportResponse
+        /// The JSON object in it, or what it means.
+        var content: Result<JSONValue, TokenError>
+        /// The access token that it was given for, with the life that is left.
+        var access: Token
+    }
+
+    /// Asks with an access token. If the vendor refuses one that was kept (401), that is renewed, once. ``Breaker`` says when it is not.
+    /// - Parameters:
+    ///   - visitor: Who is behind it.
+    ///   - outcomes: What a status means.
+    ///   - minimumRemaining: Of the access token.
+    ///   - patience: For everything together.
+    func send(
+        with accessTokens: any TokenProvider, for request: TokenRequest, by visitor: Breaker.Visitor,
+        outcomes: [Int: TokenError.Code], minimumRemaining: Duration = .zero,
+        patience: Duration?, _ ask: (Token) async throws(TokenError) -> TransportResponse
+    ) async throws(TokenError) -> Answer {
+        let end = end(within: patience)
+        let accessRequest = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
+        func access(insteadOf id: Token.ID?) async throws(TokenError) -> Token {
+            // One that is over before it gets there is refused.
+            let demand = TokenDemand(
+                minimumRemaining: max(minimumRemaining, .seconds(2)), insteadOf: id,
+                patience: end.map { max(.zero, $0 - stopwatch.now) }
+            )
+            return try await accessTokens.token(for: accessRequest, demand: demand)
+        }
+
+        let refused = try breaker.pass(visitor, now: stopwatch.now, probe: deadline)
+        var token = try await access(insteadOf: refused)
+        var since = stopwatch.now
+        var response = try await ask(token)
+        if response.status == .unauthorized, !token.isFresh, breaker.mayRenew(token, for: visitor, now: stopwatch.now) {
+            token = try await access(insteadOf: token.id)
+            since = stopwatch.now
+            response = try await ask(token)
+        }
+        let content = content(of: response, outcomes: outcomes)
+        note(content, response.status, of: request, by: visitor, with: token)
+        token.remaining -= stopwatch.now - since
+        return Answer(response: response, content: content, access: token)
+    }
+
+    /// How long calls with an access token are held back from those whose calls were refused; `nil` if none are.
+    var suspendedFor: Duration? { breaker.openFor(now: stopwatch.now) }
+
+    private func note(
+        _ content: Result<JSONValue, TokenError>, _ status: HTTPResponse.Status, of request: TokenRequest,
+        by visitor: Breaker.Visitor, with token: Token
+    ) {
+        var refusal: TokenError?
+        var isAccepted = true
+        if case .failure(let error) = content {
+            if error.code == .credentialsRejected {
+                refusal = error
+                refusal?.message = "the vendor refuses calls with new access tokens"
+            }
+            // Of others that are refused with 403 the vendor may not even have looked at what they ask for.
+            isAccepted = error.code == .requestRejected && status != .forbidden
+        }
+        if status == .unauthorized || refusal != nil {
+            let isOpen = breaker.refused(
+                request, by: visitor, with: token, refusal, isUnauthorized: status == .unauthorized, now: stopwatch.now)
+            if isOpen { telemetry.setBreaker(open: true) }
+        } else if isAccepted, breaker.accepted(visitor, with: token) {
+            telemetry.setBreaker(open: false)
+        }
+    }
+}
+
+/// Counts the answers in a row that came from something in front of the vendor.
+private final class ForeignAnswers: Sendable {
+    private let state = Mutex<(count: Int, told: Duration?)>((0, nil))
+
+    var count: Int { state.withLock { $0.count } }
+
+    /// - Returns: Whether it is worth a word: from the third in a row on, once a minute at most.
+    func note(now: Duration) -> Bool {
+        state.withLock { state in
+            state.count += 1
+            guard state.count >= 3, state.told.map({ now - $0 >= .seconds(60) }) ?? true else { return false }
+            state.told = now
+            return true
+        }
+    }
+
+    /// The vendor itself answered.
+    func end() { state.withLock { $0.count = 0 } }
 }

@@ -31,7 +31,7 @@ public struct PacedTransport: HTTPTransport, HealthReporting {
     ///   - burst: How many of them may start back to back; at most `requestsPerSecond`.
     ///   - queueLimit: How many calls may wait.
     ///   - clock: Measures the seconds.
-    ///   - wallClock: For a `Retry-After` that is a date.
+    ///   - wallClock: For a `Retry-After` that is a date, if the server does not tell its own time.
     public init(
         _ upstream: any HTTPTransport, account: String, requestsPerSecond: Int, burst: Int? = nil,
         queueLimit: Int = 10_000,
@@ -61,8 +61,7 @@ public struct PacedTransport: HTTPTransport, HealthReporting {
         options.deadline -= waited
         let response = try await upstream.send(request, body: body, options: options)
         if response.status == .tooManyRequests {
-            let asked = response.headerFields[.retryAfter].flatMap { retryAfter($0, now: wallClock()) }
-            schedule.throttled(start, retryAfter: asked)
+            schedule.throttled(start, retryAfter: response.retryAfter(now: wallClock()))
         } else {
             schedule.accepted(start)
         }

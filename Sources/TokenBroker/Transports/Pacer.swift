@@ -172,7 +172,7 @@ struct Pacer: Sendable {
 
     /// The server refused a call because there were too many.
     mutating func throttled(retryAfter: Duration?, now: Duration) {
-        coolDown = max(coolDown, now + min(max(retryAfter ?? .seconds(1), .zero), .seconds(300)))
+        coolDown = max(coolDown, now + min(max(retryAfter ?? .seconds(1), .zero), longestRetryAfter))
         // The calls that were under way together count as one warning.
         if slowness == 1 || now - changed >= .seconds(1) {
             slowness = min(slowness * 2, 16)

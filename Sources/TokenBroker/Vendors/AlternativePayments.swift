@@ -13,7 +13,10 @@ extension VendorProfile {
         ],
         credentialVariables: .init(clientID: "ALTERNATIVE_CLIENT_ID", clientSecret: "ALTERNATIVE_CLIENT_SECRET"),
         requestsPerSecond: 5,
-        errorMembers: ["code", "message", "error", "errors", "validation_errors"],
+        errorShapes: [
+            .object(["code": .text, "message": .text]), .object(["error": .object(["message": .text])]),
+            .object(["errors": .list]),
+        ],
         accessToken: .init(
             path: "/oauth/token",
             outcomes: [

@@ -14,8 +14,9 @@ public struct VendorProfile: Sendable {
     public var assumedLifetime: Duration
     /// How many calls the vendor takes in a second from one account, all endpoints together; `nil` if it has no limit.
     public var requestsPerSecond: Int?
-    /// An error body is the vendor's own if it is a JSON object with one of these members.
-    public var errorMembers: Set<String>
+    /// What an error body in the vendor's own words looks like: one of these. A 4xx with any other body comes from something in front of the
+    /// vendor, such as a firewall or a gateway, and says nothing about credentials or sessions.
+    public var errorShapes: [ErrorShape]
     /// How an access token is had.
     public var accessToken: AccessTokenStep
     /// How a checkout token is had.
@@ -27,7 +28,7 @@ public struct VendorProfile: Sendable {
     public init(
         id: String, environments: [String: String?], credentialVariables: CredentialNames,
         basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300),
-        requestsPerSecond: Int? = nil, errorMembers: Set<String>,
+        requestsPerSecond: Int? = nil, errorShapes: [ErrorShape],
         accessToken: AccessTokenStep, checkoutToken: CheckoutTokenStep, invoiceLookup: InvoiceLookup? = nil
     ) {
         self.id = id
@@ -36,10 +37,31 @@ public struct VendorProfile: Sendable {
         self.basicEncoding = basicEncoding
         self.assumedLifetime = assumedLifetime
         self.requestsPerSecond = requestsPerSecond
-        self.errorMembers = errorMembers
+        self.errorShapes = errorShapes
         self.accessToken = accessToken
         self.checkoutToken = checkoutToken
         self.invoiceLookup = invoiceLookup
+    }
+
+    /// What a JSON value has to be like.
+    public indirect enum ErrorShape: Sendable, Hashable {
+        /// A string.
+        case text
+        /// An array with something in it.
+        case list
+        /// An object with at least these members. It may have others.
+        case object([String: ErrorShape])
+
+        /// Whether a value has this shape.
+        func matches(_ value: JSONValue) -> Bool {
+            switch (self, value) {
+            case (.text, .string): true
+            case (.list, .array(let elements)): !elements.isEmpty
+            case (.object(let members), .object):
+                members.allSatisfy { name, shape in value[name].map(shape.matches) ?? false }
+            default: false
+            }
+        }
     }
 
     /// How id and secret are written before they are joined and base64-encoded.
@@ -71,7 +93,8 @@ public struct VendorProfile: Sendable {
         public var path: String
         /// How the client proves itself unless configured otherwise.
         public var clientAuthentication: ClientAuthentication
-        /// What a status means; an absent one means ``TokenError/Code/unavailable``.
+        /// What a status in the vendor's own words means; an absent one means ``TokenError/Code/unavailable``. The codes of RFC 6749
+        /// (section 5.2) come before it.
         public var outcomes: [Int: TokenError.Code]
 
         /// Takes all members, in their order of declaration.
@@ -94,11 +117,12 @@ public struct VendorProfile: Sendable {
         public var bodyMembers: [TokenRequest.Input: String]
         /// Where the token may stand in the answer, in order of preference.
         public var tokenMembers: [String]
-        /// Where the expiry may stand as an absolute time, in order of preference. Without a readable one in the future the token's `exp` claim counts.
+        /// Where the expiry may stand as an absolute time, in order of preference. It can only shorten the life that the token's `exp` claim
+        /// tells, if there is one.
         public var expiryMembers: [String]
         /// The claim of the token that must equal each input.
         public var claims: [TokenRequest.Input: String]
-        /// What a status means; an absent one means ``TokenError/Code/unavailable``.
+        /// What a status in the vendor's own words means; an absent one means ``TokenError/Code/unavailable``.
         public var outcomes: [Int: TokenError.Code]
         /// Whether the vendor ends a checkout token with the access token it was asked for with.
         public var endsWithAccessToken: Bool
@@ -127,8 +151,8 @@ public struct VendorProfile: Sendable {
         public var idMember: String
         /// The member that names its customer.
         public var customerMember: String
-        /// What a status means; an absent one means ``TokenError/Code/unavailable``. ``TokenError/Code/requestRejected`` is for an invoice
-        /// that is not there.
+        /// What a status in the vendor's own words means; an absent one means ``TokenError/Code/unavailable``.
+        /// ``TokenError/Code/requestRejected`` is for an invoice that is not there or is another's.
         public var outcomes: [Int: TokenError.Code]
 
         /// All members, in their order of declaration.
@@ -149,6 +173,8 @@ public struct Vendor: Sendable {
     public let clientAuthentication: VendorProfile.ClientAuthentication
     /// With `client_secret_basic`: how id and secret are written.
     public let basicEncoding: VendorProfile.BasicEncoding
+    /// What is known of its clock. All copies share it.
+    let clock = VendorClock()
     private let scheme: String
     /// Host and port.
     package let authority: String

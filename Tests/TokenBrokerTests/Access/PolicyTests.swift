@@ -349,8 +349,7 @@ struct VendorInvoicePolicyTests {
         let answers: [ScriptedTransport.Step] = [
             invoice(of: "cus_2"), invoice("inv_2"), .respond(.ok, "{}"),
             .respond(.ok, #"{"id": 1, "customer_id": null}"#),
-            .respond(.notFound, #"{"code": "not_found"}"#), .respond(.notFound, "<html>"), .respond(.badRequest),
-            .respond(.forbidden), .respond(.unprocessableContent),
+            .refuse(.notFound), .refuse(.badRequest), .refuse(.forbidden), .refuse(.unprocessableContent),
         ]
         for answer in answers {
             let transport = ScriptedTransport([answer])
@@ -364,13 +363,15 @@ struct VendorInvoicePolicyTests {
         #expect(try await policy(transport).allows(anna, toRequest: session))
         #expect(accessTokens.demands.withLock { $0.map(\.insteadOf) } == [nil, Token.ID(rawValue: "1")])
         #expect(transport.sent.last?.request.headerFields[.authorization] == "Bearer access-2")
-        let refused = try policy(ScriptedTransport([.respond(.unauthorized), .respond(.unauthorized), invoice()]))
+        let refused = try policy(ScriptedTransport([.refuse(.unauthorized), .refuse(.unauthorized), invoice()]))
         #expect(await code { try await refused.allows(anna, toRequest: session) } == .credentialsRejected)
     }
 
     @Test(arguments: [
         (ScriptedTransport.Step.respond(.tooManyRequests), TokenError.Code.throttled),
         (.respond(.internalServerError), .unavailable), (.respond(.ok, "<html>"), .unavailable),
+        (.respond(.notFound, "<html>"), .unavailable),
+        (.respond(.forbidden, #"{"message": "Forbidden"}"#), .unavailable),
         (.respond(.ok, "[]"), .unavailable), (.respond(.found), .unavailable), (.fail(.timedOut), .timedOut),
         (.fail(.connect), .unavailable), (.fail(.throttled), .throttled),
     ])
@@ -386,7 +387,7 @@ struct VendorInvoicePolicyTests {
         ("a b\u{e9}", "/invoices/a%20b%C3%A9"), ("...", "/invoices/..."),
     ])
     func anIdStaysWithinItsSegment(_ id: String, _ path: String) async throws {
-        let transport = ScriptedTransport([.respond(.notFound)])
+        let transport = ScriptedTransport([.refuse(.notFound)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
         #expect(try await !policy(transport).allows(anna, toRequest: request))
         #expect(transport.sent.first?.request.path == path)

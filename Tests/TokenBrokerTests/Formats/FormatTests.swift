@@ -31,6 +31,11 @@ struct FormatTests {
     @Test(arguments: [
         ("0", 0.0), ("7", 7), ("86400", 86_400), ("99999999999999999999", 86_400),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 37),
+        (" 7\t", 7), ("2.5", 2.5), ("0.001", 0.001), ("Sunday, 06-Nov-94 08:49:37 GMT", 37),
+        ("Sun Nov  6 08:49:37 1994", 37),
+        ("Sun Nov 06 08:49:37 1994", 37), ("Sunday, 06-Nov-93 08:49:37 GMT", 0),
+        ("Sunday, 06-Nov-44 08:49:37 GMT", 86_400),
+        ("Sunday, 06-Nov-45 08:49:37 GMT", 0), (" Sun, 06 Nov 1994 08:49:37 GMT ", 37),
         ("Sun, 06 Nov 1994 08:48:00 GMT", 0), ("Sun, 06 Nov 2094 08:48:00 GMT", 86_400),
     ])
     func retryAfterIsSecondsOrADate(text: String, seconds: Double) {
@@ -38,9 +43,38 @@ struct FormatTests {
         #expect(retryAfter(text, now: now) == .seconds(seconds))
     }
 
-    @Test(arguments: ["", "-1", "1.5", "soon", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT", "١"])
+    @Test(arguments: [
+        "", "-1", "+1", "1.", ".5", "1.5.0", "1e3", "0x10", "soon", "10, 10", "7;8", "1 2", "١", "Sun, 06 Nov 1994",
+        "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 CET",
+        "Xyz, 06 Nov 1994 08:49:37 GMT", "Sunday, 06 Nov 1994 08:49:37 GMT", "Sun, 06-Nov-94 08:49:37 GMT",
+        "Sunday, 06-Nov-1994 08:49:37 GMT", "Sunday, 06-Nov-94-1 08:49:37 GMT", "Sun Nov 31 08:49:37 1994",
+        "Sun Nov 6 08:49:37 94", "Sun Nov 6 08:49 1994", "Sun Nov 006 08:49:37 1994", "Sun, 06 Nov 1994 24:00:00 GMT",
+        "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:38 GMT",
+    ])
     func anythingElseIsNoRetryAfter(text: String) {
         #expect(retryAfter(text, now: Date()) == nil)
+    }
+
+    @Test func `an HTTP date is read in all three forms, and written in the preferred one`() {
+        var generator = SeededGenerator(seed: 11)
+        let names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+        for _ in 0..<2000 {
+            let date = Date(timeIntervalSince1970: Double(Int.random(in: 0...253_000_000_000, using: &generator)))
+            let text = httpDateText(date)
+            let parts = text.split(separator: " ")
+            let style = Date.VerbatimFormatStyle(
+                format: "\(day: .twoDigits) \(month: .abbreviated) \(year: .padded(4))",
+                locale: Locale(identifier: "en_US_POSIX"), timeZone: .gmt, calendar: Calendar(identifier: .gregorian))
+            #expect(parts[1...3].joined(separator: " ") == date.formatted(style))
+            #expect(httpDate(text) == date)
+            let name = names.first { $0.hasPrefix(parts[0].dropLast()) } ?? ""
+            let asctime = "\(parts[0].dropLast()) \(parts[2]) \(Int(parts[1]) ?? 0) \(parts[4]) \(parts[3])"
+            #expect(httpDate(asctime) == date)
+            #expect(
+                httpDate("\(name), \(parts[1])-\(parts[2])-\(parts[3].suffix(2)) \(parts[4]) GMT", now: date) == date)
+        }
+        #expect(httpDateText(Date(timeIntervalSince1970: 784_111_777.9)) == "Sun, 06 Nov 1994 08:49:37 GMT")
+        #expect(httpDateText(Date(timeIntervalSince1970: 0)) == "Thu, 01 Jan 1970 00:00:00 GMT")
     }
 
     @Test func timestampsAgreeWithFoundation() {

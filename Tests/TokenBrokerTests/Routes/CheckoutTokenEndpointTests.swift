@@ -363,6 +363,44 @@ struct HealthEndpointTests {
         #expect(String(decoding: near.body, as: UTF8.self).contains(#""reason":"credentials_refused""#))
     }
 
+    /// A part whose health changes.
+    private final class ChangingPart: HealthReporting {
+        let part = "access_token"
+        let account = "vendor"
+        private let state = Mutex<(Health.State, holdsToken: Bool)>((.ok, false))
+        func set(_ new: Health.State, holdsToken: Bool) { state.withLock { $0 = (new, holdsToken) } }
+        func health() async -> Health {
+            let (state, holdsToken) = state.withLock { $0 }
+            var health = Health(part: part, account: account, state: state)
+            (health.holdsToken, health.expiresIn) = (holdsToken, .seconds(90))
+            return health
+        }
+    }
+
+    @Test func `while a token is held nothing takes it out of rotation, and the log tells of each change once`() async {
+        let (part, handler) = (ChangingPart(), InMemoryLogHandler())
+        let endpoint = ReadinessEndpoint([part], logger: Logger(label: "test") { _ in handler })
+        var levels: [Logger.Level] = []
+        for (state, holdsToken, status, code, level) in [
+            (.ok, false, "ok", 200, nil), (.failing, false, "ok", 200, nil), (.suspended, false, "ok", 200, nil),
+            (.credentialsRefused, true, "degraded", 200, .error), (.credentialsUnavailable, true, "degraded", 200, nil),
+            (.blocked, true, "degraded", 200, nil), (.blocked, false, "degraded", 200, nil),
+            (.credentialsRefused, false, "not ready", 503, .error),
+            (.credentialsUnavailable, false, "not ready", 503, nil), (.ok, true, "ok", 200, .notice),
+        ] as [(Health.State, Bool, String, Int, Logger.Level?)] {
+            part.set(state, holdsToken: holdsToken)
+            if let level { levels.append(level) }
+            for _ in 0..<3 {
+                let far = await get(endpoint)
+                #expect(far.head.status.code == code)
+                #expect(String(decoding: far.body, as: UTF8.self) == #"{"status":"\#(status)"}"#)
+                let near = String(decoding: await get(endpoint, peer: "127.0.0.1").body, as: UTF8.self)
+                #expect(near.contains(#""reason":"\#(state)""#) == (status != "ok"))
+            }
+            #expect(handler.entries.map(\.level) == levels)
+        }
+    }
+
     @Test(arguments: [Health.State.failing, .suspended]) func whatMayPassTakesNobodyOutOfRotation(
         state: Health.State
     ) async {

@@ -33,7 +33,8 @@ struct BreakerTests {
                 let session = (try? JSONDecoder().decode([String: String].self, from: Data(body))) ?? [:]
                 let invoice = session["invoice_id"] ?? ""
                 guard state.answer == .ok || invoice == state.exceptFor else {
-                    return TransportResponse(head: HTTPResponse(status: state.answer))
+                    let body = #"{"code": "refused", "message": "the vendor's own words"}"#
+                    return TransportResponse(head: HTTPResponse(status: state.answer), body: Array(body.utf8))
                 }
                 let claims = #"{"customer_id": "c", "invoice_id": "\#(invoice)", "exp": 1800000900}"#
                 let answer = #"{"token": "\#(jwt(claims))"}"#
@@ -148,5 +149,160 @@ struct BreakerTests {
             for try await code in group { #expect(code == nil) }
         }
         #expect(issuer.minted == 3)
+    }
+
+    /// Which access tokens a vendor issued, and took back.
+    private final class Minted: Sendable {
+        private let state = Mutex<(count: Int, revoked: Int)>((0, 0))
+        var count: Int { state.withLock { $0.count } }
+        func next() -> Int {
+            state.withLock { state in
+                state.count += 1
+                return state.count
+            }
+        }
+        func revokeAll() { state.withLock { $0.revoked = $0.count } }
+        func isValid(_ bearer: String) -> Bool {
+            let number = bearer.split(separator: "-").last.flatMap { Int($0) } ?? 0
+            return state.withLock { number > $0.revoked }
+        }
+    }
+
+    /// Whoever asks with a customer that begins with `good` is accepted; all others are refused as they are told.
+    private func mixedVendor(
+        _ minted: Minted, lookups: HTTPResponse.Status = .ok,
+        checkouts: HTTPResponse.Status = .ok, body: String = #"{"code": "refused", "message": "own words"}"#
+    ) -> InMemoryTransport {
+        InMemoryTransport(clock: clock) { request, content in
+            func answer(_ status: HTTPResponse.Status, _ text: String) -> TransportResponse {
+                TransportResponse(head: HTTPResponse(status: status), body: Array(text.utf8))
+            }
+            if request.path == "/oauth/token" {
+                let number = minted.next()
+                return answer(.ok, #"{"access_token": "access-\#(number)", "expires_in": 3600}"#)
+            }
+            let bearer = request.headerFields[.authorization] ?? ""
+            if !minted.isValid(bearer) { return answer(.unauthorized, body) }
+            if request.method == .get {
+                let invoice = String(request.path?.split(separator: "/").last ?? "")
+                guard invoice.hasPrefix("good") else { return answer(lookups, body) }
+                return answer(.ok, #"{"id": "\#(invoice)", "customer_id": "\#(invoice)"}"#)
+            }
+            let session = (try? JSONDecoder().decode([String: String].self, from: Data(content))) ?? [:]
+            let (customer, invoice) = (session["customer_id"] ?? "", session["invoice_id"] ?? "")
+            guard customer.hasPrefix("good") else { return answer(checkouts, body) }
+            let claims = #"{"customer_id": "\#(customer)", "invoice_id": "\#(invoice)", "exp": 1800000900}"#
+            return answer(.ok, #"{"token": "\#(jwt(claims))"}"#)
+        }
+    }
+
+    private func parts(_ transport: any HTTPTransport) throws -> (policy: VendorInvoicePolicy, CheckoutTokenProvider) {
+        let now = { @Sendable in Date(timeIntervalSince1970: 1_800_000_000) }
+        let vendor = try testVendor()
+        let access = ClientCredentialsProvider(
+            vendor: vendor, credentials: credentials, transport: transport, clock: clock, wallClock: now
+        ).caching(clock: clock)
+        let policy = VendorInvoicePolicy(
+            vendor: vendor, accessTokens: access, transport: transport, clock: clock, wallClock: now)
+        return (
+            try #require(policy),
+            CheckoutTokenProvider(
+                vendor: vendor, accessTokens: access, transport: transport, clock: clock, wallClock: now)
+        )
+    }
+
+    private static let gateway = #"{"message": "Unauthorized"}"#
+    private static let own = #"{"code": "refused", "message": "own words"}"#
+
+    @Test(
+        arguments: [HTTPResponse.Status.forbidden, .unauthorized, .notFound, .unprocessableContent], [1, 7, 100])
+    func `a hundred look-ups that are refused cost nobody else a look-up or a session`(
+        status: HTTPResponse.Status, principals: Int
+    ) async throws {
+        for body in [Self.own, Self.gateway] {
+            let minted = Minted()
+            let (policy, checkout) = try parts(mixedVendor(minted, lookups: status, body: body))
+            func bad(_ number: Int) async {
+                let request = TokenRequest(customer: "bad", invoice: "bad\(number)")
+                let isAllowed = try? await policy.allows(
+                    Principal(subject: "\(number % principals)"), toRequest: request)
+                #expect(isAllowed != true)
+            }
+            func good(_ number: Int) async {
+                let request = TokenRequest(customer: "good\(number)", invoice: "good\(number)")
+                let isAllowed = try? await policy.allows(Principal(subject: "good"), toRequest: request)
+                #expect(isAllowed == true)
+                #expect(await code { try await checkout.token(for: request) } == nil)
+            }
+            // At one a second, with nobody else there at first.
+            for number in 0..<100 {
+                await bad(number)
+                if number >= 50 { await good(number) }
+                clock.advance(by: .seconds(1))
+            }
+            // A hundred at once.
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<100 { group.addTask { await bad(number) } }
+                for number in 0..<20 { group.addTask { await good(number) } }
+            }
+            await good(0)
+            #expect(await checkout.health().state == .ok)
+            // One new access token for each of them, and a few again after a while.
+            let count = minted.count
+            #expect(count <= (status == .unauthorized ? principals + 10 : 1), "\(count) access tokens")
+        }
+    }
+
+    @Test(arguments: [HTTPResponse.Status.forbidden, .unauthorized])
+    func `a customer's sessions that are refused cost no other customer a session`(
+        status: HTTPResponse.Status
+    ) async throws {
+        for (body, isHeldBack) in [(Self.own, true), (Self.gateway, false)] {
+            let minted = Minted()
+            let checkout = try parts(mixedVendor(minted, checkouts: status, body: body)).1
+            func ask(_ customer: String, _ invoice: Int) async -> TokenError.Code? {
+                await code { try await checkout.token(for: TokenRequest(customer: customer, invoice: "\(invoice)")) }
+            }
+            for invoice in 0..<100 { #expect(await ask("bad", invoice) != nil) }
+            // It held back that customer's, if the vendor itself refused them, and a success of anybody's ends it.
+            #expect((await checkout.health().state == .suspended) == isHeldBack)
+            #expect(await ask("good", 1) == nil)
+            #expect(await checkout.health().state == .ok)
+            for invoice in 0..<100 {
+                #expect(await ask("bad", invoice) != nil)
+                #expect(await ask("good", invoice) == nil)
+                #expect(await checkout.health().state == .ok)
+                clock.advance(by: .seconds(1))
+            }
+        }
+    }
+
+    @Test func `an access token that is revoked is renewed at once, though somebody's requests are refused`()
+        async throws
+    {
+        let minted = Minted()
+        let (policy, checkout) = try parts(mixedVendor(minted, lookups: .unauthorized))
+        let good = TokenRequest(customer: "good", invoice: "good")
+        for round in 0..<20 {
+            for number in 0..<5 {
+                let bad = TokenRequest(customer: "bad", invoice: "\(number)")
+                _ = try? await policy.allows(Principal(subject: "bad"), toRequest: bad)
+            }
+            #expect(await code { try await checkout.token(for: good) } == nil)
+            minted.revokeAll()
+            #expect(await code { try await checkout.token(for: good) } == nil, "round \(round)")
+            #expect(try await policy.allows(Principal(subject: "good"), toRequest: good))
+        }
+    }
+
+    @Test func `a thousand customers who are refused do not mint a thousand access tokens`() async throws {
+        let minted = Minted()
+        let checkout = try parts(mixedVendor(minted, checkouts: .unauthorized)).1
+        for customer in 0..<1000 {
+            let request = TokenRequest(customer: "bad\(customer)", invoice: "i")
+            #expect(await code { try await checkout.token(for: request) } == .credentialsRejected)
+            clock.advance(by: .seconds(1))
+        }
+        #expect(minted.count <= 12)
     }
 }

@@ -113,7 +113,7 @@ struct CheckoutTokenProviderTests {
     }
 
     @Test func aSecond401EndsIt() async throws {
-        let transport = ScriptedTransport([.respond(.unauthorized), .respond(.unauthorized)])
+        let transport = ScriptedTransport([.refuse(.unauthorized), .refuse(.unauthorized)])
         let provider = try provider(transport)
         #expect(await code { try await provider.token(for: request) } == .credentialsRejected)
         #expect(transport.sent.count == 2)
@@ -124,7 +124,7 @@ struct CheckoutTokenProviderTests {
         (500, .unavailable), (503, .unavailable), (302, .unavailable),
     ])
     func statusesMeanWhatTheProfileSays(status: Int, expected: TokenError.Code) async throws {
-        let transport = ScriptedTransport([.respond(.init(code: status), "")])
+        let transport = ScriptedTransport([.refuse(.init(code: status))])
         let provider = try provider(transport)
         #expect(await code { try await provider.token(for: request) } == expected)
         #expect(transport.sent.count == 1)

@@ -35,6 +35,13 @@ func code<Value>(_ body: () async throws -> Value) async -> TokenError.Code? {
     }
 }
 
+extension ScriptedTransport.Step {
+    /// Refuses in the vendor's own words.
+    static func refuse(_ status: HTTPResponse.Status, headerFields: HTTPFields = [:]) -> Self {
+        .respond(status, headerFields: headerFields, #"{"code": "refused", "message": "the vendor's own words"}"#)
+    }
+}
+
 /// A transport whose calls take time, all of it before they are answered.
 struct SlowTransport: HTTPTransport {
     private let upstream: ScriptedTransport
@@ -150,7 +157,7 @@ struct ClientCredentialsProviderTests {
         (307, .unavailable), (408, .unavailable),
     ])
     func statusesMeanWhatTheProfileSays(status: Int, expected: TokenError.Code) async throws {
-        let transport = ScriptedTransport([.respond(.init(code: status), headerFields: [.retryAfter: "7"], "<html>")])
+        let transport = ScriptedTransport([.refuse(.init(code: status), headerFields: [.retryAfter: "7"])])
         let provider = try provider(transport)
         do {
             _ = try await provider.token(for: TokenRequest())
@@ -177,7 +184,7 @@ struct ClientCredentialsProviderTests {
     @Test func theSecondPairIsUsedWhenTheFirstIsRefused() async throws {
         let credentials = ChangingCredentials()
         credentials.set(.success([pair("old"), pair("new")]))
-        let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "t"}"#), .respond(.forbidden), good, good])
+        let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "t"}"#), .refuse(.forbidden), good, good])
         let provider = try provider(transport, credentials)
         let first = try await provider.token(for: TokenRequest())
         #expect(first.lineage.state == .current)
@@ -215,7 +222,7 @@ struct ClientCredentialsProviderTests {
     }
 
     @Test func refusedCredentialsAreNotSentAgainForHalfAMinute() async throws {
-        let transport = ScriptedTransport([.respond(.forbidden)])
+        let transport = ScriptedTransport([.refuse(.forbidden)])
         let provider = try provider(transport)
         for _ in 0..<100 {
             #expect(await code { try await provider.token(for: TokenRequest()) } == .credentialsRejected)
@@ -231,7 +238,7 @@ struct ClientCredentialsProviderTests {
     }
 
     @Test func refusedCredentialsAreTriedAgainSlowlyThoughNobodyAsks() async throws {
-        let transport = ScriptedTransport(Array(repeating: .respond(.forbidden), count: 1000))
+        let transport = ScriptedTransport(Array(repeating: .refuse(.forbidden), count: 1000))
         let provider = try provider(transport)
         _ = try? await provider.token(for: TokenRequest())
         for _ in 0..<1800 {
@@ -263,7 +270,7 @@ struct ClientCredentialsProviderTests {
     @Test func bothPairsTogetherTakeNoLongerThanTheCallersPatience() async throws {
         let credentials = ChangingCredentials()
         credentials.set(.success([pair("old"), pair("new")]))
-        let vendor = ScriptedTransport([.respond(.forbidden), .respond(.forbidden)])
+        let vendor = ScriptedTransport([.refuse(.forbidden), .refuse(.forbidden)])
         let provider = try provider(SlowTransport(vendor, clock, takes: .seconds(3)), credentials)
         let demand = TokenDemand(patience: .seconds(8))
         #expect(await code { try await provider.token(for: TokenRequest(), demand: demand) } == .credentialsRejected)
@@ -273,7 +280,7 @@ struct ClientCredentialsProviderTests {
     @Test func withoutTimeLeftNothingIsSent() async throws {
         let credentials = ChangingCredentials()
         credentials.set(.success([pair("old"), pair("new")]))
-        let vendor = ScriptedTransport([.respond(.forbidden)])
+        let vendor = ScriptedTransport([.refuse(.forbidden)])
         let provider = try provider(SlowTransport(vendor, clock, takes: .seconds(8)), credentials)
         let demand = TokenDemand(patience: .seconds(8))
         #expect(await code { try await provider.token(for: TokenRequest(), demand: demand) } == .timedOut)
@@ -282,7 +289,7 @@ struct ClientCredentialsProviderTests {
 
     @Test func anotherPairIsTriedAtOnceAndSupersedesTheLineOfTheFormer() async throws {
         let credentials = ChangingCredentials()
-        let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "old"}"#), .respond(.forbidden)])
+        let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "old"}"#), .refuse(.forbidden)])
         let provider = try provider(transport, credentials)
         let old = try await provider.token(for: TokenRequest())
         #expect(await code { try await provider.token(for: TokenRequest()) } == .credentialsRejected)

@@ -20,7 +20,7 @@ struct DeadlineTests {
     private let accessToken = ScriptedTransport.Step.respond(.ok, #"{"access_token": "a", "expires_in": 3600}"#)
 
     @Test func theSecondStepHasWhatTheFirstHasLeft() async throws {
-        let vendor = ScriptedTransport([accessToken, .respond(.unprocessableContent)])
+        let vendor = ScriptedTransport([accessToken, .refuse(.unprocessableContent)])
         let checkout = try checkout(SlowTransport(vendor, clock, takes: .seconds(5)))
         let demand = TokenDemand(patience: .seconds(8))
         let answer = await code {

@@ -84,7 +84,7 @@ struct TelemetryTests {
 
     @Test func fetchesCallsAndRetriesAreCountedByOutcome() async throws {
         let engine = try engine([
-            .respond(.badGateway, "<html>"), accessToken(), .respond(.unprocessableContent), checkoutToken("b"),
+            .respond(.badGateway, "<html>"), accessToken(), .refuse(.unprocessableContent), checkoutToken("b"),
         ])
         _ = try? await engine.checkout.token(for: request("a"))
         _ = try await engine.checkout.token(for: request("b"))
@@ -157,7 +157,7 @@ struct TelemetryTests {
     }
 
     @Test func aBreakerShowsWhileItIsOpen() async throws {
-        let engine = try engine([accessToken()] + Array(repeating: .respond(.unauthorized), count: 3))
+        let engine = try engine([accessToken()] + Array(repeating: .refuse(.unauthorized), count: 3))
         let dimensions = [("step", "checkout_token"), ("account", "alternative-payments")]
         for invoice in 0..<2 { _ = try? await engine.checkout.token(for: request("\(invoice)")) }
         #expect(try metrics.expectMeter("token_broker_breaker_open", dimensions).lastValue == 0)
@@ -171,7 +171,7 @@ struct TelemetryTests {
     }
 
     @Test func aFetchIsASpanAndItsTraceReachesTheVendor() async throws {
-        let engine = try engine([accessToken(), .respond(.unprocessableContent)])
+        let engine = try engine([accessToken(), .refuse(.unprocessableContent)])
         await withTracer(tracer) {
             await withSpan("request") { _ in _ = try? await engine.checkout.token(for: request("a")) }
         }

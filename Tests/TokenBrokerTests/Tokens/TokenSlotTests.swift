@@ -84,6 +84,29 @@ struct TokenSlotTests {
         #expect(answered == 1000)
     }
 
+    @Test(arguments: [nil, 0, 7, 299, 300, 301, 86_400] as [Double?])
+    func `those who waited are told to come back when those who come later are`(asked: Double?) {
+        for code in [TokenError.Code.unavailable, .throttled] {
+            for isForeign in [false, true] {
+                var slot = TokenSlot()
+                _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
+                var error = TokenError(code, message: "", retryAfter: asked.map { .seconds($0) })
+                error.isForeign = isForeign
+                let first = answers(slot.handle(.landed(1, .failure(error)), now: .zero, chance: 0))[1]
+                let later = answers(slot.handle(.asked(2, TokenDemand()), now: .zero, chance: 0))[2]
+                let expected = Duration.seconds(min(max(asked ?? 1, 1), 300))
+                for result in [first, later] {
+                    #expect(throws: TokenError.self) { try result?.get() }
+                    if case .failure(let error)? = result {
+                        // A cache above adds no pause of its own.
+                        #expect(error.retryAfter == expected && !error.isForeign)
+                    }
+                }
+                #expect(fetches(slot.handle(.asked(3, TokenDemand()), now: expected, chance: 0)) == [2])
+            }
+        }
+    }
+
     @Test func aRefusalOfTheRequestBacksOffAndOneOfTheCredentialsIsLookedAtEverySecond() {
         for (code, pauses) in [
             (TokenError.Code.requestRejected, [1, 2, 4, 8, 16, 30, 30]),

@@ -14,6 +14,7 @@ final class World {
     let provider: ClientCredentialsProvider<ManualClock>
     let checkoutTokens: Caching<CheckoutTokenProvider>
     private let wall = WallClock()
+    private let vendorWall = WallClock()
     private let scheduler: SimulatedScheduler
     private var random: SeededGenerator
     private(set) var complaints: [String] = []
@@ -43,8 +44,9 @@ final class World {
     ) throws {
         self.scheduler = scheduler
         random = SeededGenerator(seed: seed)
-        let (clock, wall) = (clock, wall)
-        issuer = MisbehavingIssuer(profile: profile, clock: clock, wallClock: { clock.date + wall.step })
+        let (clock, wall, vendorWall) = (clock, wall, vendorWall)
+        issuer = MisbehavingIssuer(
+            profile: profile, clock: clock, wallClock: { clock.date + wall.step + vendorWall.step })
         let vendor = try testVendor(profile)
         provider = ClientCredentialsProvider(
             vendor: vendor, credentials: source ?? credentials, transport: issuer, deadline: callDeadline, clock: clock,
@@ -117,6 +119,9 @@ final class World {
 
     /// The wall clock is set.
     func setWallClock(by seconds: Double) { wall.add(seconds) }
+
+    /// The vendor's clock is set, and ours is not.
+    func setVendorClock(by seconds: Double) { vendorWall.add(seconds) }
 
     func update(_ pair: (id: String, secret: String)...) {
         credentials.set(
