@@ -106,7 +106,7 @@ private struct CurlFixture: SocketTransportFixture {
                     let host = "Host: \(request.authority ?? "")\r\n"
                     #expect(
                         requests().last
-                            == "\(next) /bare HTTP/1.1\r\n\(host)User-Agent: token-broker\r\n\(length)\r\n",
+                            == "\(next) /bare HTTP/1.1\r\n\(host)User-Agent: token-broker\r\nAccept-Encoding: identity\r\n\(length)\r\n",
                         "after \(method)"
                     )
                 }

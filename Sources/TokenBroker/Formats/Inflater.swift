@@ -273,7 +273,7 @@ struct Inflater: Sendable {
     /// What a symbol from 257 on, or a distance code, means: its least value, and how many bits are added to that.
     private static let lengths =
         (0..<8).map { (base: $0 + 3, bits: 0) }
-        + ranges(from: 11, bits: (1...5).flatMap { [$0, $0, $0, $0] }).dropLast()
+        + ranges(from: 11, bits: (1...5).flatMap { [$0, $0, $0, $0] })
         + [(258, 0)]
     private static let distances =
         (0..<4).map { (base: $0 + 1, bits: 0) } + ranges(from: 5, bits: (1...13).flatMap { [$0, $0] })
