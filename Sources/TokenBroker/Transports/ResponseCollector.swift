@@ -4,7 +4,7 @@ public import HTTPTypes
 ///
 /// ```swift
 /// var collector = try ResponseCollector(head, for: request.method, maximumBytes: options.maximumResponseBytes)
-/// for await chunk in connection.body { try collector.append(chunk.bytes) }
+/// for try await piece in connection.body { try collector.append(piece.span.bytes) }
 /// return try collector.response()
 /// ```
 ///
