@@ -1,5 +1,9 @@
 import Foundation
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 /// An HTTP/2 server over TLS that does with a stream what no well-behaved server does. For tests only.
 public final class HTTP2Server: Sendable {
     /// What it does with a request.
@@ -46,7 +50,8 @@ public final class HTTP2Server: Sendable {
 
     /// Ends it.
     public func stop() {
-        process.terminate()
+        // It may have inherited a mask that keeps SIGTERM from it.
+        kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }
 

@@ -37,6 +37,14 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
         var current: ClientGeneration?
         /// Those that may still have something under way.
         var retired: [WeakGeneration] = []
+
+        /// Lets the generation take no new request.
+        mutating func retire(_ generation: ClientGeneration, configuration: HTTPClient.Configuration) {
+            guard generation === current else { return }
+            retired.removeAll { $0.generation == nil }
+            retired.append(WeakGeneration(generation: generation))
+            current = ClientGeneration(configuration)
+        }
     }
 
     /// Runs on the process's shared event loops.
@@ -245,16 +253,6 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
             configuration.tracing.tracer = nil
             return configuration
         }
-    }
-}
-
-extension AsyncHTTPClientTransport.State {
-    /// Lets the generation take no new request.
-    fileprivate mutating func retire(_ generation: ClientGeneration, configuration: HTTPClient.Configuration) {
-        guard generation === current else { return }
-        retired.removeAll { $0.generation == nil }
-        retired.append(WeakGeneration(generation: generation))
-        current = ClientGeneration(configuration)
     }
 }
 
