@@ -76,7 +76,7 @@ public final class HTTP2Server: Sendable {
                 kind, flags, number = head[3], head[4], int.from_bytes(head[5:9], "big")
                 stream.read(int.from_bytes(head[:3], "big"))
                 if kind == SETTINGS and not flags & 1: connection.sendall(frame(SETTINGS, 1, 0))
-                if kind != HEADERS: continue
+                if kind not in (HEADERS, DATA) or not flags & 1: continue
                 count += 1
                 half = frame(HEADERS, 4, number, b"\\x88") + frame(DATA, 0, number, b"o")
                 leaves_out = frame(GOAWAY, 0, 0, struct.pack(">II", 0, 0))
