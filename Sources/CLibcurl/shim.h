@@ -2,8 +2,11 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #endif
 
@@ -33,6 +36,18 @@ static inline CURLcode tb_easy_set_callback(CURL *handle, CURLoption option, cur
     return curl_easy_setopt(handle, option, value);
 }
 
+static inline CURLcode tb_easy_set_prereq(CURL *handle, curl_prereq_callback value) {
+    return curl_easy_setopt(handle, CURLOPT_PREREQFUNCTION, value);
+}
+
+static inline CURLcode tb_easy_set_sockopt(CURL *handle, curl_sockopt_callback value) {
+    return curl_easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, value);
+}
+
+static inline CURLcode tb_easy_set_closesocket(CURL *handle, curl_closesocket_callback value) {
+    return curl_easy_setopt(handle, CURLOPT_CLOSESOCKETFUNCTION, value);
+}
+
 static inline CURLcode tb_easy_get_size(CURL *handle, CURLINFO info, curl_off_t *value) {
     return curl_easy_getinfo(handle, info, value);
 }
@@ -51,6 +66,19 @@ static inline CURLMcode tb_multi_set_long(CURLM *handle, CURLMoption option, lon
 
 /// The file of authorities that libcurl was built to look for; may be null.
 static inline const char *tb_system_ca_file(void) { return curl_version_info(CURLVERSION_NOW)->cainfo; }
+
+/// Whether a connection has been established. If so, it fails once its peer has acknowledged nothing for that long of what was sent.
+static inline int tb_socket_limit_silence(int descriptor, unsigned milliseconds) {
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+    if (getpeername(descriptor, (struct sockaddr *)&peer, &size)) return 0;
+#ifdef TCP_USER_TIMEOUT
+    setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+#else
+    (void)milliseconds;
+#endif
+    return 1;
+}
 
 // What wakes a thread that polls: cheaper than curl_multi_wakeup, and good for as long as it is open, whatever becomes of the handle.
 

@@ -8,6 +8,9 @@ extension CurlTransport {
         public var connectTimeout: Duration
         /// The longest deadline; a request's own counts if it is shorter.
         public var timeout: Duration
+        /// How old a connection may be to take another request. Names are resolved anew at least as often, so a server that
+        /// has moved is found.
+        public var connectionLifetime: Duration
         /// A PEM file with the certificate authorities to trust, instead of the system's.
         public var caFile: String?
         /// What the client shows to servers that ask who it is (mutual TLS); read anew for each connection.
@@ -17,19 +20,23 @@ extension CurlTransport {
         /// The path of a Unix-domain socket to connect to, whatever the requests' authorities say. Their scheme and host count as ever: `http`
         /// for a loopback host, certificates for the host that is named.
         public var unixSocket: String?
-        /// How many connections there are to one host at a time; further requests wait within their deadlines.
+        /// How many connections to one host take requests at a time; further requests wait within their deadlines.
+        ///
+        /// Connections that have outlived ``connectionLifetime`` finish their requests beside those, which takes no longer than ``timeout``.
         public var maximumConnectionsPerHost: Int
-        /// How many connections there are at a time.
+        /// How many connections take requests at a time.
         public var maximumConnections: Int
 
         /// Takes all members, in their order of declaration.
         public init(
-            connectTimeout: Duration = .seconds(3), timeout: Duration = .seconds(10), caFile: String? = nil,
+            connectTimeout: Duration = .seconds(3), timeout: Duration = .seconds(10),
+            connectionLifetime: Duration = .seconds(300), caFile: String? = nil,
             clientCertificate: ClientCertificate? = nil, proxy: Proxy? = nil, unixSocket: String? = nil,
             maximumConnectionsPerHost: Int = 64, maximumConnections: Int = 256
         ) {
             self.connectTimeout = connectTimeout
             self.timeout = timeout
+            self.connectionLifetime = connectionLifetime
             self.caFile = caFile
             self.clientCertificate = clientCertificate
             self.proxy = proxy
@@ -109,6 +116,7 @@ extension CurlTransport.Configuration {
         }
         try require(connectTimeout > .zero, "connectTimeout must be positive")
         try require(timeout > .zero, "timeout must be positive")
+        try require(connectionLifetime > .zero, "connectionLifetime must be positive")
         try require(maximumConnectionsPerHost > 0, "maximumConnectionsPerHost must be positive")
         try require(maximumConnections > 0, "maximumConnections must be positive")
         try requirePEM(caFile, "caFile", "certificate")

@@ -29,11 +29,11 @@ extension TransportError {
                 .tooLarge
             // The scheme is checked before libcurl sees the request, so what it calls an unsupported protocol is an answer that
             // does not begin with a status line (HTTP/0.9 to libcurl).
-            case CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING, CURLE_HTTP2,
-                CURLE_RANGE_ERROR:
+            case CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING, CURLE_RANGE_ERROR:
                 .malformed
-            case CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_HTTP2_STREAM,
-                CURLE_SEND_FAIL_REWIND:
+            // CURLE_HTTP2 is what libcurl says of a stream that a GOAWAY has left without its connection.
+            case CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_HTTP2,
+                CURLE_HTTP2_STREAM, CURLE_SEND_FAIL_REWIND:
                 .closed
             default:
                 .other

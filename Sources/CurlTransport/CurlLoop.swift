@@ -58,18 +58,14 @@ final class CurlLoop: Sendable {
         }
         self.configuration = configuration
         self.waker = waker
-        guard let pointer = curl_multi_init() else {
+        guard let generation = ConnectionGeneration(configuration, NewSockets()) else {
             throw TransportError(.other, message: "libcurl could not be initialized")
         }
-        _ = tb_multi_set_long(pointer, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.maximumConnectionsPerHost)
-        _ = tb_multi_set_long(pointer, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.maximumConnections)
-        _ = tb_multi_set_long(pointer, CURLMOPT_MAXCONNECTS, configuration.maximumConnections)
         var thread = pthread_t()
-        let context = Unmanaged.passRetained(Start(loop: self, multi: pointer))
+        let context = Unmanaged.passRetained(Start(loop: self, generation: generation))
         let failed = pthread_create(&thread, nil, threadMain, context.toOpaque())
         guard failed == 0 else {
             context.release()
-            curl_multi_cleanup(pointer)
             throw TransportError(.other, message: "the transport's thread could not be started")
         }
         pthread_detach(thread)
@@ -115,8 +111,19 @@ final class CurlLoop: Sendable {
 
     // MARK: On the owner thread
 
-    fileprivate func run(_ multi: UnsafeMutableRawPointer) {
-        var handles = Handles(multi: multi, configuration: configuration)
+    fileprivate func run(_ handles: consuming Handles) {
+        let unfinished = work(handles)
+        // All connections are closed.
+        let waiting = mailbox.withLock { mailbox in
+            mailbox.hasEnded = true
+            return mailbox.waitingForEnd
+        }
+        for job in unfinished { globalConcurrentExecutor.enqueue(job) }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    /// - Returns: The jobs that were not done.
+    private func work(_ handles: consuming Handles) -> [UnownedJob] {
         var commands = Commands()
         while true {
             let isShuttingDown = mailbox.withLock { mailbox in
@@ -125,7 +132,7 @@ final class CurlLoop: Sendable {
                 return mailbox.isShuttingDown
             }
             if isShuttingDown { break }
-            for transfer in commands.started { handles.start(transfer) }
+            if !commands.started.isEmpty { handles.start(commands.started) }
             for transfer in commands.cancelled { handles.cancel(transfer) }
             for job in commands.jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
             commands.removeAll()
@@ -135,20 +142,13 @@ final class CurlLoop: Sendable {
                 return mailbox.isResting
             }
             guard mayRest else { continue }
-            // Returns when there is something to receive or to send, at libcurl's own next timer, or when it is woken.
             var wakerPoll = curl_waitfd(fd: waker.read_end, events: Int16(CURL_WAIT_POLLIN), revents: 0)
-            curl_multi_poll(multi, &wakerPoll, 1, 60_000, nil)
+            handles.wait(&wakerPoll)
             if wakerPoll.revents != 0 { tb_waker_clear(waker) }
         }
         for transfer in commands.started { transfer.finish(.failure(Self.shutDownError)) }
         handles.endAll(Self.shutDownError)
-        curl_multi_cleanup(multi)
-        let waiting = mailbox.withLock { mailbox in
-            mailbox.hasEnded = true
-            return mailbox.waitingForEnd
-        }
-        for job in commands.jobs { globalConcurrentExecutor.enqueue(job) }
-        for continuation in waiting { continuation.resume() }
+        return commands.jobs
     }
 }
 
@@ -165,9 +165,15 @@ extension CurlLoop: TaskExecutor {
 /// What the owner thread begins with. The thread holds the loop until it ends.
 private final class Start {
     let loop: CurlLoop
-    let multi: UnsafeMutableRawPointer
+    private var generation: ConnectionGeneration?
 
-    init(loop: CurlLoop, multi: UnsafeMutableRawPointer) { (self.loop, self.multi) = (loop, multi) }
+    init(loop: CurlLoop, generation: ConnectionGeneration) { (self.loop, self.generation) = (loop, generation) }
+
+    /// Does not keep the generation, since it may be given up long before the thread ends.
+    func takeGeneration() -> ConnectionGeneration? {
+        defer { generation = nil }
+        return generation
+    }
 }
 
 private func threadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
@@ -177,33 +183,44 @@ private func threadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRaw
     pthread_sigmask(SIG_BLOCK, &all, nil)
     if let context {
         let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-        start.loop.run(start.multi)
+        if let handles = start.takeGeneration().map(Handles.init) { start.loop.run(handles) }
     }
     return nil
 }
 
-/// The easy handles, under way and spare. Lives on the owner thread's stack.
-private struct Handles {
-    let multi: UnsafeMutableRawPointer
-    let configuration: CurlTransport.Configuration
+/// The easy handles, under way and spare, and the connections they use. Lives on the owner thread's stack.
+private struct Handles: ~Copyable {
     private let names = FieldNames()
+    private var current: ConnectionGeneration
+    /// Those that finish what they have begun.
+    private var retired: [ConnectionGeneration] = []
     private var running: [EasyHandle] = []
     private var spare: [EasyHandle] = []
 
-    init(multi: UnsafeMutableRawPointer, configuration: CurlTransport.Configuration) {
-        self.multi = multi
-        self.configuration = configuration
+    init(_ generation: ConnectionGeneration) { current = generation }
+
+    private var configuration: CurlTransport.Configuration { current.configuration }
+
+    mutating func start(_ transfers: [Transfer]) {
+        let now = ContinuousClock.now
+        if current.start.duration(to: now) >= configuration.connectionLifetime { retire(current) }
+        for transfer in transfers { start(transfer, now) }
     }
 
-    mutating func start(_ transfer: Transfer) {
+    private mutating func start(_ transfer: Transfer, _ now: ContinuousClock.Instant) {
         if transfer.isCancelled.load(ordering: .acquiring) { return transfer.finish(.failure(Self.cancelledError)) }
-        guard let handle = spare.popLast() ?? EasyHandle(configuration, names) else {
+        guard let handle = spare.popLast() ?? EasyHandle(configuration, names, current.sockets) else {
             return transfer.finish(.failure(TransportError(.other, message: "libcurl has no memory for a handle")))
         }
+        transfer.start = now
         handle.begin(transfer)
         handle.position = running.count
         running.append(handle)
-        guard curl_multi_add_handle(multi, handle.pointer) == CURLM_OK else {
+        add(handle)
+    }
+
+    private mutating func add(_ handle: EasyHandle) {
+        guard current.add(handle) else {
             return end(handle, .failure(TransportError(.other, message: "libcurl did not accept the request")))
         }
     }
@@ -214,15 +231,36 @@ private struct Handles {
 
     /// Lets libcurl work, and hands out what is finished.
     mutating func perform() {
+        perform(current)
+        guard !retired.isEmpty else { return }
+        for generation in retired { perform(generation) }
+        // Released, they close their connections.
+        retired.removeAll { $0.transfers == 0 }
+    }
+
+    private mutating func perform(_ generation: ConnectionGeneration) {
         var count: Int32 = 0
-        curl_multi_perform(multi, &count)
-        while let message = curl_multi_info_read(multi, &count) {
+        curl_multi_perform(generation.multi, &count)
+        while let message = curl_multi_info_read(generation.multi, &count) {
             guard message.pointee.msg == CURLMSG_DONE, let handle = EasyHandle.of(message.pointee.easy_handle),
                 // Before the handle is removed, which ends the message's life.
                 let outcome = handle.outcome(message.pointee.data.result, connectTimeout: configuration.connectTimeout)
             else { continue }
-            end(handle, outcome)
+            if handle.lostItsConnection { retire(generation) }
+            if handle.wantsNewConnection {
+                generation.remove(handle)
+                handle.beginAgain()
+                add(handle)
+            } else {
+                end(handle, outcome)
+            }
         }
+    }
+
+    /// Returns when there is something to receive or to send, at libcurl's own next timer, or when it is woken.
+    func wait(_ waker: inout curl_waitfd) {
+        // libcurl waits for one generation only. That another finishes its requests is rare and does not take long.
+        curl_multi_poll(current.multi, &waker, 1, retired.isEmpty ? 60_000 : 5, nil)
     }
 
     mutating func endAll(_ error: TransportError) {
@@ -230,8 +268,16 @@ private struct Handles {
         spare = []
     }
 
+    /// Lets the generation take no new request.
+    private mutating func retire(_ generation: ConnectionGeneration) {
+        guard generation === current, let next = ConnectionGeneration(configuration, current.sockets)
+        else { return }
+        if current.transfers > 0 { retired.append(current) }
+        current = next
+    }
+
     private mutating func end(_ handle: EasyHandle, _ outcome: Transfer.Outcome) {
-        curl_multi_remove_handle(multi, handle.pointer)
+        handle.generation?.remove(handle)
         // The last one takes its place.
         let last = running.removeLast()
         if last !== handle {
@@ -246,4 +292,69 @@ private struct Handles {
 
     private static let maximumSpare = 256
     private static let cancelledError = TransportError(.cancelled, message: "the calling task was cancelled")
+}
+
+/// Connections that were all opened after one moment, with what libcurl keeps beside them, such as the addresses of names.
+///
+/// libcurl gives a connection up for its age only while nobody uses it, which with HTTP/2 may never happen. A generation is given up as a
+/// whole: it takes no new request, and closes its connections when the last one has ended. Made on any thread, used on the owner thread only.
+final class ConnectionGeneration {
+    let multi: UnsafeMutableRawPointer
+    let start = ContinuousClock.now
+    let configuration: CurlTransport.Configuration
+    /// Released after the connections, which refer to it.
+    let sockets: NewSockets
+    private(set) var transfers = 0
+
+    init?(_ configuration: CurlTransport.Configuration, _ sockets: NewSockets) {
+        guard let multi = curl_multi_init() else { return nil }
+        self.multi = multi
+        (self.configuration, self.sockets) = (configuration, sockets)
+        _ = tb_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, configuration.maximumConnectionsPerHost)
+        _ = tb_multi_set_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, configuration.maximumConnections)
+        _ = tb_multi_set_long(multi, CURLMOPT_MAXCONNECTS, configuration.maximumConnections)
+    }
+
+    deinit { curl_multi_cleanup(multi) }
+
+    /// - Returns: Whether libcurl has accepted it.
+    func add(_ handle: EasyHandle) -> Bool {
+        guard curl_multi_add_handle(multi, handle.pointer) == CURLM_OK else { return false }
+        handle.generation = self
+        transfers += 1
+        return true
+    }
+
+    func remove(_ handle: EasyHandle) {
+        curl_multi_remove_handle(multi, handle.pointer)
+        handle.generation = nil
+        transfers -= 1
+    }
+}
+
+/// The sockets that libcurl has opened and that are not known to be connected. Owner thread only.
+///
+/// A connected one gets a limit on its peer's silence. Before that, the limit would be one for connecting.
+final class NewSockets {
+    /// Packets are sent again after a fifth of a second or a few round trips, and then ever more slowly: this is several of them.
+    private static let maximumSilence: UInt32 = 2000
+    private var descriptors: [curl_socket_t] = []
+
+    func opened(_ descriptor: curl_socket_t) { descriptors.append(descriptor) }
+
+    func close(_ descriptor: curl_socket_t) -> Int32 {
+        descriptors.removeAll { $0 == descriptor }
+        #if canImport(Glibc)
+        return Glibc.close(descriptor)
+        #elseif canImport(Musl)
+        return Musl.close(descriptor)
+        #else
+        return Darwin.close(descriptor)
+        #endif
+    }
+
+    func limitSilence() {
+        guard !descriptors.isEmpty else { return }
+        descriptors.removeAll { tb_socket_limit_silence($0, Self.maximumSilence) != 0 }
+    }
 }

@@ -22,14 +22,30 @@ final class EasyHandle {
     private(set) var transfer: Transfer?
     /// Where it stands among those that are under way.
     var position = 0
+    /// Whose connections it uses, while it is under way.
+    var generation: ConnectionGeneration?
+    /// How long libcurl has for the transfer as it stands.
+    private var timeLimit = Duration.zero
+    /// How often libcurl has been about to send the request: it sends it again when a kept connection ends before an answer begins.
+    private var sendings = 0
+    /// How many connections have been opened for the transfer.
+    private var connections = 0
+    /// Whether the request was sent on a connection that had been opened for another one.
+    private var usesKeptConnection = false
+    /// Whether the request is to be sent once more, on a connection of another generation.
+    private(set) var wantsNewConnection = false
+    /// Whether the kept connections of the generation are probably all dead.
+    private(set) var lostItsConnection = false
     private let names: FieldNames
+    private let sockets: NewSockets
     private let usesProxy: Bool
     private var hasCustomMethod = false
 
-    init?(_ configuration: CurlTransport.Configuration, _ names: FieldNames) {
+    init?(_ configuration: CurlTransport.Configuration, _ names: FieldNames, _ sockets: NewSockets) {
         guard let pointer = curl_easy_init() else { return nil }
         self.pointer = pointer
         self.names = names
+        self.sockets = sockets
         self.usesProxy = configuration.proxy != nil
         Self.count.add(1, ordering: .relaxed)
 
@@ -70,6 +86,24 @@ final class EasyHandle {
         set(CURLOPT_PRIVATE, context)
         set(CURLOPT_HEADERDATA, context)
         set(CURLOPT_WRITEDATA, context)
+        set(CURLOPT_PREREQDATA, context)
+        _ = tb_easy_set_prereq(pointer) { context, _, _, _, _ in
+            guard let context else { return CURL_PREREQFUNC_ABORT }
+            let handle = Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
+            return handle.maySend() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
+        }
+        // Unretained: each generation of connections holds them.
+        let socketContext = Unmanaged.passUnretained(sockets).toOpaque()
+        set(CURLOPT_SOCKOPTDATA, socketContext)
+        set(CURLOPT_CLOSESOCKETDATA, socketContext)
+        _ = tb_easy_set_sockopt(pointer) { context, descriptor, _ in
+            if let context { Unmanaged<NewSockets>.fromOpaque(context).takeUnretainedValue().opened(descriptor) }
+            return CURL_SOCKOPT_OK
+        }
+        _ = tb_easy_set_closesocket(pointer) { context, descriptor in
+            guard let context else { return -1 }
+            return Unmanaged<NewSockets>.fromOpaque(context).takeUnretainedValue().close(descriptor)
+        }
         _ = tb_easy_set_callback(pointer, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
             EasyHandle.receive(bytes, size * count, context) { $0.reader.readLine($1, $2) }
         }
@@ -114,7 +148,7 @@ final class EasyHandle {
         let bodyCount = transfer.request.bodyCount
         _ = tb_easy_set_string(pointer, CURLOPT_URL, transfer.request.address)
         _ = tb_easy_set_bytes(pointer, CURLOPT_HTTPHEADER, transfer.request.fieldLines)
-        set(CURLOPT_TIMEOUT_MS, transfer.deadline.wholeMilliseconds)
+        limit(to: transfer.deadline)
         set(CURLOPT_PIPEWAIT, transfer.request.usesTLS ? 1 : 0)
         if usesProxy { set(CURLOPT_NOPROXY, transfer.request.isLocal ? "*" : "") }
 
@@ -142,6 +176,40 @@ final class EasyHandle {
         }
     }
 
+    /// Prepares the transfer to be sent once more, within what is left of its time.
+    func beginAgain() {
+        guard let transfer, let start = transfer.start else { return }
+        transfer.isSecondAttempt = true
+        limit(to: transfer.deadline - start.duration(to: .now))
+    }
+
+    private func limit(to duration: Duration) {
+        timeLimit = duration
+        (sendings, connections, usesKeptConnection) = (0, 0, false)
+        (wantsNewConnection, lostItsConnection) = (false, false)
+        set(CURLOPT_TIMEOUT_MS, duration.wholeMilliseconds)
+    }
+
+    /// Asked by libcurl when the request has a connection.
+    ///
+    /// libcurl itself sends a request again that a kept connection has lost, and takes the next one that is kept. Where one has died of
+    /// silence, or two have died, the others are not tried.
+    private func maySend() -> Bool {
+        sockets.limitSilence()
+        guard let transfer else { return false }
+        var opened = 0
+        _ = tb_easy_get_long(pointer, CURLINFO_NUM_CONNECTS, &opened)
+        usesKeptConnection = opened == connections
+        connections = opened
+        sendings += 1
+        guard sendings > 1, usesKeptConnection, !transfer.isSecondAttempt, let start = transfer.start else {
+            return true
+        }
+        guard sendings > 2 || start.duration(to: .now) >= .seconds(1) else { return true }
+        (wantsNewConnection, lostItsConnection) = (true, true)
+        return false
+    }
+
     /// Lets go of the transfer, which must no longer be under way.
     func end() {
         transfer?.handle = nil
@@ -160,7 +228,9 @@ final class EasyHandle {
             return .failure(TransportError(.connect, message: "the proxy answered \(proxyStatus)"))
         }
         // libcurl has one code for both of its time limits; without a connection, the shorter one has passed.
-        let wasConnecting = untilSent == .zero && connectTimeout < transfer.deadline
+        let wasConnecting = untilSent == .zero && connectTimeout < timeLimit
+        // An intermediary may acknowledge what it does not deliver. The request may have been processed, but no other needs to wait.
+        if code == CURLE_OPERATION_TIMEDOUT, usesKeptConnection, transfer.reader.isEmpty { lostItsConnection = true }
         return .failure(TransportError(curl: code, wasConnecting: wasConnecting))
     }
 

@@ -21,10 +21,11 @@ struct EncodedRequest: ~Copyable {
         method = request.method
 
         // What libcurl would add on its own is taken out with a line without a value.
-        var (hasAccept, hasContentType, lines, size) = (false, false, 3, 0)
+        var (hasAccept, hasContentType, hasAcceptEncoding, lines, size) = (false, false, false, 4, 0)
         for field in request.headerFields where Self.isSent(field) {
             hasAccept = hasAccept || field.name == .accept
             hasContentType = hasContentType || field.name == .contentType
+            hasAcceptEncoding = hasAcceptEncoding || field.name == .acceptEncoding
             lines += 1
             size += field.name.rawName.utf8.count + field.withUnsafeBytesOfValue(\.count) + 3
         }
@@ -33,7 +34,7 @@ struct EncodedRequest: ~Copyable {
         let addressSize = scheme.utf8CodeUnitCount + target.authority.utf8.count + target.path.utf8.count + 1
         bodyCount = body.count
         memory = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: listSize + addressSize + Self.withoutDefaults.utf8CodeUnitCount + size + body.count + 1,
+            byteCount: listSize + addressSize + Self.defaults.utf8CodeUnitCount + size + body.count + 1,
             alignment: MemoryLayout<curl_slist>.alignment
         )
 
@@ -52,6 +53,10 @@ struct EncodedRequest: ~Copyable {
         if !hasContentType {
             writer.beginLine()
             writer.append("Content-Type:\0")
+        }
+        if !hasAcceptEncoding {
+            writer.beginLine()
+            writer.append(Self.defaultAcceptEncoding)
         }
         for field in request.headerFields where Self.isSent(field) {
             writer.beginLine()
@@ -77,7 +82,10 @@ struct EncodedRequest: ~Copyable {
         memory.deallocate()
     }
 
-    private static let withoutDefaults: StaticString = "Expect:\0Accept:\0Content-Type:\0"
+    /// All the lines there may be beside the request's own.
+    private static let defaults: StaticString = "Expect:\0Accept:\0Content-Type:\0Accept-Encoding: identity\0"
+    /// Compression would let a compressed length tell of a token that stands beside a caller's text, and saves nothing at this size.
+    private static let defaultAcceptEncoding: StaticString = "Accept-Encoding: identity\0"
 
     /// The length and the framing follow from the body, the host from the authority.
     private static func isSent(_ field: HTTPField) -> Bool {

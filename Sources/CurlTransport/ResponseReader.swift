@@ -6,22 +6,24 @@ struct ResponseReader {
     /// The limits on a header section, informational ones and trailers included.
     private static let maximumFieldBytes = 256 << 10, maximumFields = 1000
 
-    private let isHead: Bool
+    private let method: HTTPRequest.Method
     private let maximumBytes: Int
     private var status = 0
     private var fields = HTTPFields()
-    private var body: [UInt8] = []
-    private var announcedBytes = 0
+    /// From the end of the final head on.
+    private var collector: ResponseCollector?
     private var fieldBytes = 0
     private var expects = Part.statusLine
     /// Why the transfer was ended; libcurl itself only knows that it was.
     private(set) var refusal: TransportError?
+    /// Whether nothing of a response has come.
+    var isEmpty: Bool { fieldBytes == 0 }
 
     private enum Part { case statusLine, field, bodyOrTrailer }
 
     init(method: HTTPRequest.Method, maximumBytes: Int) {
-        self.isHead = method == .head
-        self.maximumBytes = max(0, maximumBytes)
+        self.method = method
+        self.maximumBytes = maximumBytes
     }
 
     /// - Parameter line: With its line break.
@@ -39,25 +41,32 @@ struct ResponseReader {
 
     /// - Returns: Whether to go on.
     mutating func readBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count <= maximumBytes - body.count else {
-            return refuse(.tooLarge, "the response body is too large")
+        do throws(TransportError) {
+            try collector?.append(bytes.bytes)
+            return true
+        } catch {
+            return refuse(error)
         }
-        if body.isEmpty, announcedBytes > bytes.count { body.reserveCapacity(announcedBytes) }
-        body.append(contentsOf: bytes)
-        return true
     }
 
     /// The response after libcurl reported success.
     func response(elapsed: Duration) -> Result<TransportResponse, TransportError> {
-        guard expects == .bodyOrTrailer else {
+        guard let collector else {
             return .failure(TransportError(.malformed, message: "there was no complete head"))
         }
-        let head = HTTPResponse(status: .init(code: status), headerFields: fields)
-        return .success(TransportResponse(head: head, body: body, elapsed: elapsed))
+        do throws(TransportError) {
+            return .success(try collector.response(elapsed: elapsed))
+        } catch {
+            return .failure(error)
+        }
     }
 
     private mutating func refuse(_ kind: TransportError.Kind, _ message: String) -> Bool {
-        refusal = TransportError(kind, message: message)
+        refuse(TransportError(kind, message: message))
+    }
+
+    private mutating func refuse(_ error: TransportError) -> Bool {
+        refusal = error
         return false
     }
 
@@ -86,7 +95,6 @@ struct ResponseReader {
         let untrimmed = line[(colon + 1)...].drop(while: isSpace)
         let end = untrimmed.lastIndex { !isSpace($0) }.map { $0 + 1 } ?? untrimmed.startIndex
         let value = UnsafeRawBufferPointer(rebasing: untrimmed[..<end])
-        if name == .contentLength { announcedBytes = Self.number(value) ?? announcedBytes }
         fields.append(HTTPField(name: name, lenientValue: value))
         return true
     }
@@ -94,22 +102,18 @@ struct ResponseReader {
     private mutating func endHead() -> Bool {
         if status < 200 {
             // An informational head; another one follows.
-            (expects, fields, announcedBytes) = (.statusLine, HTTPFields(), 0)
+            (expects, fields) = (.statusLine, HTTPFields())
             return true
         }
         expects = .bodyOrTrailer
-        let hasBody = !isHead && status != 204 && status != 304
-        if !hasBody { announcedBytes = 0 }
-        return announcedBytes <= maximumBytes || refuse(.tooLarge, "the response body is too large")
-    }
-
-    private static func number(_ digits: UnsafeRawBufferPointer) -> Int? {
-        var number = 0
-        for digit in digits {
-            guard 0x30...0x39 ~= digit, number < Int.max / 10 - 1 else { return nil }
-            number = number * 10 + Int(digit - 0x30)
+        do throws(TransportError) {
+            let head = HTTPResponse(status: .init(code: status), headerFields: fields)
+            collector = try ResponseCollector(head, for: method, maximumBytes: maximumBytes)
+            fields = HTTPFields()
+            return true
+        } catch {
+            return refuse(error)
         }
-        return number
     }
 }
 

@@ -13,6 +13,10 @@ final class Transfer: @unchecked Sendable {
     private let isFinished = Atomic(false)
     let request: EncodedRequest
     let deadline: Duration
+    /// When it was handed to libcurl first; the deadline counts from here.
+    var start: ContinuousClock.Instant?
+    /// Whether it has been sent once more, which is as often as it may be.
+    var isSecondAttempt = false
     var continuation: CheckedContinuation<Outcome, Never>?
     var reader: ResponseReader
     /// While it is under way.

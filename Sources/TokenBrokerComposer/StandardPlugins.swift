@@ -34,6 +34,10 @@ extension Registry {
             "For establishing a connection, name resolution and TLS included."
         ),
         ConfigurationKey(
+            "connectionLifetime", .duration(.seconds(1) ... .seconds(86_400)), default: .seconds(300),
+            "How old a connection may be to take another request. A server whose name has moved is found within it."
+        ),
+        ConfigurationKey(
             "caFile", .optional(.text), default: nil,
             "A PEM file with the certificate authorities to trust, instead of the system's."
         ),
@@ -56,7 +60,9 @@ extension Registry {
             "unixSocket", .optional(.text), default: nil,
             "A Unix-domain socket to connect to, instead of the hosts that are asked."
         )
-    ) { context, connectTimeout, caFile, certificate, key, passphraseVariable, proxy, proxyVariable, unixSocket in
+    ) {
+        context, connectTimeout, connectionLifetime, caFile, certificate, key, passphraseVariable, proxy, proxyVariable,
+        unixSocket in
         func secret(_ name: String, namedBy key: String) throws(TransportError) -> String {
             guard let value = context.environment[name], !value.isEmpty else {
                 throw TransportError(.other, message: "\(key) names the variable \(name), which is not set")
@@ -64,7 +70,8 @@ extension Registry {
             return value
         }
         var configuration = CurlTransport.Configuration(
-            connectTimeout: connectTimeout, timeout: context.timeout, caFile: caFile, unixSocket: unixSocket
+            connectTimeout: connectTimeout, timeout: context.timeout, connectionLifetime: connectionLifetime,
+            caFile: caFile, unixSocket: unixSocket
         )
         if let certificate {
             configuration.clientCertificate = .init(certificateFile: certificate, keyFile: key ?? certificate)

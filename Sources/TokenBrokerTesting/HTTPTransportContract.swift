@@ -100,11 +100,11 @@ public protocol HTTPTransportFixture: Sendable {
 }
 
 extension HTTPTransportContract {
-    private typealias Outcome = Result<TransportResponse, TransportError>
+    typealias Outcome = Result<TransportResponse, TransportError>
 
     private static let patience = TransportOptions(deadline: .seconds(10))
 
-    private static func send(
+    static func send(
         _ fixture: any HTTPTransportFixture, _ server: Server, method: HTTPRequest.Method = .get,
         options: TransportOptions = patience, check: (Outcome) throws -> Void
     ) async throws {
@@ -125,7 +125,7 @@ extension HTTPTransportContract {
         }
     }
 
-    private static func kind(_ outcome: Outcome) -> TransportError.Kind? {
+    static func kind(_ outcome: Outcome) -> TransportError.Kind? {
         if case .failure(let error) = outcome { error.kind } else { nil }
     }
 
@@ -251,6 +251,7 @@ extension HTTPTransportContract {
             size, ceiling in
             [Framing.length, .chunked].map { body(of: size, ceiling: ceiling, framing: $0) }
         }
+        + codings
         + ends("resolving", needs: .sockets, .neverResolves)
         + ends("connecting", needs: .sockets, .neverConnects)
         + ends("waiting", needs: [], .neverAnswers)

@@ -3,8 +3,8 @@ public import TokenBroker
 
 /// A transport without a network: a closure answers.
 ///
-/// It keeps the promises that can be kept without sockets: the scheme rule, the deadline, cancellation, and the ceiling on the
-/// response's size. The closure must end its waits when its task is cancelled.
+/// It keeps the promises that can be kept without sockets: the scheme rule, the deadline, cancellation, content codings, and the ceiling on
+/// the response's size. The closure must end its waits when its task is cancelled.
 ///
 /// ```swift
 /// let transport = InMemoryTransport { request, body in
@@ -40,9 +40,9 @@ public struct InMemoryTransport: HTTPTransport {
             throw error as? TransportError ?? TransportError(.other, message: "the closure failed")
         }
         guard let response else { throw TransportError(.timedOut, message: "the deadline passed") }
-        guard response.body.count <= options.maximumResponseBytes else {
-            throw TransportError(.tooLarge, message: "the response body is too large")
-        }
-        return response
+        var collector = try ResponseCollector(
+            response.head, for: request.method, maximumBytes: options.maximumResponseBytes)
+        try collector.append(response.body.span.bytes)
+        return try collector.response(elapsed: response.elapsed)
     }
 }

@@ -23,12 +23,19 @@ extension Registry {
             "For establishing a connection, name resolution and TLS included."
         ),
         ConfigurationKey(
+            "connectionLifetime", .duration(.seconds(1) ... .seconds(86_400)), default: .seconds(300),
+            "How old a connection may be to take another request. A server whose name has moved is found within it."
+        ),
+        ConfigurationKey(
             "caFile", .optional(.text), default: nil,
             "A PEM file with the certificate authorities to trust, instead of the system's."
         )
-    ) { context, connectTimeout, caFile in
+    ) { context, connectTimeout, connectionLifetime, caFile in
         try AsyncHTTPClientTransport(
-            configuration: .init(connectTimeout: connectTimeout, timeout: context.timeout, caFile: caFile)
+            configuration: .init(
+                connectTimeout: connectTimeout, timeout: context.timeout, connectionLifetime: connectionLifetime,
+                caFile: caFile
+            )
         )
     }
     #else

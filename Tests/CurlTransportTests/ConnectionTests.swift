@@ -139,6 +139,7 @@ import TokenBroker
         let cases: [(CurlTransport.Configuration, String)] = [
             (.init(connectTimeout: .zero), "connectTimeout"),
             (.init(timeout: .seconds(-1)), "timeout"),
+            (.init(connectionLifetime: .zero), "connectionLifetime"),
             (.init(maximumConnections: 0), "maximumConnections"),
             (.init(caFile: "/does/not/exist"), "caFile"),
             (.init(caFile: "/etc/passwd"), "caFile"),

@@ -106,7 +106,7 @@ private struct CurlFixture: SocketTransportFixture {
                     let host = "Host: \(request.authority ?? "")\r\n"
                     #expect(
                         requests().last
-                            == "\(next) /bare HTTP/1.1\r\n\(host)User-Agent: token-broker\r\n\(length)\r\n",
+                            == "\(next) /bare HTTP/1.1\r\n\(host)User-Agent: token-broker\r\nAccept-Encoding: identity\r\n\(length)\r\n",
                         "after \(method)"
                     )
                 }
@@ -174,6 +174,44 @@ private struct CurlFixture: SocketTransportFixture {
             #expect(response.status == .ok)
             #expect(response.headerFields.map(\.name.canonicalName) == ["x-final", "transfer-encoding", "trailer"])
             #expect(response.body == Array("ok".utf8))
+        }
+    }
+
+    @Test func `a bomb of 400 MB takes no memory`() async throws {
+        let bomb = FileManager.default.temporaryDirectory.appending(path: "bomb-\(UUID().uuidString).gz")
+        defer { try? FileManager.default.removeItem(at: bomb) }
+        try shell("head -c 400000000 /dev/zero | gzip >\(bomb.path)")
+        let body = Array(try Data(contentsOf: bomb))
+        #expect(body.count < 500_000)
+        let server = try RawServer { connection in
+            while connection.readRequest() != nil {
+                let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: \(body.count)\r\n\r\n"
+                connection.send(Array(head.utf8) + body)
+            }
+        }
+        defer { server.stop() }
+        let transport = try CurlTransport()
+        let request = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
+        let before = residentKilobytes()
+        for _ in 0..<20 {
+            let error = await #expect(throws: TransportError.self) {
+                try await transport.send(request, body: [], options: .init())
+            }
+            #expect(error?.kind == .tooLarge)
+        }
+        #expect(residentKilobytes() - before < 64 << 10)
+        await transport.shutdown()
+    }
+
+    @Test func `what a caller accepts is its own affair`() async throws {
+        try await withEcho { transport, request, requests, _ in
+            var request = request
+            _ = try await transport.send(request, body: [], options: .init())
+            #expect(requests().last?.contains("\r\nAccept-Encoding: identity\r\n") == true)
+            request.headerFields[.acceptEncoding] = "gzip;q=0.5"
+            _ = try await transport.send(request, body: [], options: .init())
+            #expect(requests().last?.contains("\r\nAccept-Encoding: gzip;q=0.5\r\n") == true)
+            #expect(requests().last?.contains("identity") == false)
         }
     }
 

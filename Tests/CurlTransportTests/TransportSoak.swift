@@ -162,7 +162,7 @@ private func openSockets() -> Int {
     }
 }
 
-private func residentKilobytes() -> Int {
+func residentKilobytes() -> Int {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     return status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
         .flatMap { Int($0.filter(\.isNumber)) } ?? 0

@@ -6,9 +6,11 @@ public final class Nginx: Sendable {
     private let process: Process
 
     /// Starts it and waits until it listens.
-    /// - Parameter servers: The `server` blocks of its configuration.
+    /// - Parameters:
+    ///   - servers: The `server` blocks of its configuration.
+    ///   - requestsPerConnection: How many requests it takes on one connection.
     /// - Throws: ``ToolError`` with its log if it does not start.
-    public init(servers: String) throws {
+    public init(servers: String, requestsPerConnection: Int = 100_000) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "nginx-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let folder = directory.path
@@ -16,7 +18,7 @@ public final class Nginx: Sendable {
             daemon off; pid \(folder)/nginx.pid; error_log \(folder)/error.log; worker_processes 1;
             events { worker_connections 2048; }
             http {
-                access_log off; keepalive_requests 100000; client_body_temp_path \(folder)/body;
+                access_log off; keepalive_requests \(requestsPerConnection); client_body_temp_path \(folder)/body;
                 proxy_temp_path \(folder)/p; fastcgi_temp_path \(folder)/f; uwsgi_temp_path \(folder)/u; scgi_temp_path \(folder)/s;
                 \(servers)
             }

@@ -124,6 +124,24 @@ public final class RawServer: Sendable {
         @discardableResult
         public func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
+        /// Lets no packet in any more, as if the network had forgotten the connection: what the other end sends is not even acknowledged.
+        public func ignorePackets() {
+            // The kernel's struct sock_filter, with the one instruction to accept nothing, and its struct sock_fprog.
+            let instruction: [(code: UInt16, jt: UInt8, jf: UInt8, k: UInt32)] = [(0x06, 0, 0, 0)]
+            instruction.withUnsafeBytes { instruction in
+                var program = (length: UInt16(1), instruction.baseAddress)
+                let size = socklen_t(MemoryLayout.size(ofValue: program))
+                let failed = setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, size)
+                precondition(failed == 0, "the packet filter cannot be attached")
+            }
+        }
+
+        /// Has the connection reset, rather than ended, when it is closed.
+        public func reset() {
+            var option = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        }
+
         /// Sends no more, so that the other end reads the end.
         public func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
 

@@ -11,6 +11,8 @@ public final class TLSServers: Sendable {
     public let (unixSocket, unixTLSSocket): (String, String)
     /// A client's certificate and its key; the key again, encrypted with the passphrase `open sesame`.
     public let (clientCertificateFile, clientKeyFile, encryptedClientKeyFile): (String, String, String)
+    /// The certificate for `localhost` that the authority has signed, and its key.
+    public let (trustedCertificateFile, trustedKeyFile): (String, String)
     /// A certificate of no authority that anybody trusts, and its key.
     public let (unknownCertificateFile, unknownKeyFile): (String, String)
     private let directory: URL
@@ -18,8 +20,13 @@ public final class TLSServers: Sendable {
 
     /// - Parameter backendPort: Where on this machine the server that wants the client's certificate gets its answers, instead of answering
     ///   with the certificate's subject; that stands in `X-Client-Subject` then.
+    /// - Parameter answer: The body that the servers without another one answer with; nginx replaces its variables in it.
+    /// - Parameter requestsPerConnection: After how many a connection ends, with HTTP/2 by a GOAWAY.
     /// - Throws: ``ToolError`` if `openssl` or `nginx` is missing or fails.
-    public init(backendPort: Int? = nil) throws {
+    public init(
+        backendPort: Int? = nil, answer: String = "$server_protocol $request_method $connection",
+        requestsPerConnection: Int = 100_000
+    ) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "tls-servers-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let folder = directory.path
@@ -27,6 +34,7 @@ public final class TLSServers: Sendable {
         (unixSocket, unixTLSSocket) = ("\(folder)/plain.sock", "\(folder)/tls.sock")
         (clientCertificateFile, clientKeyFile) = ("\(folder)/client.pem", "\(folder)/client.key")
         encryptedClientKeyFile = "\(folder)/client-encrypted.key"
+        (trustedCertificateFile, trustedKeyFile) = ("\(folder)/trusted.pem", "\(folder)/trusted.key")
         (unknownCertificateFile, unknownKeyFile) = ("\(folder)/untrusted.pem", "\(folder)/untrusted.key")
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
         try shell(
@@ -58,7 +66,7 @@ public final class TLSServers: Sendable {
                     listen 127.0.0.1:\(port) ssl http2;
                     ssl_certificate \(folder)/\(name).pem;
                     ssl_certificate_key \(folder)/\(name).key;
-                    location / { return 200 "$server_protocol $request_method $connection"; }
+                    location / { return 200 '\(answer)'; }
                 }
 
                 """
@@ -66,20 +74,20 @@ public final class TLSServers: Sendable {
         let port = try Nginx.freePort()
         ports["client-certificate"] = port
         let trusted = "ssl_certificate \(folder)/trusted.pem; ssl_certificate_key \(folder)/trusted.key;"
-        let answer =
+        let subject =
             backendPort.map { "proxy_set_header X-Client-Subject $ssl_client_s_dn; proxy_pass http://127.0.0.1:\($0);" }
             ?? #"return 200 "$ssl_client_s_dn";"#
         servers += """
             server {
                 listen 127.0.0.1:\(port) ssl http2; \(trusted)
                 ssl_verify_client on; ssl_client_certificate \(caFile);
-                location / { \(answer) }
+                location / { \(subject) }
             }
             server { listen unix:\(unixSocket); location / { return 200 "$http_host by socket"; } }
             server { listen unix:\(unixTLSSocket) ssl http2; \(trusted) location / { return 200 "$host by socket"; } }
             """
         self.ports = ports
-        nginx = try Nginx(servers: servers)
+        nginx = try Nginx(servers: servers, requestsPerConnection: requestsPerConnection)
     }
 
     /// Ends the servers and removes their files.

@@ -19,7 +19,6 @@ extension TransportError {
             switch error {
             case let error as TransportError: error
             case let error as HTTPClientError: Self(Self.kind(error), message: error.shortDescription)
-            case is NIOTooManyBytesError: Self(.tooLarge, message: "the response body is too large")
             case HTTPParserError.headerOverflow: Self(.tooLarge, message: "the response head is too large")
             case HTTPParserError.invalidEOFState: Self.closed
             case is HTTPParserError: Self(.malformed, message: "the answer is not HTTP")
@@ -41,7 +40,7 @@ extension TransportError {
     private static let notConnected = Self(.connect, message: "no connection was established")
 
     /// What only happens to a connection that had been established.
-    private static let kept = [ECONNRESET, ECONNABORTED, ENOTCONN, EPIPE]
+    private static let kept = [ECONNRESET, ECONNABORTED, ENOTCONN, EPIPE, ETIMEDOUT]
 
     private static func kind(_ error: HTTPClientError) -> Kind {
         switch error {

@@ -82,6 +82,7 @@ private struct Fixture: SocketTransportFixture {
                 Cookie: b=2
                 X-Break: a  B: c
                 User-Agent: token-broker
+                Accept-Encoding: identity
                 host: \(request.authority ?? "")
                 Content-Length: 4
 
@@ -144,6 +145,82 @@ private struct Fixture: SocketTransportFixture {
                 for try await status in group { #expect(status == 200) }
             }
             #expect(connections() <= 64)
+        }
+    }
+
+    /// Answers each request with the number of its connection; says what to do after the first answer.
+    private func withNumberedConnections(
+        lifetime: Duration = .seconds(300), afterFirstAnswer: @escaping @Sendable (RawServer.Connection) -> Bool,
+        _ body: (AsyncHTTPClientTransport, HTTPRequest, _ connections: @Sendable () -> Int) async throws -> Void
+    ) async throws {
+        let connections = Shared()
+        let server = try RawServer { connection in
+            let number = connections.count.withLock { count in
+                count += 1
+                return count
+            }
+            var isFirst = true
+            while connection.readRequest() != nil {
+                if isFirst, !afterFirstAnswer(connection) {
+                    connection.send(Self.echo("\(number)"))
+                    break
+                }
+                isFirst = false
+                connection.send(Self.echo("\(number)"))
+            }
+            connection.waitForClose()
+        }
+        defer { server.stop() }
+        let transport = try AsyncHTTPClientTransport(configuration: .init(connectionLifetime: lifetime))
+        let request = HTTPRequest(method: .post, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
+        try await body(transport, request) { connections.count.withLock { $0 } }
+        await transport.shutdown()
+    }
+
+    private func number(_ response: TransportResponse) -> Int? { Int(String(decoding: response.body, as: UTF8.self)) }
+
+    @Test func `a connection beyond its lifetime takes no new request`() async throws {
+        try await withNumberedConnections(lifetime: .milliseconds(300), afterFirstAnswer: { _ in true }) {
+            transport, request, _ in
+            let start = ContinuousClock.now
+            var uses: [Int: (firstReceived: Duration, lastSent: Duration)] = [:]
+            while uses.count < 4, start.duration(to: .now) < .seconds(30) {
+                let sent = start.duration(to: .now)
+                let connection = try #require(number(try await transport.send(request, body: [1], options: .init())))
+                uses[connection, default: (start.duration(to: .now), sent)].lastSent = sent
+            }
+            #expect(uses.count == 4)
+            for use in uses.values { #expect(use.lastSent - use.firstReceived < .milliseconds(300)) }
+            #expect(start.duration(to: .now) > .milliseconds(3 * 300))
+        }
+    }
+
+    @Test func `a request on a connection that the network forgot succeeds on a new one`() async throws {
+        try await withNumberedConnections(afterFirstAnswer: { connection in
+            // Only what was kept is forgotten: the filter counts from the answer on.
+            connection.ignorePackets()
+            return false
+        }) { transport, request, connections in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 { group.addTask { _ = try await transport.send(request, body: [1], options: .init()) } }
+                try await group.waitForAll()
+            }
+            let kept = connections()
+            let start = ContinuousClock.now
+            let response = try await transport.send(request, body: [1], options: .init(deadline: .seconds(8)))
+            #expect(try #require(number(response)) == kept + 1)
+            #expect(start.duration(to: .now) < .seconds(6))
+        }
+    }
+
+    @Test func `after a time-out the connections that are kept are not used`() async throws {
+        // Something in between acknowledges what it does not deliver.
+        try await withNumberedConnections(afterFirstAnswer: { _ in false }) { transport, request, connections in
+            _ = try await transport.send(request, body: [1], options: .init())
+            await #expect {
+                try await transport.send(request, body: [1], options: .init(deadline: .milliseconds(300)))
+            } throws: { ($0 as? TransportError)?.kind == .timedOut }
+            #expect(try await number(transport.send(request, body: [1], options: .init())) == 2)
         }
     }
 

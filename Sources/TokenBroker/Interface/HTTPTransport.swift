@@ -19,15 +19,20 @@ public import HTTPTypes
 ///   before a connection is opened;
 /// - the body is complete, or the call throws; a body over ``TransportOptions/maximumResponseBytes`` ends the transfer
 ///   with ``TransportError/Kind/tooLarge`` while it is being received;
+/// - the body is decoded, whatever the request accepts: `gzip` and `deflate` content codings are undone, and then the head has
+///   neither `Content-Encoding` nor `Content-Length`. Another coding, or a corrupt or truncated one, is
+///   ``TransportError/Kind/malformed``. ``ResponseCollector`` does all this;
 /// - header fields keep their order and repetitions;
 /// - the deadline and the cancellation of the calling task end the transfer promptly, at any stage;
-/// - nothing is retried.
+/// - a request that may have reached the server on a working connection is not sent again. One that a kept connection
+///   lost may be sent once more on another connection, within its deadline.
 ///
 /// **Test one.** `HTTPTransportContract` in `TokenBrokerTesting` holds these promises as a suite that runs over a
 /// fixture of yours. To test code that *uses* a transport, pass an `InMemoryTransport` or a `ScriptedTransport` from there.
 public protocol HTTPTransport: Sendable {
     /// - Parameters:
-    ///   - request: With `scheme`, `authority` and `path`; header fields are sent as they stand.
+    ///   - request: With `scheme`, `authority` and `path`; header fields are sent as they stand. Without an
+    ///     `Accept-Encoding`, a network transport asks for `identity`.
     ///   - body: The request's content, sent with a `Content-Length` when not empty.
     ///   - options: Limits for this call.
     /// - Throws: ``TransportError`` when there is no complete response. It never contains what the server said.
@@ -40,7 +45,7 @@ public protocol HTTPTransport: Sendable {
 public struct TransportOptions: Sendable, Hashable {
     /// How long the call may take altogether, from the call to the last byte of the response, queueing included.
     public var deadline: Duration
-    /// The largest response body that is accepted, in bytes, after any transfer decoding.
+    /// The largest response body that is accepted, in bytes, after transfer and content codings are undone.
     public var maximumResponseBytes: Int
     /// Whose rate limit the call counts against; `nil` for a server without one. Only a pacing decorator looks at it.
     public var account: String?
@@ -69,7 +74,8 @@ public struct TransportOptions: Sendable, Hashable {
 
 /// A complete HTTP response.
 public struct TransportResponse: Sendable {
-    /// Status and header fields, repeated ones included, in the order received.
+    /// Status and header fields, repeated ones included, in the order received. They describe the body as it is here: those of
+    /// a content coding that was undone are removed.
     public var head: HTTPResponse
     /// The whole body; empty when there was none.
     public var body: [UInt8]
@@ -136,9 +142,9 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
         public static let timedOut = Self(.timedOut)
         /// The response is larger than the caller accepts.
         public static let tooLarge = Self(.tooLarge)
-        /// What came back is not HTTP.
+        /// What came back is not HTTP, or its content coding is unknown or corrupt.
         public static let malformed = Self(.malformed)
-        /// The connection ended before the response was complete.
+        /// The connection or the HTTP/2 stream ended before the response was complete.
         public static let closed = Self(.closed)
         /// A pacing decorator could not send the request before its deadline; nothing was sent.
         public static let throttled = Self(.throttled)
