@@ -44,7 +44,7 @@ public struct CallbackPolicy: AccessPolicy {
         members["customerId"] = request.inputs[.customer].map(JSONValue.string)
         members["invoiceId"] = request.inputs[.invoice].map(JSONValue.string)
         var fields: HTTPFields = [.contentType: "application/json", .accept: "application/json"]
-        if let secret = try secrets?.load().first { fields[.authorization] = "Bearer " + secret.reveal() }
+        if let secret = try await secrets?.current().first { fields[.authorization] = "Bearer " + secret.reveal() }
         // No account: it is no call to the vendor, and does not count against its limit.
         let response = try await transport.send(
             url.request(.post, fields), body: JSONValue.object(members).serialized,

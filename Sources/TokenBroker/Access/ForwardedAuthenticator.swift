@@ -49,7 +49,7 @@ public struct ForwardedAuthenticator: Authenticator {
     /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
     /// - Throws: ``CredentialError`` if the secret cannot be had.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
-        guard try isFromProxy(request), let subject = single(subject, in: request) else { return nil }
+        guard try await isFromProxy(request), let subject = single(subject, in: request) else { return nil }
         var principal = Principal(subject: subject)
         if let tenant {
             guard let tenant = single(tenant, in: request) else { return nil }
@@ -68,7 +68,7 @@ public struct ForwardedAuthenticator: Authenticator {
         return principal
     }
 
-    private func isFromProxy(_ request: RouteRequest) throws -> Bool {
+    private func isFromProxy(_ request: RouteRequest) async throws -> Bool {
         if !peers.isEmpty {
             guard let address = request.peer.flatMap({ IPAddress($0.ip) }),
                 peers.contains(where: { $0.contains(address) })
@@ -78,7 +78,7 @@ public struct ForwardedAuthenticator: Authenticator {
         let given = request.head.headerFields[values: secretField]
         guard given.count == 1, let secret = given.first.map({ Secret($0) }) else { return false }
         // All of them, so that the time does not tell which.
-        return try secrets.load().reduce(false) { $1 == secret || $0 }
+        return try await secrets.current().reduce(false) { $1 == secret || $0 }
     }
 
     private func single(_ name: HTTPField.Name, in request: RouteRequest) -> String? {

@@ -150,11 +150,15 @@ struct ForwardedAuthenticatorTests {
             "", "\n", "short", "a-secret-long-enough\nshort", String(repeating: "a-secret-long-enough\n", count: 5),
         ] {
             try broken.write(toFile: path, atomically: true, encoding: .utf8)
-            await #expect(throws: CredentialError.self) { try await isBelieved("short") }
+            #expect(try await isBelieved("the-new-secret-of-it"))
+            #expect(try await !isBelieved("short"))
+            #expect(try await !isBelieved("a-secret-long-enough"))
         }
         try FileManager.default.removeItem(atPath: path)
-        let error = await #expect(throws: CredentialError.self) { try await isBelieved("the-new-secret-of-it") }
-        #expect(error?.code == .unreadable)
+        #expect(try await isBelieved("the-new-secret-of-it"))
+        // One that was never there is not known.
+        let none = SharedSecrets(file: path)
+        #expect(await #expect(throws: CredentialError.self) { try await none.current() }?.code == .unreadable)
     }
 
     @Test func theProofIsOneThatABrowserMayHaveAttached() {
