@@ -21,7 +21,8 @@ struct CompactToken: Sendable {
             let signature = base64URLDecoded(parts[2]), !signature.isEmpty,
             let fields = try? JSONValue.parse(header, maximumDepth: 8), case .object = fields
         else { throw .malformed }
-        guard let algorithm = fields["alg"]?.string.flatMap(SigningAlgorithm.init(name:)), algorithms.contains(algorithm)
+        guard let algorithm = fields["alg"]?.string.flatMap(SigningAlgorithm.init(name:)),
+            algorithms.contains(algorithm)
         else { throw .algorithm }
         // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
         guard fields["crit"] == nil else { throw .criticalExtension }

@@ -28,7 +28,9 @@ public struct VaultCredentials: CredentialSource {
         public static func variable(_ name: String, environment: [String: String]? = nil) -> Self {
             let environment = environment ?? ProcessInfo.processInfo.environment
             return Self(
-                place: .variable(name: name, value: environment[name].map { Secret(String(withoutByteOrderMark($0).trimmingWhiteSpace)) }))
+                place: .variable(
+                    name: name,
+                    value: environment[name].map { Secret(String(withoutByteOrderMark($0).trimmingWhiteSpace)) }))
         }
     }
 

@@ -149,6 +149,25 @@ struct FormatTests {
         }
     }
 
+    @Test func `base64url has one spelling for each text`() {
+        var generator = Seeded(state: 7)
+        for count in 0..<200 {
+            let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let text = Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+            #expect(base64URLDecoded(text.replacing("=", with: "")) == bytes)
+            if text.hasSuffix("=") { #expect(base64URLDecoded(text) == nil) }
+        }
+        #expect(base64URLDecoded("") == [])
+        #expect(base64URLDecoded("-_-_") == [0xFB, 0xFF, 0xBF])
+        for other in [
+            "A", "AAAAA", "AB", "AAB", "AP", "AA=", "AA==", "AA A", "AA\n", "AA+A", "AA/A", "AA.A", "\u{301}AAAA",
+            "AAAA\u{301}",
+            "-\u{301}AA", "A\u{212A}AA", "\u{FF21}AAA", "\0AAA", "AAA\u{200B}",
+        ] {
+            #expect(base64URLDecoded(other) == nil, "\(other)")
+        }
+    }
+
     @Test(arguments: [
         ("250ms", Duration.milliseconds(250)), ("10s", .seconds(10)), ("2m", .seconds(120)), ("1h", .seconds(3600)),
         ("0s", .zero),
