@@ -82,20 +82,7 @@ extension CurlTransport {
         /// Whether this is the address of a proxy: `http://host:port`, and nothing more.
         package static func isURL(_ text: String) -> Bool {
             guard text.hasPrefix("http://") else { return false }
-            let authority = text.dropFirst("http://".count)
-            guard let host = host(ofAuthority: String(authority)), !host.isEmpty, host.utf8.count < authority.utf8.count
-            else {
-                return false
-            }
-            return authority.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
-                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
-                    true
-                case UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"): true
-                default: false
-                }
-            }
+            return Authority(text.dropFirst("http://".count))?.port != nil
         }
     }
 }

@@ -32,8 +32,8 @@ public struct Broker: Sendable {
     let parts: [any HealthReporting]
     let teardown: Teardown
 
-    /// How each part does, which is what `GET /readyz` tells: both steps, and the pacing if there is a limit. The broker is ready if all
-    /// of them are (``TokenBroker/Health/isReady``). Asking costs no call to the vendor.
+    /// How each part does, which is what `GET /readyz` tells: both steps, the pacing if there is a limit, and the parts of the authenticator and the
+    /// policy, such as `access_keys` for keys at a URL. The broker is ready if all of them are (``TokenBroker/Health/isReady``). Asking costs no call to the vendor.
     public var health: [Health] {
         get async {
             var health: [Health] = []

@@ -1,5 +1,6 @@
 #if ConfigurationSupport
 public import FoundationEssentials
+import HTTPTypes
 public import Logging
 public import TokenBroker
 
@@ -146,6 +147,14 @@ private struct Assembly {
                 deadline: deadline, environment: environment, clock: clock, wallClock: wallClock
             )
         )
+        let reserved = settings.route.allowedHeaders.filter(authenticator.reservedFields.contains)
+        guard reserved.isEmpty else {
+            throw Failure(
+                section: ["route", "allowedHeaders"], reason: "",
+                conflict: "expected no field that the proxy sets for the authenticator, found "
+                    + reserved.map(\.rawName).joined(separator: ", ")
+            )
+        }
         let pseudonym = try await pseudonym()
 
         var endpoints = EndpointSet()
@@ -153,12 +162,14 @@ private struct Assembly {
             CheckoutTokenEndpoint(
                 path: RoutePath(settings.route.path), tokens: checkoutTokens, authenticator: authenticator,
                 policy: policy, allowedOrigins: Set(settings.route.allowedOrigins),
-                environment: settings.environment,
+                allowedHeaders: settings.route.allowedHeaders, environment: settings.environment,
                 deadline: settings.route.deadline, minimumRemaining: settings.minimumRemaining,
                 limits: settings.limits.limits, pseudonym: pseudonym, clock: clock, logger: logger
             )
         )
-        let parts: [any HealthReporting] = [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? [])
+        let parts: [any HealthReporting] =
+            [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? []) + healthParts(of: authenticator)
+            + healthParts(of: policy)
         let readiness = Readiness(parts, logger: logger)
         teardown.add(
             Repeating(every: .seconds(2), on: clock) {

@@ -1,5 +1,6 @@
 #if ConfigurationSupport
 import Foundation
+import TokenBroker
 import Yams
 
 /// What stands in a configuration file, with the line of each value. YAML, and with it JSON.
@@ -44,6 +45,7 @@ extension ConfigurationNode {
         func malformed(_ line: Int?, _ message: String) -> ConfigurationError {
             ConfigurationError([.init(.malformed, place: line.map { "\(name):\($0)" } ?? name, message: message)])
         }
+        let text = withoutByteOrderMark(text)
         guard text.utf8.count <= Self.maximumBytes else {
             throw ConfigurationError([.tooLarge(name)])
         }
@@ -151,16 +153,14 @@ func configurationText(path: String) throws(ConfigurationError) -> String {
     func unreadable(_ message: String) -> ConfigurationError {
         ConfigurationError([.init(.unreadable, place: path, message: message)])
     }
-    let bytes: Data
-    do {
-        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
-        defer { try? file.close() }
-        bytes = try file.read(upToCount: ConfigurationNode.maximumBytes + 1) ?? Data()
+    let file: SmallFile?
+    do throws(CredentialError) {
+        file = try SmallFile(path: path, maximumBytes: ConfigurationNode.maximumBytes, source: path)
     } catch {
-        guard FileManager.default.fileExists(atPath: path) else { throw unreadable("no such file") }
+        if error.code == .malformed { throw ConfigurationError([.tooLarge(path)]) }
         throw unreadable("the file cannot be read")
     }
-    guard bytes.count <= ConfigurationNode.maximumBytes else { throw ConfigurationError([.tooLarge(path)]) }
+    guard let bytes = file?.bytes else { throw unreadable("no such file") }
     guard let text = String(validating: bytes, as: UTF8.self) else {
         throw unreadable("the file is not UTF-8 text")
     }

@@ -18,6 +18,14 @@ struct LimitSettings: Sendable {
     /// - Parameter isOpen: In open mode everybody is the same caller, so that only quotas count that are written out.
     init?(_ reader: ConfigurationReader, isOpen: Bool) {
         let trustedProxies = reader.read("server", keys: Keys.trustedProxies)
+        if trustedProxies?.areEverybody == true {
+            reader.note(
+                .conflict, ["server", "trustedProxies"],
+                message:
+                    "expected blocks with the addresses of your proxies, found ones that practically everybody is in, "
+                    + "so that anybody could say whose address a request comes from"
+            )
+        }
         let concurrentRequests = reader.read("route", keys: Keys.concurrentRequests)
         let defaults = RequestLimits()
         let address = Self.quota("address", Keys.address, defaults.perAddress, reader, isOpen)
@@ -72,7 +80,8 @@ struct LimitSettings: Sendable {
         static let trustedProxies = ConfigurationKey(
             "trustedProxies",
             .list(of: .addressBlock), default: [],
-            "The proxies in front, believed in `Forwarded` and `X-Forwarded-For` about whose address a request comes from."
+            "The proxies in front, believed in `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` about whose address a request comes from and "
+                + "which host it asked."
         )
         static let concurrentRequests = ConfigurationKey(
             "concurrentRequests", .integer(1...1_000_000), default: RequestLimits().concurrentRequests,

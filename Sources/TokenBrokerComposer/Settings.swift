@@ -1,4 +1,5 @@
 #if ConfigurationSupport
+import HTTPTypes
 import TokenBroker
 
 /// What a valid configuration says: values, and how to build each part that it chooses. Nothing is built yet.
@@ -26,6 +27,7 @@ struct Settings: Sendable {
         var path: String
         var deadline: Duration
         var allowedOrigins: [String]
+        var allowedHeaders: [HTTPField.Name]
         var openAPIPath: String?
     }
 
@@ -174,10 +176,12 @@ struct Settings: Sendable {
 
     private static func route(_ reader: ConfigurationReader) -> Route? {
         guard
-            let (path, deadline, origins, openAPIPath) = reader.read(
-                "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins, Keys.openAPIPath)
+            let (path, deadline, origins, headers, openAPIPath) = reader.read(
+                "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins, Keys.allowedHeaders, Keys.openAPIPath)
         else { return nil }
-        return Route(path: path, deadline: deadline, allowedOrigins: origins, openAPIPath: openAPIPath)
+        return Route(
+            path: path, deadline: deadline, allowedOrigins: origins, allowedHeaders: headers, openAPIPath: openAPIPath
+        )
     }
 
     private static func health(_ reader: ConfigurationReader, _ route: Route?) -> (live: String?, ready: String?)? {
@@ -273,9 +277,10 @@ struct Settings: Sendable {
         _ reader: ConfigurationReader, _ server: ServerSettings?, _ vendor: (vendor: Vendor, environment: String)?
     ) {
         if let vendor {
+            // By host, whatever its spelling, port and path: another of them may lead to the same accounts.
             let production = vendor.vendor.profile.environments["production"] ?? nil
             let isProduction = try? production.map { try Vendor(profile: vendor.vendor.profile, baseURL: $0) }
-                .map { $0.authority.lowercased() == vendor.vendor.authority.lowercased() }
+                .map { Authority($0.authority)?.host == Authority(vendor.vendor.authority)?.host }
             if vendor.environment == "production" || isProduction == true {
                 reader.note(
                     .conflict, ["access", "mode"],
@@ -285,7 +290,7 @@ struct Settings: Sendable {
                 )
             }
         }
-        if let server, !isLoopbackHost(server.host) {
+        if let server, Host(bare: server.host)?.isLoopback != true {
             reader.note(
                 .conflict, ["access", "mode"],
                 message: "expected server.host to be this machine only, such as 127.0.0.1, since open mode answers "
@@ -315,7 +320,8 @@ struct Settings: Sendable {
 /// The keys that do not belong to a plug-in.
 private enum Keys {
     static let host = ConfigurationKey(
-        "host", .text.filter("a host name or an IP address") { isHostName($0) }, default: "127.0.0.1",
+        "host", .text.filter("a host name or an IP address, without port or brackets") { Host(bare: $0) != nil },
+        default: "127.0.0.1",
         "Where the server listens."
     )
     static let port = ConfigurationKey(
@@ -432,6 +438,16 @@ private enum Keys {
         default: [], "Other sites whose pages may ask."
     )
 
+    static let allowedHeaders = ConfigurationKey(
+        "allowedHeaders", .list(of: pageField), default: [],
+        "Fields that pages of those sites may send besides `Authorization`, `Content-Type`, `baggage`, `sentry-trace`, "
+            + "`traceparent` and `tracestate`."
+    )
+    private static let pageField: ConfigurationType<HTTPField.Name> = ConfigurationType.text.map(
+        "the name of a field that pages set themselves, none that browsers or proxies set", text: { $0.rawName }
+    ) { text in
+        HTTPField.Name(text).flatMap { $0.mayComeFromPages ? $0 : nil }
+    }
     static let openAPIPath = ConfigurationKey(
         "openapiPath", pathOrNone("/openapi.json"), default: nil,
         "Where the OpenAPI document of these routes is to be had."
@@ -478,24 +494,11 @@ private func isPath(_ text: String) -> Bool {
         && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._~/".contains($0)) }
 }
 
-/// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would
-/// never match.
+/// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would never match.
 private func isOrigin(_ text: String) -> Bool {
-    for (scheme, defaultPort) in [("https://", ":443"), ("http://", ":80")] where text.hasPrefix(scheme) {
-        let authority = String(text.dropFirst(scheme.count))
-        guard let host = host(ofAuthority: authority), !authority.hasSuffix(defaultPort) else { return false }
-        let isBracketed = host.hasPrefix("[") && host.contains(":")
-        return isHostName(isBracketed ? host.dropFirst().dropLast() : host) && host == host.lowercased()
+    guard let origin = Origin(text), let defaultPort = ["https": UInt16(443), "http": 80][origin.scheme] else {
+        return false
     }
-    return false
-}
-
-/// A name or an IPv4 address, or an IPv6 address, which has brackets in an authority and none elsewhere.
-private func isHostName(_ text: some StringProtocol) -> Bool {
-    guard text.contains(":") else {
-        return !text.isEmpty && text.utf8.count <= 255
-            && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) }
-    }
-    return text.utf8.count <= 45 && text.allSatisfy { $0.isASCII && ($0.isHexDigit || ":.".contains($0)) }
+    return areSameBytes(text, origin.description) && origin.authority.port != defaultPort
 }
 #endif

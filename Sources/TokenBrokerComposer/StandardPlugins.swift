@@ -321,9 +321,9 @@ extension Registry {
     }
 
     private static let algorithms: ConfigurationType<[SigningAlgorithm]> = {
-        let names = ConfigurationType.list(of: .choice(SigningAlgorithm.allCases.map(\.rawValue)))
+        let names = ConfigurationType.list(of: .choice(SigningAlgorithm.names))
         return names.map("\(names), with at least one element", text: { names.text($0.map(\.rawValue)) }) {
-            $0.isEmpty ? nil : $0.compactMap(SigningAlgorithm.init)
+            $0.isEmpty ? nil : $0.compactMap(SigningAlgorithm.init(name:))
         }
     }()
 
@@ -349,11 +349,11 @@ extension Registry {
             "trustedPeers", .list(of: .addressBlock), default: [], "Where the proxy's connections come from."
         ),
         check: { _, _, _, _, secretFile, secretVariable, trustedPeers in
-            if secretFile == nil, secretVariable == nil, trustedPeers.isEmpty {
+            if secretFile == nil, secretVariable == nil, trustedPeers.isEmpty || trustedPeers.areEverybody {
                 return KeyConflict(
                     "trustedPeers",
                     "expected secretFile, secretVariable or trustedPeers, so that not everybody can claim to be the proxy, "
-                        + "found none"
+                        + (trustedPeers.isEmpty ? "found none" : "found blocks that practically everybody is in")
                 )
             }
             return twoSecrets(secretFile, secretVariable)
@@ -473,7 +473,7 @@ extension Registry {
         _ file: String?, _ variable: String?, _ context: AccessContext, minimumBytes: Int = 16
     ) throws -> SharedSecrets? {
         let secrets =
-            file.map { SharedSecrets(file: $0, minimumBytes: minimumBytes) }
+            file.map { SharedSecrets(file: $0, minimumBytes: minimumBytes, logger: context.logger) }
             ?? variable.map { SharedSecrets(variable: $0, in: context.environment, minimumBytes: minimumBytes) }
         _ = try secrets?.load()
         return secrets

@@ -13,14 +13,15 @@ struct CompactToken: Sendable {
     static let maximumBytes = 16 << 10
 
     /// - Parameter algorithms: Those that count; a token with another one is none, whatever its key says.
-    init(_ text: some StringProtocol, algorithms: Set<SigningAlgorithm>) throws(Refusal) {
+    init(_ text: String, algorithms: Set<SigningAlgorithm>) throws(Refusal) {
         guard text.utf8.count <= Self.maximumBytes else { throw .tooLong }
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        // By bytes: a mark after a dot does not hide it.
+        let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map(Substring.init)
         guard parts.count == 3, let header = base64URLDecoded(parts[0]), let payload = base64URLDecoded(parts[1]),
             let signature = base64URLDecoded(parts[2]), !signature.isEmpty,
             let fields = try? JSONValue.parse(header, maximumDepth: 8), case .object = fields
         else { throw .malformed }
-        guard let algorithm = fields["alg"]?.string.flatMap({ SigningAlgorithm(rawValue: $0.unicode) }),
+        guard let algorithm = fields["alg"]?.string.flatMap({ SigningAlgorithm(name: $0.unicode) }),
             algorithms.contains(algorithm)
         else { throw .algorithm }
         // Extensions that must be understood (RFC 7515, section 4.1.11): none is.

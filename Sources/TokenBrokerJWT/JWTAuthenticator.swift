@@ -83,8 +83,8 @@ public struct JWTAuthenticator: Authenticator {
         return cookies(named: cookie, in: request).isEmpty ? .presented : .ambient
     }
 
-    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
-    /// - Throws: If there are no keys to verify with.
+    /// Returns whom the token names.
+    /// - Throws: If there are no keys to verify with: they cannot be had, or their file cannot be used.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
         do throws(Failure) {
             let token = try parsed(request)
@@ -125,16 +125,17 @@ public struct JWTAuthenticator: Authenticator {
     }
 
     private func bearerTokens(in request: RouteRequest) -> [String] {
-        request.head.headerFields[values: .authorization].filter { $0.lowercased().hasPrefix("bearer ") }
-            .map { String($0.dropFirst(7).drop { $0 == " " }) }
+        request.head.headerFields[values: .authorization].compactMap(bearerToken)
     }
 
-    /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields.
+    /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields. By bytes: a mark after a sign does not hide it.
     private func cookies(named name: String, in request: RouteRequest) -> [String] {
-        request.head.headerFields[values: .cookie].flatMap { $0.split(separator: ";") }.compactMap { pair in
-            let pair = pair.drop { $0 == " " }
-            return pair.hasPrefix(name + "=") ? String(pair.dropFirst(name.count + 1)) : nil
-        }
+        let prefix = Array("\(name)=".utf8)
+        return request.head.headerFields[values: .cookie].flatMap { $0.utf8.split(separator: UInt8(ascii: ";")) }
+            .compactMap { pair in
+                let pair = pair.drop { $0 == UInt8(ascii: " ") }
+                return pair.starts(with: prefix) ? String(Substring(pair.dropFirst(prefix.count))) : nil
+            }
     }
 
     // MARK: Believing it
@@ -175,5 +176,10 @@ public struct JWTAuthenticator: Authenticator {
         default: false
         }
     }
+}
+
+extension JWTAuthenticator: HealthParts {
+    /// `access_keys` with keys at a URL; otherwise none.
+    public var healthParts: [any HealthReporting] { TokenBroker.healthParts(of: keys.source) }
 }
 #endif

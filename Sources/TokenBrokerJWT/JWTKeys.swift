@@ -1,14 +1,13 @@
 #if JWTSupport
 public import Logging
-import Synchronization
 public import TokenBroker
 
 /// Where a ``JWTAuthenticator`` has the keys from that it verifies tokens with.
 public struct JWTKeys: Sendable {
     let source: any KeySource
 
-    /// A file that is read anew each time: a JWK set, a JWK, or public keys and certificates in PEM form. While it cannot be used, what it last
-    /// had counts.
+    /// A file: a JWK set, a JWK, or public keys and certificates in PEM form. It is read when it has changed and rested for half a second. Until
+    /// then, and while it is missing or cannot be used, what it last had counts.
     /// - Parameters:
     ///   - path: Of a regular file of at most 256 KiB.
     ///   - logger: For what is wrong with it.
@@ -81,7 +80,7 @@ private struct SecretKeys: KeySource {
 
     private func load() async throws(CredentialError) -> KeySet {
         var keys = KeySet()
-        for secret in try secrets.load() {
+        for secret in try await secrets.current() {
             do throws(VerificationKey.Unusable) {
                 keys.keys.append(try await VerificationKey(secret: Array(secret.reveal().utf8)))
             } catch {
@@ -92,45 +91,37 @@ private struct SecretKeys: KeySource {
     }
 }
 
-private final class FileKeys: KeySource {
-    private let path: String
+private struct FileKeys: KeySource {
+    private let file: RestingFile<KeySet>
+    private let source: String
     private let logger: Logger
-    private let last = Mutex<(bytes: [UInt8], keys: KeySet)?>(nil)
 
     init(path: String, logger: Logger) {
-        self.path = path
+        self.file = RestingFile(path: path, maximumBytes: 256 << 10, logger: logger)
+        self.source = "file \(path)"
         self.logger = logger
     }
 
     func candidates(for token: CompactToken) async throws -> [VerificationKey] {
-        do throws(CredentialError) {
-            return try await load().candidates(for: token)
-        } catch {
-            guard let last = last.withLock({ $0 }) else { throw error }
-            logger.warning("the keys for tokens cannot be read again", metadata: ["error": "\(error)"])
-            return last.keys.candidates(for: token)
-        }
+        try await load().candidates(for: token)
     }
 
     func keysAtStart() async throws(CredentialError) -> KeySet? { try await load() }
 
     private func load() async throws(CredentialError) -> KeySet {
-        let source = "file \(path)"
-        guard let file = try SmallFile(path: path, maximumBytes: 256 << 10, source: source) else {
-            throw CredentialError(.unreadable, source: source, message: "no such file")
+        try await file.value { (bytes) async throws(CredentialError) in
+            let keys: KeySet
+            do throws(VerificationKey.Unusable) {
+                keys = try await parse(bytes)
+            } catch {
+                throw CredentialError(.malformed, source: source, message: error.reason)
+            }
+            guard !keys.keys.isEmpty else {
+                throw CredentialError(
+                    .incomplete, source: source, message: "it has no key for signatures that can be used")
+            }
+            return keys
         }
-        if let last = last.withLock({ $0 }), last.bytes == file.bytes { return last.keys }
-        let keys: KeySet
-        do throws(VerificationKey.Unusable) {
-            keys = try await parse(file.bytes)
-        } catch {
-            throw CredentialError(.malformed, source: source, message: error.reason)
-        }
-        guard !keys.keys.isEmpty else {
-            throw CredentialError(.incomplete, source: source, message: "it has no key for signatures that can be used")
-        }
-        last.withLock { $0 = (file.bytes, keys) }
-        return keys
     }
 
     private func parse(_ bytes: [UInt8]) async throws(VerificationKey.Unusable) -> KeySet {

@@ -5,6 +5,9 @@ import Synchronization
 import TokenBroker
 
 /// A JWK set at a URL, kept. However many tokens with invented keys come in, it is fetched once in a while and by one at a time.
+///
+/// Only the first fetch, and one for a key that is new, is waited for. While keys are known to be down, whoever sets off the next fetch waits for
+/// a second at most, and everybody else not at all: it cannot be known.
 final class RemoteKeys: KeySource {
     private struct State {
         var keys: KeySet?
@@ -14,6 +17,14 @@ final class RemoteKeys: KeySource {
         var fetch: UInt64 = 0
         var isFetching = false
         var startedAt: Duration?
+        var failedAt: Duration?
+        var failure: TokenError.Code?
+
+        /// Until when no fetch is started after the last one failed.
+        var rested: Duration? {
+            guard failures > 0, let startedAt else { return nil }
+            return startedAt + .seconds(min(30, 1 << min(failures - 1, 5)))
+        }
     }
 
     private let url: ServerURL
@@ -50,27 +61,31 @@ final class RemoteKeys: KeySource {
                 return candidates
             }
         }
-        guard let fetch = turn(atMostEvery: kept == nil ? nil : .seconds(30), joining: true) else {
-            if kept == nil { throw Unavailable() }
+        // The key may be a new one.
+        let isFailing = state.withLock { $0.failures > 0 }
+        guard let fetch = turn(atMostEvery: kept == nil ? nil : .seconds(30), joining: !isFailing) else {
+            if kept == nil || isFailing { throw Unavailable() }
             return []
         }
-        do {
-            return try await keys(from: fetch).candidates(for: token)
-        } catch {
-            // The key is not among those that we have, so the token is nobody's.
-            if kept != nil { return [] }
-            throw error
-        }
+        guard isFailing else { return try await keys(from: fetch).candidates(for: token) }
+        let keys = try await withTimeLimit(.seconds(1), alarm) { try await self.keys(from: fetch) }
+        guard let keys else { throw Unavailable() }
+        return keys.candidates(for: token)
     }
 
     /// The number of a fetch to wait for or to start; `nil` if it is not yet time for another.
-    /// - Parameter pause: Between the starts of two; `nil` for the back-off after failures alone.
+    /// - Parameters:
+    ///   - pause: Between the starts of two; `nil` for the back-off after failures alone.
+    ///   - joining: Whether one that is under way will do.
     private func turn(atMostEvery pause: Duration?, joining: Bool = false) -> UInt64? {
         let now = alarm.now
         return state.withLock { state in
             if state.isFetching { return joining ? state.fetch : nil }
-            let backOff = state.failures == 0 ? Duration.zero : .seconds(min(30, 1 << min(state.failures - 1, 5)))
-            if let startedAt = state.startedAt, now - startedAt < max(backOff, pause ?? .zero) { return nil }
+            if let rested = state.rested {
+                if now < rested { return nil }
+            } else if let pause, let startedAt = state.startedAt, now - startedAt < pause {
+                return nil
+            }
             state.isFetching = true
             state.startedAt = now
             state.fetch += 1
@@ -98,6 +113,8 @@ final class RemoteKeys: KeySource {
             } catch {
                 state.withLock { state in
                     state.failures += 1
+                    state.failedAt = alarm.now
+                    state.failure = (error as? TransportError)?.kind == .timedOut ? .timedOut : .unavailable
                     state.isFetching = false
                 }
                 let reason = (error as? TransportError)?.description ?? (error as? VerificationKey.Unusable)?.reason
@@ -127,6 +144,27 @@ final class RemoteKeys: KeySource {
             throw VerificationKey.Unusable(reason: "there is no key for signatures that can be used")
         }
         return keys
+    }
+}
+
+extension RemoteKeys: HealthReporting {
+    var part: String { "access_keys" }
+    /// The host that publishes the keys.
+    var account: String { Authority(url.authority)?.host.description ?? "" }
+
+    func health() async -> Health {
+        let now = alarm.now
+        return state.withLock { state in
+            var health = Health(
+                part: part, account: account, state: state.failures > 0 ? .failing : .ok,
+                lastSuccess: state.keys.map { _ in now - state.fetchedAt }
+            )
+            if let failedAt = state.failedAt, let code = state.failure {
+                health.lastFailure = Health.Failure(code, ago: now - failedAt)
+            }
+            health.retryIn = state.rested.map { max(.zero, $0 - now) }
+            return health
+        }
     }
 }
 #endif

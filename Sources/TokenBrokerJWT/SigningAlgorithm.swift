@@ -1,4 +1,6 @@
 #if JWTSupport
+import TokenBroker
+
 /// How a token is signed (RFC 7518, section 3.1, and RFC 8037).
 public enum SigningAlgorithm: String, Sendable, CaseIterable {
     case hs256 = "HS256"
@@ -13,7 +15,16 @@ public enum SigningAlgorithm: String, Sendable, CaseIterable {
     case es256 = "ES256"
     case es384 = "ES384"
     case es512 = "ES512"
+    /// With Ed25519 only, under either of its names: `EdDSA` and, by RFC 9864, `Ed25519`.
     case edDSA = "EdDSA"
+
+    /// All names that stand for an algorithm.
+    public static let names: [String] = allCases.map(\.rawValue) + ["Ed25519"]
+
+    /// - Parameter name: As in `alg` of a token or a key, such as `ES256`. `EdDSA` and `Ed25519` are the same.
+    public init?(name: String) {
+        self.init(rawValue: areSameBytes(name, "Ed25519") ? "EdDSA" : name)
+    }
 
     /// The least length of a shared secret in bytes (RFC 7518, section 3.2); `nil` for an algorithm with public keys.
     public var minimumSecretBytes: Int? {

@@ -41,7 +41,7 @@ extension VerificationKey {
     init(pem: String) async throws(Unusable) {
         let isCertificate = pem.contains("-----BEGIN CERTIFICATE-----")
         if let key = try? isCertificate ? Insecure.RSA.PublicKey(certificatePEM: pem) : .init(pem: pem) {
-            await add(key)
+            try await add(key)
         } else if let key = try? isCertificate ? ES256PublicKey(certificate: pem) : .init(pem: pem) {
             await add(.es256) { await $0.add(ecdsa: key, kid: $1) }
         } else if let key = try? isCertificate ? ES384PublicKey(certificate: pem) : .init(pem: pem) {
@@ -49,6 +49,7 @@ extension VerificationKey {
         } else if let key = try? isCertificate ? ES512PublicKey(certificate: pem) : .init(pem: pem) {
             await add(.es512) { await $0.add(ecdsa: key, kid: $1) }
         } else if !isCertificate, let key = try? EdDSA.PublicKey(pem: pem) {
+            try Self.checkEd25519(Array(key.rawRepresentation))
             await add(.edDSA) { await $0.add(eddsa: key, kid: $1) }
         } else {
             throw Unusable(
@@ -61,9 +62,14 @@ extension VerificationKey {
     /// One JSON Web Key (RFC 7517); `nil` for one that is not for signatures.
     init?(jwk: JSONValue) async throws(Unusable) {
         guard case .object = jwk, let type = jwk["kty"]?.string else { throw Unusable(reason: "it has no kty") }
-        if let use = jwk["use"], use != "sig" { return nil }
+        /// Some servers write `null` for a member that they do not have.
+        func optional(_ name: String) -> JSONValue? { jwk[name] == .null ? nil : jwk[name] }
+        if type != "oct", Self.privateMembers.contains(where: { optional($0) != nil }) {
+            throw Unusable(reason: "it is a private key, of which only the public half belongs here")
+        }
+        if let use = optional("use"), use != "sig" { return nil }
         if case .array(let operations)? = jwk["key_ops"], !operations.contains("verify") { return nil }
-        if let id = jwk["kid"] {
+        if let id = optional("kid") {
             guard let id = id.string else { throw Unusable(reason: "its kid is not a string") }
             self.id = id
         }
@@ -83,7 +89,7 @@ extension VerificationKey {
                 }
                 self = try await VerificationKey(secret: bytes, id: id)
             case ("RSA", _):
-                await add(try Insecure.RSA.PublicKey(modulus: number("n", 256...1024), exponent: number("e", 1...8)))
+                try await add(Insecure.RSA.PublicKey(modulus: number("n", 256...1024), exponent: number("e", 1...8)))
             case ("EC", "P-256"):
                 let key = try ES256PublicKey(parameters: (number("x", 32...32), number("y", 32...32)))
                 await add(.es256) { await $0.add(ecdsa: key, kid: $1) }
@@ -95,6 +101,7 @@ extension VerificationKey {
                 await add(.es512) { await $0.add(ecdsa: key, kid: $1) }
             case ("OKP", "Ed25519"):
                 let key = try EdDSA.PublicKey(x: number("x", 32...32), curve: .ed25519)
+                try Self.checkEd25519(Array(key.rawRepresentation))
                 await add(.edDSA) { await $0.add(eddsa: key, kid: $1) }
             default:
                 return nil
@@ -105,13 +112,58 @@ extension VerificationKey {
             throw Unusable(reason: "its numbers are no key")
         }
         // A key that says what it is for is for nothing else.
-        if let algorithm = jwk["alg"] {
-            verifiers = verifiers.filter { .string($0.key.rawValue) == algorithm }
+        if let name = optional("alg") {
+            let algorithm = name.string.flatMap(SigningAlgorithm.init(name:))
+            verifiers = verifiers.filter { $0.key == algorithm }
             if verifiers.isEmpty { return nil }
         }
     }
 
-    private mutating func add(_ key: Insecure.RSA.PublicKey) async {
+    /// The members that only private keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4, and RFC 8037, section 2).
+    private static let privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
+
+    /// Refuses what is no point of prime order: with a point of small order, signatures can be made that fit any message. So is an encoding of
+    /// more than the prime, which is another spelling of a smaller one (RFC 8032, section 5.1.3).
+    private static func checkEd25519(_ bytes: [UInt8]) throws(Unusable) {
+        var y = bytes
+        // The highest bit is the sign of x, which such a point has both of.
+        if let last = y.indices.last { y[last] &= 0x7F }
+        let isOverPrime = y.dropFirst().dropLast().allSatisfy { $0 == 0xFF } && y.last == 0x7F && y[0] >= 0xED
+        guard y.count == 32, !isOverPrime, !smallOrders.contains(y) else {
+            throw Unusable(reason: "it is a point of small order, with which anybody can sign")
+        }
+    }
+
+    /// The y coordinates of the eight points of small order: 0, 1, -1, and the two of the points of order 8.
+    private static let smallOrders: Set<[UInt8]> = [
+        [UInt8](repeating: 0, count: 32),
+        [1] + [UInt8](repeating: 0, count: 31),
+        [0xEC] + [UInt8](repeating: 0xFF, count: 30) + [0x7F],
+        [
+            0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4, 0x89, 0xF2, 0xEF, 0x98, 0xF0, 0xD5, 0xDF,
+            0xAC, 0x05,
+            0xD3, 0xC6, 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53, 0xFC, 0x05,
+        ],
+        [
+            0xC7, 0x17, 0x6A, 0x70, 0x3D, 0x4D, 0xD8, 0x4F, 0xBA, 0x3C, 0x0B, 0x76, 0x0D, 0x10, 0x67, 0x0F, 0x2A, 0x20,
+            0x53, 0xFA,
+            0x2C, 0x39, 0xCC, 0xC6, 0x4E, 0xC7, 0xFD, 0x77, 0x92, 0xAC, 0x03, 0x7A,
+        ],
+    ]
+
+    /// - Throws: Unless it has 2048 to 8192 bits, and an odd exponent from 3 to 2³² on: with 1, every message signs itself.
+    private mutating func add(_ key: Insecure.RSA.PublicKey) async throws(Unusable) {
+        guard let (modulus, exponent) = try? key.getKeyPrimitives() else {
+            throw Unusable(reason: "its numbers are no key")
+        }
+        let n = modulus.drop { $0 == 0 }
+        let e = exponent.drop { $0 == 0 }
+        guard (256...1024).contains(n.count), n.first.map({ n.count > 256 || $0 >= 0x80 }) == true,
+            n.last.map({ $0 & 1 == 1 }) == true
+        else { throw Unusable(reason: "its modulus is even, or has less than 2048 or more than 8192 bits") }
+        guard (1...4).contains(e.count), e.last.map({ $0 & 1 == 1 }) == true, e.elementsEqual([1]) == false else {
+            throw Unusable(reason: "its exponent is even, 1 or too large")
+        }
         let digests: [(SigningAlgorithm, SigningAlgorithm, DigestAlgorithm)] = [
             (.rs256, .ps256, .sha256), (.rs384, .ps384, .sha384), (.rs512, .ps512, .sha512),
         ]
@@ -136,8 +188,8 @@ struct KeySet: Sendable {
     /// Those that `token` may have been signed with: the ones of its `kid`; all if it has none, or if none of ours has one.
     func candidates(for token: CompactToken) -> [VerificationKey] {
         let isNamed = keys.contains { $0.id != nil }
-        let candidates = keys.filter {
-            $0.supports(token.algorithm) && (!isNamed || token.keyID == nil || $0.id == token.keyID)
+        let candidates = keys.filter { key in
+            key.supports(token.algorithm) && (!isNamed || token.keyID.map { areSameBytes(key.id, $0) } ?? true)
         }
         // Nobody makes us try a whole set for one token.
         return candidates.count <= 4 ? candidates : []

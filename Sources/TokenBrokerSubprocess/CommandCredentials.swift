@@ -114,7 +114,7 @@ private struct CommandRun: Sendable {
             throw CredentialError(.unreadable, source: source, message: "it did not end within its time and was killed")
         }
         switch result.terminationStatus {
-        case .exited(0): return result.standardOutput
+        case .exited(0): return Array(withoutByteOrderMark(result.standardOutput))
         case .exited(let code):
             throw CredentialError(.unreadable, source: source, message: "it ended with exit code \(code)")
         default: throw CredentialError(.unreadable, source: source, message: "it was ended by a signal")

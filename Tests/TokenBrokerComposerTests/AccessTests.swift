@@ -224,12 +224,50 @@ private struct Invoices: HTTPTransport {
         #expect(try problem([key: value]).contains(message))
     }
 
-    @Test func `a proxy that anybody could be`() throws {
+    @Test(arguments: [
+        nil, "[0.0.0.0/0]", "[\"::/0\"]", "[0.0.0.0/1, 128.0.0.0/1]", "[\"::ffff:0:0/96\"]", "[\"2000::/3\"]",
+        "[10.0.0.1, 0.0.0.0/1, 128.0.0.0/2, 192.0.0.0/3]",
+    ])
+    func `a proxy that anybody could be`(peers: String?) throws {
         var values = forwarded.with(["access.policy.kind": "claim", "access.policy.invoice": "i"])
         values["access.authenticator.secretVariable"] = nil
+        values["access.authenticator.trustedPeers"] = peers
         let problem = try #require(problems(values).first)
         #expect(problem.key == "access.authenticator.trustedPeers")
         #expect(problem.message.contains("so that not everybody can claim to be the proxy"))
+        #expect(problem.message.contains("found \(peers == nil ? "none" : "blocks")"))
+        #expect(problem.line != nil)
+        values["access.authenticator.trustedPeers"] = "[10.0.0.0/8, \"fd00::/8\"]"
+        _ = try settings(values)
+        guard let peers else { return }
+        values["server.trustedProxies"] = peers
+        let proxies = try #require(problems(values).first)
+        #expect(proxies.key == "server.trustedProxies")
+        #expect(proxies.message.contains("expected blocks with the addresses of your proxies, found ones"))
+        #expect(proxies.line != nil)
+    }
+
+    @Test(arguments: [
+        "Forwarded", "X-Forwarded-For", "x-forwarded-anything", "Cookie", "Host", "X-Real-IP", "Sec-Fetch-Site",
+        "Origin",
+        "Proxy-Authorization", "Connection", "Transfer-Encoding", "\"*\"", "\"a b\"", "Content-Length",
+        "X-Original-URL", "Via",
+        "X-Proxy-Secret",
+    ])
+    func `a field that no page may send`(name: String) throws {
+        #expect(try problem(["route.allowedHeaders": "[X-CSRF-Token, \(name)]"]).contains("route.allowedHeaders"))
+    }
+
+    @Test func `a field of the proxy's that pages could send`() async throws {
+        let values = forwarded.with([
+            "access.policy.kind": "claim", "access.policy.invoice": "i",
+            "route.allowedHeaders": "[\(forwarded["access.authenticator.subjectHeader"] ?? "")]",
+        ])
+        let error = await #expect(throws: ConfigurationError.self) { try await compose(values) }
+        let problem = try #require(error?.problems.first)
+        #expect(problem.key == "route.allowedHeaders")
+        #expect(problem.line != nil)
+        #expect(problem.message.contains("expected no field that the proxy sets for the authenticator, found"))
     }
 
     @Test func `a claim policy without a claim`() throws {

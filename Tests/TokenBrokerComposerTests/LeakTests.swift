@@ -153,7 +153,9 @@ private func base64URL(_ text: String) -> String {
                     "pay.example", "192.0.2.1",
                     ["X-User": Sentinel.principal, "X-Proxy-Secret": Sentinel.proof, "X-Forwarded-For": "sentinel"]
                 ),
-                ("pay.example", "192.0.2.1", ["Origin": "https://sentinel.example"]),
+                // Of an origin, scheme, host and port are logged.
+                ("pay.example", "192.0.2.1", ["Origin": "https://sentinel@evil.example"]),
+                ("pay.example", "192.0.2.1", ["Origin": "https://evil.example/sentinel"]),
                 ("pay.example", "192.0.2.1", ["Content-Type": "sentinel/sentinel"]),
             ] as [(String, String, [String: String])] {
                 var head = HTTPRequest(method: method, scheme: "https", authority: authority, path: path)

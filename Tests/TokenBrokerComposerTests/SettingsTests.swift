@@ -495,12 +495,41 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     @Test(arguments: [
         ["vendor.environment": "production"],
         ["vendor.environment": "sandbox", "vendor.baseURL": "https://Public-API.alternativepayments.io/"],
+        ["vendor.environment": "sandbox", "vendor.baseURL": "HTTPS://PUBLIC-API.alternativepayments.io:443/"],
+        ["vendor.environment": "demo", "vendor.baseURL": "https://public-api.alternativepayments.io./"],
+        ["vendor.environment": "demo", "vendor.baseURL": "https://public-api.alternativepayments.io:8443"],
+        ["vendor.environment": "demo", "vendor.baseURL": "https://public-api.alternativepayments.io:00443/v2/x"],
         ["vendor.environment": "production", "vendor.baseURL": "http://localhost:1"],
     ])
     func `open mode and production`(_ values: [String: String]) throws {
         let problem = try #require(problems(minimal.with(values)).first)
         #expect(problem.key == "access.mode")
         #expect(problem.code == .conflict)
+    }
+
+    @Test(arguments: [
+        "https://u@public-api.alternativepayments.io", "https://public%2dapi.alternativepayments.io",
+        "https://public-api\u{3002}alternativepayments.io", "https://public-api.alternativepayments.io\\@localhost",
+        "https://public-api..alternativepayments.io", "https://public-api.alternativepayments.i\u{2134}",
+        "http://evil.com/.localhost", "http://a b.localhost", "http://[evil.localhost]",
+    ])
+    func `a base URL whose host can be read in two ways`(_ url: String) throws {
+        let problem = try #require(
+            problems(minimal.with(["vendor.baseURL": "\"\(url.replacing("\\", with: "\\\\"))\""])).first)
+        #expect(problem.key == "vendor.baseURL")
+    }
+
+    @Test(arguments: [
+        "\"127.0.0.1:9999\"", "\"localhost:80\"", "\"[::1]\"", "a..b", "\"a b\"", "127.1", "\"::1%lo\"",
+        "evil.com/.localhost",
+    ])
+    func `a listener's host that is none`(_ host: String) throws {
+        #expect(problems(minimal.with(["server.host": host])).map(\.key) == ["server.host"])
+    }
+
+    @Test(arguments: ["127.0.0.1", "localhost", "LOCALHOST", "\"::1\"", "127.0.0.2"])
+    func `open mode at this machine's own names`(_ host: String) throws {
+        _ = try settings(minimal.with(["server.host": host]))
     }
 
     @Test(arguments: ["0.0.0.0", "192.168.1.5", "shop.example", "127.0.0.1.example"])

@@ -171,7 +171,8 @@ import TokenBrokerTesting
             }
             let endpoint = CheckoutTokenEndpoint(
                 tokens: NoTokens(), authenticator: authenticator,
-                policy: ClosurePolicy(binds: .session) { _, _ in true }, environment: "demo", logger: logger
+                policy: ClosurePolicy(binds: .session) { _, _ in true }, environment: "demo", limits: .withoutQuotas,
+                logger: logger
             )
             for token in tokens {
                 let response = await endpoint.respond(to: bearing(token))

@@ -112,7 +112,171 @@ import TokenBrokerTesting
     }
 }
 
+@Suite struct `A key that proves nothing` {
+    /// The eight points of small order in all their spellings, and others that are over the prime.
+    static let points: [[UInt8]] = {
+        let zeros = [UInt8](repeating: 0, count: 31)
+        let ones = [UInt8](repeating: 0xFF, count: 30)
+        let eighth: [UInt8] = [
+            0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4, 0x89, 0xF2, 0xEF, 0x98, 0xF0, 0xD5, 0xDF,
+            0xAC, 0x05, 0xD3, 0xC6, 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53, 0xFC, 0x05,
+        ]
+        // Its negative: the prime less it, which is 0xED, 0xFF ..., 0x7F byte by byte with borrows.
+        var borrow = 0
+        var other: [UInt8] = []
+        for (index, byte) in eighth.enumerated() {
+            let minuend = index == 0 ? 0xED : index == 31 ? 0x7F : 0xFF
+            let difference = minuend - Int(byte) - borrow
+            borrow = difference < 0 ? 1 : 0
+            other.append(UInt8(truncatingIfNeeded: difference))
+        }
+        let plain: [[UInt8]] =
+            [[0] + zeros, [1] + zeros, eighth, other]
+            + (UInt8(0xEC)...0xFF).map { [$0] + ones + [0x7F] }
+        return plain + plain.map { $0.dropLast() + [($0.last ?? 0) | 0x80] }
+    }()
+
+    @Test(arguments: points) func `is an Edwards point of small order`(point: [UInt8]) async throws {
+        let jwk: JSONValue = ["kty": "OKP", "crv": "Ed25519", "x": .string(base64URL(point))]
+        await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
+        let der: [UInt8] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00] + point
+        let pem = "-----BEGIN PUBLIC KEY-----\n\(Data(der).base64EncodedString())\n-----END PUBLIC KEY-----\n"
+        await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(pem: pem) }
+    }
+
+    @Test(arguments: ["AQ", "Ag", "AA", "AQAA", "AAE", "AQAAAAE"]) func `has a silly exponent`(e: String) async throws {
+        let signer = try await Signers.make(.rs256)
+        let jwk = JSONValue.object(signer.jwk.merging(["e": .string(e)]) { $1 })
+        await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
+    }
+
+    @Test func `has a modulus that is short or even`() async throws {
+        let n = [UInt8](repeating: 0xFF, count: 256)
+        for modulus in [[0] + n.dropLast(), n.dropLast() + [0xFE], [0x01] + n.dropFirst(1)] as [[UInt8]] {
+            let jwk: JSONValue = ["kty": "RSA", "n": .string(base64URL(modulus)), "e": "AQAB"]
+            await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
+        }
+    }
+
+    @Test(arguments: [SigningAlgorithm.rs256, .es256, .es384, .es512, .edDSA])
+    func `is private`(algorithm: SigningAlgorithm) async throws {
+        let signer = try await Signers.make(algorithm)
+        for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            let jwk = JSONValue.object(signer.jwk.merging([name: "c2VudGluZWw"]) { $1 })
+            let error = await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
+            #expect(error?.reason.contains("private key") == true)
+            await #expect(throws: CredentialError.self) { try await JWTKeys.jwkSet(["keys": .array([jwk])]) }
+            // One beside it is used.
+            let (logger, handler) = recordingLogger()
+            try await withFile(text(["keys": .array([jwk, signer.jwk()])])) { path in
+                let authenticator = try await authenticator(.file(path, logger: logger), [algorithm])
+                #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+            }
+            #expect(handler.entries.contains { $0.level == .warning && "\($0)".contains("private key") })
+            #expect(!"\(handler.entries)".contains("c2VudGluZWw"))
+        }
+    }
+}
+
+@Suite struct `A key's members` {
+    @Test func `that are null are absent`() async throws {
+        for algorithm in [SigningAlgorithm.rs256, .es256, .edDSA] {
+            let signer = try await Signers.make(algorithm)
+            let nulls: [String: JSONValue] = ["kid": .null, "alg": .null, "use": .null, "key_ops": .null, "d": .null]
+            let key = try #require(try await VerificationKey(jwk: .object(signer.jwk.merging(nulls) { $1 })))
+            #expect(key.id == nil)
+            #expect(key.supports(algorithm))
+        }
+    }
+
+    @Test func `may call EdDSA by the name of its curve`() async throws {
+        let signer = try await Signers.make(.edDSA)
+        for name in ["EdDSA", "Ed25519", nil] {
+            let authenticator = try await authenticator(.jwkSet(signer.jwk(alg: name)), [.edDSA])
+            for algorithm in ["EdDSA", "Ed25519"] {
+                #expect(try await authenticator.authenticate(bearing(signer.token(alg: algorithm))) != nil)
+            }
+            #expect(try await authenticator.authenticate(bearing(signer.token(alg: "Ed448"))) == nil)
+        }
+        #expect(try await VerificationKey(jwk: signer.jwk(alg: "Ed448")) == nil)
+        let elliptic = try await Signers.make(.es256)
+        #expect(try await VerificationKey(jwk: elliptic.jwk(alg: "Ed25519")) == nil)
+    }
+}
+
+@Suite struct `A token's members` {
+    @Test(arguments: [
+        #""crit": null"#, #""kid": null"#, #""typ": null"#, #""alg": null"#, #""crit": []"#,
+    ]) func `that are null in its header refuse it`(member: String) async throws {
+        let signer = try await Signers.make(.es256)
+        let authenticator = try await authenticator(.jwkSet(signer.jwk(kid: nil)), [.es256])
+        let header = member.hasPrefix("\"alg") ? "{\(member)}" : "{\"alg\": \"ES256\", \(member)}"
+        #expect(
+            try await authenticator.authenticate(
+                bearing(signer.token(header: header, payload: text(.object(validClaims))))) == nil)
+        let good = try signer.token(header: #"{"alg": "ES256"}"#, payload: text(.object(validClaims)))
+        #expect(try await authenticator.authenticate(bearing(good)) != nil)
+    }
+
+    @Test(arguments: ["exp", "nbf", "iss", "aud", "sub"]) func `that are null among its claims refuse it`(claim: String)
+        async throws
+    {
+        let signer = try await Signers.make(.es256)
+        let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
+        let token = try signer.token(validClaims.merging([claim: .null]) { $1 })
+        #expect(try await authenticator.authenticate(bearing(token)) == nil)
+    }
+
+    @Test func `have one spelling`() async throws {
+        let signer = try await Signers.make(.es256)
+        let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
+        let token = try signer.token()
+        #expect(try await authenticator.authenticate(bearing(token)) != nil)
+        // 64 bytes are 86 characters, of which the last has four bits to spare.
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+        let last = try #require(alphabet.firstIndex(of: token.last ?? " "))
+        for bits in 1..<16 {
+            let other = String(token.dropLast()) + String(alphabet[last ^ bits])
+            #expect(try await authenticator.authenticate(bearing(other)) == nil)
+        }
+        for other in [
+            "\(token)=", "\(token)==", "\(token)A", "\(token) ", "\(token)\u{301}", "\u{301}\(token)",
+            token.replacing(".", with: ".\u{301}"), token.replacing(".", with: "\u{301}."), "\(token)\n",
+        ] {
+            #expect(throws: CompactToken.Refusal.self) { try CompactToken(other, algorithms: [.es256]) }
+        }
+    }
+
+    @Test func `are found whatever stands beside them`() async throws {
+        let signer = try await Signers.make(.es256)
+        let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256], cookie: "shop")
+        let token = try signer.token()
+        func isBelieved(_ fields: [(String, String)]) async throws -> Bool {
+            try await authenticator.authenticate(request(fields)) != nil
+        }
+        #expect(try await isBelieved([("Cookie", "a=\u{301}; shop=\(token)")]))
+        #expect(try await isBelieved([("Cookie", "a=b;\u{301}shop=1; shop=\(token)")]))
+        // Two are none, wherever a mark stands.
+        #expect(try await !isBelieved([("Cookie", "shop=\u{301}x; shop=\(token)")]))
+        #expect(try await !isBelieved([("Cookie", "shop\u{301}=\(token)")]))
+        #expect(try await !isBelieved([("Cookie", "SHOP=\(token)")]))
+        #expect(try await isBelieved([("Authorization", "bEaReR   \(token)")]))
+        #expect(try await !isBelieved([("Authorization", "Bearer \u{301}\(token)")]))
+        #expect(try await !isBelieved([("Authorization", "Bearer\(token)")]))
+    }
+}
+
 @Suite struct `A file of keys` {
+    @Test func `may begin with a byte order mark`() async throws {
+        let signer = try await Signers.make(.es256)
+        for content in [text(signer.jwk(kid: nil)), Signers.es256Key.publicKey.pemRepresentation] {
+            try await withFile("\u{FEFF}\(content)") { path in
+                let authenticator = try await authenticator(.file(path, logger: quiet), [.es256])
+                #expect(try await authenticator.authenticate(bearing(signer.token(kid: nil))) != nil)
+            }
+        }
+    }
+
     @Test func `takes effect when it changes, and what it had counts while it cannot be used`() async throws {
         let (old, new) = (try await Signers.ecdsa(ES256PrivateKey(), "P-256"), try await Signers.make(.es256))
         let (logger, handler) = recordingLogger()
@@ -321,6 +485,65 @@ import TokenBrokerTesting
         gate.finish()
         #expect(try await second.value != nil)
         #expect(issuer.calls == 1)
+    }
+
+    @Test func `that are down are not waited for`() async throws {
+        let authenticator = try await authenticator()
+        func fails() async throws {
+            await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(signer.token())) }
+        }
+        try await fails()
+        clock.advance(by: .seconds(1))
+        // The next fetch hangs: whoever set it off waits for a second, everybody else not at all.
+        let gate = issuer.wait()
+        let token = try signer.token()
+        let first = Task { try await authenticator.authenticate(bearing(token)) }
+        while issuer.calls < 2 { await Task.yield() }
+        for _ in 0..<10 { try await fails() }
+        await clock.sleepers(1)
+        clock.advance(by: .seconds(1))
+        await #expect(throws: (any Error).self) { try await first.value }
+        #expect(issuer.calls == 2)
+        gate.finish()
+    }
+
+    @Test func `that are down make a key that is new unknown`() async throws {
+        issuer.publish([signer.jwk()])
+        let authenticator = try await authenticator()
+        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        issuer.publish(nil)
+        clock.advance(by: .seconds(30))
+        for _ in 0..<3 {
+            await #expect(throws: (any Error).self) {
+                try await authenticator.authenticate(bearing(signer.token(kid: "2")))
+            }
+            // Who is known is not asked to come back.
+            #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        }
+    }
+
+    @Test func `tell how they do, which is never a reason not to be ready`() async throws {
+        let authenticator = try await authenticator()
+        let part = try #require(healthParts(of: authenticator).first)
+        #expect(part.part == "access_keys")
+        #expect(part.account == "id.example")
+        #expect(await part.health() == Health(part: "access_keys", account: "id.example"))
+        await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(signer.token())) }
+        clock.advance(by: .milliseconds(400))
+        var expected = Health(
+            part: "access_keys", account: "id.example", state: .failing,
+            lastFailure: .init(.unavailable, ago: .milliseconds(400)))
+        expected.retryIn = .milliseconds(600)
+        #expect(await part.health() == expected)
+        #expect(expected.isReady)
+        issuer.publish([signer.jwk()])
+        clock.advance(by: .seconds(1))
+        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        let recovered = await part.health()
+        #expect(recovered.state == .ok)
+        #expect(recovered.lastSuccess == .zero)
+        let local = try await TokenBrokerJWTTests.authenticator(.jwkSet(signer.jwk()), [.es256])
+        #expect(healthParts(of: local).isEmpty)
     }
 
     @Test func `hold no secrets`() async throws {

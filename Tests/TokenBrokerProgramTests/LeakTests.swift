@@ -67,7 +67,7 @@ struct ProgramLeakTests {
                 for (name, value) in [
                     ("Authorization", "Bearer \(token)x"), ("Authorization", "Basic \(Self.secret)"),
                     ("Cookie", "session=\(token)x; \(Self.secret)"), ("X-Proxy-Secret", "sentinel"),
-                    ("X-Forwarded-For", "sentinel"), ("Origin", "https://sentinel.example"),
+                    ("X-Forwarded-For", "sentinel"), ("Origin", "https://evil.example/sentinel"),
                     ("Content-Type", "sentinel/sentinel"),
                 ] {
                     let response = try await post(

@@ -96,7 +96,9 @@ private func dotenv(_ bytes: [UInt8]) {
 private func text(_ bytes: [UInt8]) {
     let text = String(decoding: bytes, as: UTF8.self)
     expect(percentDecoded(percentEncoded(text)) == text, "percent-encoding is read otherwise than it was written")
-    if let host = host(ofAuthority: text) { _ = isLoopbackHost(host) }
+    if let authority = Authority(text) {
+        expect(Authority(authority.description) == authority, "an authority is read otherwise than it was written")
+    }
     for (_, value) in RoutePath("/a/{id}/{other}").match(text) ?? [:] { _ = value.count }
     if let duration = Duration(configured: text) {
         expect(duration >= .zero && Duration(configured: duration.configured) == duration, "a duration changes")

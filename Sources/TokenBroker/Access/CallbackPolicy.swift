@@ -3,9 +3,9 @@ public import Logging
 
 /// Asks a service of the adopter's.
 ///
-/// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. Only 200 with a JSON object whose `allow` is `true` is
-/// a yes. Everything else, a redirect included, is a no; no answer in time is a failure. Put ``AccessPolicy/remembering(for:clock:)``
-/// behind it.
+/// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. The service decides with 200 and a JSON
+/// object whose `allow` is `true` or `false`; 403 and 404 are a no as well. Any other answer, a redirect included, decides nothing and is a failure,
+/// as is no answer in time. Put ``AccessPolicy/remembering(for:clock:)`` behind it.
 public struct CallbackPolicy: AccessPolicy {
     /// The service is asked about all of it.
     public let binds: AccessBinding = .session
@@ -32,7 +32,8 @@ public struct CallbackPolicy: AccessPolicy {
         self.logger = logger
     }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    /// Asks the service.
+    /// - Throws: If it does not answer, or decides nothing.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
         var members: [String: JSONValue] = [
             "principal": [
@@ -43,19 +44,25 @@ public struct CallbackPolicy: AccessPolicy {
         members["customerId"] = request.inputs[.customer].map(JSONValue.string)
         members["invoiceId"] = request.inputs[.invoice].map(JSONValue.string)
         var fields: HTTPFields = [.contentType: "application/json", .accept: "application/json"]
-        if let secret = try secrets?.load().first { fields[.authorization] = "Bearer " + secret.reveal() }
+        if let secret = try await secrets?.current().first { fields[.authorization] = "Bearer " + secret.reveal() }
         // No account: it is no call to the vendor, and does not count against its limit.
         let response = try await transport.send(
             url.request(.post, fields), body: JSONValue.object(members).serialized,
             options: TransportOptions(deadline: deadline, maximumResponseBytes: 64 << 10)
         )
-        if response.status == .ok, case .bool(let allows)? = (try? JSONValue.parse(response.body))?["allow"] {
-            return allows
+        switch response.status.code {
+        case 200:
+            if case .bool(let allows)? = (try? JSONValue.parse(response.body))?["allow"] { return allows }
+        case 403, 404: return false
+        default: break
         }
         logger.warning(
-            "the access callback did not answer 200 with {\"allow\": true} or false, which counts as no",
+            "the access callback answered neither 200 with {\"allow\": true} or false, nor 403 or 404, which decides nothing",
             metadata: ["status": "\(response.status.code)"]
         )
-        return false
+        throw Undecided()
     }
+
+    /// The service answered, but not whether they may.
+    package struct Undecided: Error {}
 }

@@ -5,15 +5,41 @@ import HTTPTypes
 /// A listed proxy is believed about who asked it, and nobody else is: `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from their end,
 /// where the nearest proxy writes, up to the first address that is not a listed proxy's.
 struct ClientAddresses: Sendable {
-    let trustedProxies: [IPAddressBlock]
+    private let trustedProxies: [IPAddressBlock]
+
+    /// - Parameter trustedProxies: Nobody is believed if everybody is among them.
+    init(trustedProxies: [IPAddressBlock]) {
+        self.trustedProxies = trustedProxies.areEverybody ? [] : trustedProxies
+    }
+
+    /// Which host the client asked: what a listed proxy says in the last element of `Forwarded`, or else of `X-Forwarded-Host`; from anybody
+    /// else, and if it says neither, what is in `Host`.
+    /// - Returns: `nil` if it is not known: no host, a malformed one, or a proxy that says two different things.
+    func authority(of request: RouteRequest) -> Authority? {
+        let own = request.head.authority.flatMap { Authority($0) }
+        guard let peer = peer(of: request), isTrusted(peer) else { return own }
+        let fields = request.head.headerFields
+        var named: [Authority?] = []
+        if let forwarded = fields.joined("forwarded") {
+            guard let hosts = elements(ofForwarded: forwarded, parameter: "host") else { return nil }
+            if let host = hosts.last, !host.isEmpty { named.append(Authority(host)) }
+        }
+        if let hosts = fields.joined("x-forwarded-host"),
+            let last = hosts.split(separator: ",", omittingEmptySubsequences: false).last
+        {
+            named.append(Authority(last.trimmingWhiteSpace))
+        }
+        guard let first = named.first else { return own }
+        return named.allSatisfy { $0 == first } ? first : nil
+    }
 
     /// `nil` if it cannot be known.
     func client(of request: RouteRequest) -> IPAddress? {
         guard let peer = peer(of: request) else { return nil }
         guard isTrusted(peer) else { return peer }
         let fields = request.head.headerFields
-        let forwarded = fields.values(named: "forwarded").joined(separator: ",")
-        let forwardedFor = fields.values(named: "x-forwarded-for").joined(separator: ",")
+        let forwarded = fields.joined("forwarded") ?? ""
+        let forwardedFor = fields.joined("x-forwarded-for") ?? ""
         switch (forwarded.isEmpty, forwardedFor.isEmpty) {
         case (true, true): return peer
         case (true, false): return client(behind: peer, hopsOf(xForwardedFor: forwardedFor))
@@ -61,24 +87,28 @@ struct ClientAddresses: Sendable {
     /// More than any chain of real proxies has.
     private static let maximumHops = 20
 
-    /// The `for` of each element; `nil` if the field is malformed.
     private func hopsOf(forwarded value: String) -> [Substring]? {
-        var hops: [Substring] = []
+        elements(ofForwarded: value, parameter: "for")?.suffix(Self.maximumHops)
+    }
+
+    /// What each element says under one name, empty where it says nothing; `nil` if the field is malformed.
+    private func elements(ofForwarded value: String, parameter: String) -> [Substring]? {
+        var values: [Substring] = []
         guard let elements = splitOutsideQuotes(value[...], at: ",") else { return nil }
         for element in elements where !element.isEmpty {
             guard let pairs = splitOutsideQuotes(element, at: ";") else { return nil }
-            var hop: Substring = ""
+            var found: Substring = ""
             for pair in pairs {
                 let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 guard parts.count == 2 else { return nil }
-                guard parts[0].lowercased() == "for" else { continue }
-                guard hop.isEmpty else { return nil }
-                hop = parts[1]
+                guard parts[0].lowercased() == parameter else { continue }
+                guard found.isEmpty else { return nil }
+                found = parts[1]
             }
-            if hop.count >= 2, hop.hasPrefix("\""), hop.hasSuffix("\"") { hop = hop.dropFirst().dropLast() }
-            hops.append(hop)
+            if found.count >= 2, found.hasPrefix("\""), found.hasSuffix("\"") { found = found.dropFirst().dropLast() }
+            values.append(found)
         }
-        return hops.suffix(Self.maximumHops)
+        return values
     }
 
     /// `nil` if a quotation does not end.
@@ -118,4 +148,10 @@ extension HTTPFields {
     /// The values of a field that this package's dependencies have no name for, in order.
     /// - Parameter name: In lower case.
     func values(named name: String) -> [String] { filter { $0.name.canonicalName == name }.map(\.value) }
+
+    /// The same as one list (RFC 9110, section 5.3); `nil` if there is no such field.
+    func joined(_ name: String) -> String? {
+        let values = values(named: name)
+        return values.isEmpty ? nil : values.joined(separator: ",")
+    }
 }

@@ -1,7 +1,8 @@
 /// Says yes if every one of its members does.
 ///
 /// Every member is asked, all at once, whatever the others say: neither the time that a refusal takes nor which server is asked for it tells
-/// who refused. A member that fails makes the whole fail.
+/// who refused. A member that fails makes the whole fail, even if another says no: otherwise the answer would tell, while one member is out of
+/// reach, what the other one says, such as whether an invoice is there.
 public struct AllOf: AccessPolicy {
     /// At least one; with none the answer is no.
     public let members: [any AccessPolicy]
@@ -64,3 +65,32 @@ private func verdicts(
         return verdicts.sorted { $0.0 < $1.0 }.map(\.1)
     }
 }
+
+extension AllOf: HealthParts {
+    /// Those of its members.
+    public var healthParts: [any HealthReporting] { members.flatMap { TokenBroker.healthParts(of: $0) } }
+}
+
+extension AnyOf: HealthParts {
+    /// Those of its members.
+    public var healthParts: [any HealthReporting] { members.flatMap { TokenBroker.healthParts(of: $0) } }
+}
+
+extension AllOf: AsksVendor {
+    package var asksVendor: Bool { members.contains(where: TokenBroker.asksVendor) }
+}
+
+extension AnyOf: AsksVendor {
+    package var asksVendor: Bool { members.contains(where: TokenBroker.asksVendor) }
+}
+
+/// A policy that may have the vendor decide. When it takes too long, the vendor is what is slow.
+package protocol AsksVendor: Sendable {
+    var asksVendor: Bool { get }
+}
+
+extension VendorInvoicePolicy: AsksVendor {
+    package var asksVendor: Bool { true }
+}
+
+func asksVendor(_ policy: any AccessPolicy) -> Bool { (policy as? any AsksVendor)?.asksVendor ?? false }

@@ -2,31 +2,42 @@ import HTTPTypes
 
 /// Open mode's answer to who asks: whoever sits at this machine.
 ///
-/// A request counts if it comes from a loopback peer, to a loopback host, and not through a proxy: without `Forwarded`, `X-Forwarded-*` and
-/// `Via`. The host is looked at so that a page of another site that points its own name at this machine (DNS
-/// rebinding) gets nothing.
+/// A request counts if it comes from a loopback peer, to a loopback host, and not through a proxy, as far as its header fields tell
+/// (``RouteRequest/isLocal``). The host is looked at so that a page of another site that points its own name at this machine (DNS rebinding)
+/// gets nothing.
 public struct OpenModeAuthenticator: Authenticator {
     /// Nothing to configure.
     public init() {}
 
-    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
+    /// Returns the principal `local` for a request from this machine.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
-        guard let peer = request.peer, peer.isLoopback,
-            let authority = request.head.authority, let host = host(ofAuthority: authority), isLoopbackHost(host),
-            !request.isForwarded
-        else { return nil }
-        return Principal(subject: "local")
+        request.isLocal ? Principal(subject: "local") : nil
     }
 }
 
 extension RouteRequest {
-    /// Whether a proxy stands before the peer, as far as its header fields tell.
-    var isForwarded: Bool {
-        head.headerFields.contains { field in
-            let name = field.name.canonicalName
-            return name == "forwarded" || name == "via" || name.hasPrefix("x-forwarded-")
-        }
+    /// Whether it comes from this machine, to a name of this machine, and through no proxy.
+    var isLocal: Bool {
+        peer?.isLoopback == true && head.authority.flatMap { Authority($0) }?.host.isLoopback == true && !isForwarded
     }
+
+    /// Whether a proxy stands before the peer, as far as its header fields tell.
+    var isForwarded: Bool { head.headerFields.contains { $0.name.isProxyField } }
+}
+
+extension HTTPField.Name {
+    /// Whether proxies and CDNs put a field of this name into the requests that they pass on.
+    var isProxyField: Bool {
+        Self.proxyFields.contains(canonicalName)
+            || Self.proxyFieldPrefixes.contains { canonicalName.utf8.starts(with: $0.utf8) }
+    }
+
+    private static let proxyFields: Set<String> = [
+        "forwarded", "via", "x-forwarded", "forwarded-for", "x-real-ip", "x-client-ip", "x-cluster-client-ip",
+        "cf-connecting-ip", "cf-connecting-ipv6", "true-client-ip", "fastly-client-ip", "x-appengine-user-ip",
+        "x-azure-clientip", "x-azure-socketip", "x-envoy-external-address", "x-proxyuser-ip",
+    ]
+    private static let proxyFieldPrefixes = ["x-forwarded-", "x-original-"]
 }
 
 /// Open mode's answer to what they may have: everything. Only ever together with ``OpenModeAuthenticator``.

@@ -42,6 +42,15 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     }
 }
 
+extension Remembering: HealthParts {
+    /// Those of the policy that it remembers the answers of.
+    public var healthParts: [any HealthReporting] { TokenBroker.healthParts(of: upstream) }
+}
+
+extension Remembering: AsksVendor {
+    package var asksVendor: Bool { TokenBroker.asksVendor(upstream) }
+}
+
 extension AccessPolicy {
     /// ``Remembering`` in front of this policy.
     public func remembering(

@@ -1,11 +1,20 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
 public import Logging
+import Synchronization
 
 /// Reads the pair from two files of a directory, anew each time it is asked: secrets mounted by Docker or Kubernetes, or what systemd puts in
 /// `$CREDENTIALS_DIRECTORY`.
 ///
 /// Both halves are read through one open directory, and again if it, or a file in it, changed meanwhile. So a pair is never torn when the
-/// directory is replaced in one step, as Kubernetes does by its `..data` link, or you by a link of your own. Two files that are rewritten one
-/// after the other are a wrong pair in between, for anybody who reads them then.
+/// directory is replaced in one step, as Kubernetes does by its `..data` link, or you by a link of your own. Files that are rewritten where
+/// they are count when none of them has changed for a tenth of a second, which bridges the time between two that are rewritten one
+/// after the other, if that is short.
 ///
 /// A second client secret, with a client id of its own or that of the first, is a second pair: both count while a rotation is under way.
 ///
@@ -17,6 +26,7 @@ public struct DirectoryCredentials: CredentialSource {
     private let secondNames: CredentialNames?
     private let logger: Logger?
     private let warned = Once()
+    private let last = LastDirectory()
 
     /// - Parameters:
     ///   - path: Of the directory.
@@ -42,7 +52,9 @@ public struct DirectoryCredentials: CredentialSource {
             guard let content = try MountedDirectory(path, source) else { return [] }
             let found = Result { () throws(CredentialError) in try pairs(in: content) }
             // What was found while it was being replaced means nothing, be it a pair or an error.
-            if try content.isUnchanged() { return try found.get() }
+            guard try content.isUnchanged() else { continue }
+            // Another directory was whole when it was put there, and at the start there is nothing that could be used meanwhile.
+            if last.isSwapped(to: content) || content.rest(for: .milliseconds(100)) { return try found.get() }
         }
         throw CredentialError(.unreadable, source: source, message: "it changes again and again")
     }
@@ -78,6 +90,19 @@ public struct DirectoryCredentials: CredentialSource {
     }
 }
 
+/// Which directory was read last.
+private final class LastDirectory: Sendable {
+    private let directory = Mutex<[FileIdentity.Place]?>(nil)
+
+    /// Whether `content` is in another directory than what this was asked about before.
+    func isSwapped(to content: MountedDirectory) -> Bool {
+        directory.withLock { last in
+            defer { last = content.places }
+            return last != content.places
+        }
+    }
+}
+
 /// A directory of secret files as it is at one moment. With a `..data` link, as Kubernetes mounts have it, that is where the files are.
 private final class MountedDirectory {
     private let path: String
@@ -96,6 +121,17 @@ private final class MountedDirectory {
     }
 
     var isOpenToOthers: Bool { base.isOpenToOthers }
+
+    var places: [FileIdentity.Place] { [base.place] + (data.map { [$0.place] } ?? []) }
+
+    /// Waits until none of the files has changed for `quiet`, by their own time of change.
+    /// - Returns: Whether they are still the ones that were read.
+    func rest(for quiet: Duration) -> Bool {
+        let age = seen.values.compactMap { $0?.age }.min() ?? quiet
+        guard age < quiet else { return true }
+        usleep(UInt32((quiet - age) / .microseconds(1)))
+        return (try? isUnchanged()) == true
+    }
 
     private var files: Int32 { (data ?? base).descriptor }
 

@@ -15,7 +15,7 @@ public struct EnvironmentCredentials: CredentialSource {
         self.names = names
         let environment = environment ?? ProcessInfo.processInfo.environment
         self.values = environment.filter { [names.clientID, names.clientSecret].contains($0.key) }
-            .mapValues(Secret.init)
+            .mapValues { Secret(withoutByteOrderMark($0)) }
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.

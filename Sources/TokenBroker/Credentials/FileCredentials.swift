@@ -2,7 +2,7 @@ public import Logging
 import Synchronization
 
 /// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a pair is never
-/// torn.
+/// torn. A file that has just been rewritten is read when it has rested for a tenth of a second.
 ///
 /// The file is a JSON object with `client_id` and `client_secret`, an array of such objects in order of preference (two pairs while a
 /// rotation is under way), or lines of `NAME=value` with the configured variable names or `client_id` and
@@ -13,6 +13,7 @@ public struct FileCredentials: CredentialSource {
     private let names: CredentialNames
     private let logger: Logger?
     private let warned = Once()
+    private let isFirst = Once()
 
     /// - Parameters:
     ///   - path: Of a regular file of at most 64 KiB.
@@ -27,7 +28,9 @@ public struct FileCredentials: CredentialSource {
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
     public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
         let source = "file \(path)"
-        guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source) else { return [] }
+        // At the start there is nothing that could be used meanwhile, and a pair that is wrong is soon replaced.
+        let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: !isFirst.first())
+        guard let file else { return [] }
         if file.isReadableByOthers, warned.first() {
             logger?.warning(
                 "others than its owner can read the credentials file; set its mode to 600",
@@ -70,9 +73,7 @@ final class Once: Sendable {
 func dotEnv(_ text: String) -> [String: String]? {
     var values: [String: String] = [:]
     // Scalar by scalar: as characters, a quote and a combining mark after it would be one, and no quote.
-    var text = text.unicodeScalars[...]
-    if text.first == "\u{FEFF}" { text.removeFirst() }
-    for line in text.split(whereSeparator: { $0 == "\n" || $0 == "\r" }) {
+    for line in text.unicodeScalars.split(whereSeparator: { $0 == "\n" || $0 == "\r" }) {
         var line = line.trimmingWhiteSpace
         if line.isEmpty || line.first == "#" { continue }
         if line.starts(with: "export ".unicodeScalars) { line = line.dropFirst(7).trimmingWhiteSpace }

@@ -67,9 +67,11 @@ func pair(
 }
 
 extension StringProtocol {
+    /// Without white space at both ends, scalar by scalar: a mark after a space does not make it another character.
     package var trimmingWhiteSpace: SubSequence {
-        let start = firstIndex { !$0.isWhitespace } ?? endIndex
-        let end = lastIndex { !$0.isWhitespace }.map(index(after:)) ?? start
+        let scalars = unicodeScalars
+        let start = scalars.firstIndex { !$0.properties.isWhitespace } ?? endIndex
+        let end = scalars.lastIndex { !$0.properties.isWhitespace }.map(scalars.index(after:)) ?? start
         return self[start..<end]
     }
 }

@@ -14,9 +14,23 @@ package struct SmallFile {
     let identity: FileIdentity
 
     /// `nil` if there is no such file.
-    package init?(path: String, maximumBytes: Int, source: String) throws(CredentialError) {
+    /// - Parameter isAtRest: Whether to wait until it has not changed for a tenth of a second, and throw if it does not come to rest: a file that
+    ///   is being written would be read half. The calling thread waits, which happens right after a change only.
+    package init?(path: String, maximumBytes: Int, source: String, isAtRest: Bool = false) throws(CredentialError) {
         try self.init(path: path, in: AT_FDCWD, maximumBytes: maximumBytes, source: source)
+        guard isAtRest else { return }
+        for _ in 0..<10 {
+            let age = identity.age
+            let isQuiet = age >= Self.quiet
+            if !isQuiet { usleep(UInt32((Self.quiet - age) / .microseconds(1))) }
+            if FileIdentity(path: path, in: AT_FDCWD) == identity { return }
+            guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else { return nil }
+            self = file
+        }
+        throw CredentialError(.unreadable, source: source, message: "it is being written again and again")
     }
+
+    private static var quiet: Duration { .milliseconds(100) }
 
     /// - Parameter directory: A descriptor that a relative path starts from.
     init?(path: String, in directory: Int32, maximumBytes: Int, source: String) throws(CredentialError) {
@@ -44,7 +58,7 @@ package struct SmallFile {
                 throw CredentialError(.malformed, source: source, message: "it is larger than \(maximumBytes) bytes")
             }
         }
-        self.bytes = bytes
+        self.bytes = Array(withoutByteOrderMark(bytes))
         self.isReadableByOthers = status.st_mode & (S_IRWXG | S_IRWXO) != 0
         self.identity = FileIdentity(status)
     }
@@ -53,20 +67,31 @@ package struct SmallFile {
 /// Which file it is, and in which state. A file that is written to has another one afterwards, whatever its time of
 /// modification is set to, since nobody sets the time of its last change.
 struct FileIdentity: Equatable {
-    private let device: UInt64
-    private let inode: UInt64
+    /// Where it is kept, whatever is in it.
+    struct Place: Equatable {
+        let device: UInt64
+        let inode: UInt64
+    }
+
+    private let place: Place
     private let size: Int64
     private let change: [Int]
 
     init(_ status: stat) {
-        device = UInt64(truncatingIfNeeded: status.st_dev)
-        inode = UInt64(status.st_ino)
+        place = Place(device: UInt64(truncatingIfNeeded: status.st_dev), inode: UInt64(status.st_ino))
         size = Int64(status.st_size)
         #if canImport(Darwin)
         change = [status.st_ctimespec.tv_sec, status.st_ctimespec.tv_nsec]
         #else
         change = [status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
         #endif
+    }
+
+    /// For how long it has been so, by its own time of change; zero if that cannot be told, since the clocks differ.
+    var age: Duration {
+        var now = timespec()
+        guard clock_gettime(CLOCK_REALTIME, &now) == 0 else { return .zero }
+        return max(.zero, .seconds(now.tv_sec - change[0]) + .nanoseconds(now.tv_nsec - change[1]))
     }
 
     /// `nil` if there is none.
@@ -82,8 +107,7 @@ final class Directory {
     let descriptor: Int32
     /// Whether others than its owner get at the files in it.
     let isOpenToOthers: Bool
-    private let device: UInt64
-    private let inode: UInt64
+    let place: FileIdentity.Place
 
     /// `nil` if there is none.
     /// - Parameter directory: A descriptor that a relative path starts from, instead of the working directory.
@@ -92,8 +116,7 @@ final class Directory {
         var status = stat()
         let opened = descriptor >= 0 && fstat(descriptor, &status) == 0
         let code = errno
-        device = UInt64(truncatingIfNeeded: status.st_dev)
-        inode = UInt64(status.st_ino)
+        place = .init(device: UInt64(truncatingIfNeeded: status.st_dev), inode: UInt64(status.st_ino))
         isOpenToOthers = status.st_mode & (S_IXGRP | S_IXOTH) != 0
         if opened { return }
         if code == ENOENT { return nil }
@@ -102,5 +125,15 @@ final class Directory {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    func isSame(as other: Directory?) -> Bool { device == other?.device && inode == other?.inode }
+    func isSame(as other: Directory?) -> Bool { place == other?.place }
+}
+
+/// Without the mark that some editors put in front of UTF-8 text. It is no part of a secret, nor of any format that is read here.
+package func withoutByteOrderMark(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
+    bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
+}
+
+/// Without the mark that some editors put in front of UTF-8 text.
+package func withoutByteOrderMark(_ text: String) -> String {
+    text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
 }

@@ -28,7 +28,9 @@ public struct VaultCredentials: CredentialSource {
         public static func variable(_ name: String, environment: [String: String]? = nil) -> Self {
             let environment = environment ?? ProcessInfo.processInfo.environment
             return Self(
-                place: .variable(name: name, value: environment[name].map { Secret(String($0.trimmingWhiteSpace)) }))
+                place: .variable(
+                    name: name,
+                    value: environment[name].map { Secret(String(withoutByteOrderMark($0).trimmingWhiteSpace)) }))
         }
     }
 
@@ -141,7 +143,7 @@ private struct VaultSecret: Sendable {
             return value
         case .file(let path):
             let source = "file \(path)"
-            guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source) else {
+            guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: true) else {
                 throw CredentialError(.unreadable, source: source, message: "the file with Vault's token is not there")
             }
             if file.isReadableByOthers, warned.first() {

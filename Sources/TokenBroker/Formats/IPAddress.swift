@@ -20,10 +20,10 @@ public struct IPAddress: Sendable, Hashable {
     /// As it is written, a mapped one with all its 16 bytes.
     fileprivate static func bytes(of text: some StringProtocol) -> [UInt8]? {
         // The system's function would stop at a zero byte.
-        guard text.utf8.count <= 45, text.allSatisfy({ $0.isASCII && ($0.isHexDigit || $0 == ":" || $0 == ".") }) else {
+        guard text.utf8.count <= 45, text.utf8.allSatisfy({ hexDigitValue($0) != nil || ":.".utf8.contains($0) }) else {
             return nil
         }
-        let isIPv6 = text.contains(":")
+        let isIPv6 = text.utf8.contains(UInt8(ascii: ":"))
         var bytes = [UInt8](repeating: 0, count: isIPv6 ? 16 : 4)
         return inet_pton(isIPv6 ? AF_INET6 : AF_INET, String(text), &bytes) == 1 ? bytes : nil
     }
@@ -33,6 +33,11 @@ public struct IPAddress: Sendable, Hashable {
     }
 
     fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// Whether it is this machine's own: `127.0.0.0/8` or `::1`.
+    package var isLoopback: Bool {
+        bytes.count == 4 ? bytes.first == 127 : bytes.last == 1 && bytes.dropLast().allSatisfy { $0 == 0 }
+    }
 }
 
 /// A client's address, or what one client has for itself of it: the first 64 bits of an IPv6 address. All whose
@@ -84,5 +89,41 @@ public struct IPAddressBlock: Sendable, Hashable {
             let kept = min(8, max(0, prefixLength - index * 8))
             return kept == 0 ? 0 : byte & (0xFF << (8 - kept))
         }
+    }
+}
+
+extension [IPAddressBlock] {
+    /// Whether the blocks, taken together, say nothing about who somebody is: a sixteenth or more of all IPv4 addresses, or of the global unicast
+    /// IPv6 addresses (`2000::/3`). No proxy, and no company's network, has as many.
+    package var areEverybody: Bool {
+        let globalIPv6 = UInt128(0x2000) << 112...UInt128(0x3FFF) << 112 | (UInt128(1) << 112 - 1)
+        return count(ofLength: 4, within: 0...UInt128(UInt32.max)) >= UInt128(1) << 28
+            || count(ofLength: 16, within: globalIPv6) >= UInt128(1) << 121
+    }
+
+    /// How many addresses of `length` bytes are in `range` and in one of the blocks.
+    private func count(ofLength length: Int, within range: ClosedRange<UInt128>) -> UInt128 {
+        let ranges = filter { $0.length == length }.map(\.range).filter { $0.overlaps(range) }
+            .map { $0.clamped(to: range) }.sorted { $0.lowerBound < $1.lowerBound }
+        var count: UInt128 = 0
+        var end: UInt128?
+        for range in ranges {
+            let start = end.map { Swift.max($0 + 1, range.lowerBound) } ?? range.lowerBound
+            guard start <= range.upperBound else { continue }
+            count += range.upperBound - start + 1
+            end = range.upperBound
+        }
+        return count
+    }
+}
+
+extension IPAddressBlock {
+    /// Of its addresses, in bytes.
+    fileprivate var length: Int { first.bytes.count }
+
+    fileprivate var range: ClosedRange<UInt128> {
+        let start = first.bytes.reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
+        let free = length * 8 - prefixLength
+        return start...start | (free == 128 ? .max : UInt128(1) << free - 1)
     }
 }

@@ -3,7 +3,7 @@ package import HTTPTypes
 /// Where to reach a server: an `https` URL, or an `http` URL with a loopback host.
 public struct ServerURL: Sendable, Hashable {
     package let scheme: String
-    /// Host and port.
+    /// Host and port, as they were written.
     package let authority: String
     /// With the query; at least `/`.
     package let path: String
@@ -15,16 +15,17 @@ public struct ServerURL: Sendable, Hashable {
             throw Invalid(reason: "it has no scheme; expected https://host")
         }
         let rest = text[separator.upperBound...]
-        let authority = String(rest.prefix { !"/?#".contains($0) })
-        guard let host = host(ofAuthority: authority) else {
+        let end = rest.utf8.firstIndex { "/?#".utf8.contains($0) } ?? rest.endIndex
+        let authority = String(rest[..<end])
+        guard let host = Authority(authority)?.host else {
             throw Invalid(reason: "its host is missing or malformed; expected https://host[:port]")
         }
         let scheme = text[..<separator.lowerBound].lowercased()
-        guard scheme == "https" || (scheme == "http" && isLoopbackHost(host)) else {
+        guard scheme == "https" || (scheme == "http" && host.isLoopback) else {
             throw Invalid(reason: "only https is accepted, and http to a loopback host")
         }
-        let path = rest.dropFirst(authority.count)
-        guard !path.contains("#"), rest.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
+        let path = rest[end...]
+        guard !path.utf8.contains(UInt8(ascii: "#")), rest.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
             throw Invalid(reason: "it has a fragment or characters that do not belong in a URL")
         }
         self.scheme = scheme

@@ -68,42 +68,6 @@ package func hexDigitValue(_ byte: UInt8) -> UInt8? {
     }
 }
 
-/// Whether a host (a name or an address, without port) is this machine by definition: `localhost` and its subdomains
-/// (RFC 6761), `127.0.0.0/8`, `::1`, with or without brackets, and IPv4-mapped `127.0.0.0/8`.
-package func isLoopbackHost(_ host: some StringProtocol) -> Bool {
-    if host == "localhost" || host == "127.0.0.1" { return true }
-    var host = host.lowercased()
-    if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-    if host == "localhost" || host.hasSuffix(".localhost") || host == "::1" { return true }
-    if host.hasPrefix("::ffff:") { host = String(host.dropFirst(7)) }
-    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 4, parts[0] == "127" else { return false }
-    return parts.allSatisfy { part in
-        (1...3).contains(part.utf8.count) && part.utf8.allSatisfy { 48...57 ~= $0 } && UInt8(part) != nil
-    }
-}
-
-/// The host of an authority (`host:port`, `[::1]:port`), without port; `nil` if it is malformed or has user info.
-package func host(ofAuthority authority: String) -> Substring? {
-    let bytes = authority.utf8
-    guard let first = bytes.first, !bytes.contains(UInt8(ascii: "@")) else { return nil }
-    if first == UInt8(ascii: "[") {
-        guard let end = bytes.firstIndex(of: UInt8(ascii: "]")) else { return nil }
-        let rest = authority[bytes.index(after: end)...]
-        guard rest.isEmpty || isPort(rest) else { return nil }
-        return authority[...end]
-    }
-    guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else { return authority[...] }
-    guard colon != authority.startIndex, isPort(authority[colon...]) else { return nil }
-    return authority[..<colon]
-}
-
-private func isPort(_ text: Substring) -> Bool {
-    let digits = text.utf8.dropFirst()
-    return text.utf8.first == UInt8(ascii: ":") && !digits.isEmpty && digits.allSatisfy { 48...57 ~= $0 }
-        && UInt16(Substring(digits)) != nil
-}
-
 /// Whether two texts are the same bytes. `==` also takes different spellings of one character for equal, which a server that is asked for one
 /// of them need not do.
 package func areSameBytes(_ left: String?, _ right: String) -> Bool { left?.utf8.elementsEqual(right.utf8) == true }

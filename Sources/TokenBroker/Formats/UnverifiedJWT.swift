@@ -27,10 +27,29 @@ public struct UnverifiedJWT: Sendable {
     }
 }
 
-/// Decodes base64url without padding (RFC 7515, appendix C).
+/// Decodes base64url without padding (RFC 7515, appendix C), byte by byte; `nil` unless `text` is the one spelling of what it encodes: no
+/// other characters, no length that nothing has, and no bits behind the last byte (RFC 4648, section 3.5).
 package func base64URLDecoded(_ text: some StringProtocol) -> [UInt8]? {
-    guard !text.contains(where: { $0 == "+" || $0 == "/" || $0 == "=" }) else { return nil }
-    var base64 = String(text.map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 })
-    base64 += String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)
-    return Data(base64Encoded: base64).map(Array.init)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.utf8.count * 3 / 4)
+    var (bits, count) = (UInt32(0), 0)
+    for byte in text.utf8 {
+        let value: UInt8
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = byte - UInt8(ascii: "A")
+        case UInt8(ascii: "a")...UInt8(ascii: "z"): value = byte - UInt8(ascii: "a") + 26
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): value = byte - UInt8(ascii: "0") + 52
+        case UInt8(ascii: "-"): value = 62
+        case UInt8(ascii: "_"): value = 63
+        default: return nil
+        }
+        bits = bits << 6 | UInt32(value)
+        count += 6
+        if count >= 8 {
+            count -= 8
+            bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+            bits &= 1 << UInt32(count) - 1
+        }
+    }
+    return count < 6 && bits == 0 ? bytes : nil
 }

@@ -204,5 +204,5 @@ public struct PeerAddress: Sendable, Hashable {
     public init(ip: String) { self.ip = ip }
 
     /// Whether it is on this machine: `127.0.0.0/8`, `::1`, an IPv4-mapped `127.0.0.0/8`, or a Unix socket.
-    public var isLoopback: Bool { ip.isEmpty || isLoopbackHost(ip) }
+    public var isLoopback: Bool { ip.isEmpty || IPAddress(ip)?.isLoopback == true }
 }

@@ -13,6 +13,7 @@ import Logging
 /// | `replaces` | `true` if it was asked for in place of a token that was refused |
 /// | `token` | the id of the token given, which says nothing about it |
 /// | `incident` | also in the answer, if that has one |
+/// | `origin`, `host` | with the reasons `origin` and `origin_unknown`: the page's origin and the host it asked, as scheme, host and port |
 /// | `error` | what went wrong, in this package's own words, or the type of another's error |
 struct Audit: Sendable {
     let logger: Logger
@@ -27,7 +28,7 @@ struct Audit: Sendable {
     /// Why a request was answered as it was.
     enum Reason: String, Sendable {
         case allowed
-        case method, origin
+        case method, host, origin
         case contentType = "content_type"
         /// The proof is one that browsers attach by themselves, and neither `Origin` nor `Sec-Fetch-Site` tells whose page asks.
         case originUnknown = "origin_unknown"
@@ -61,6 +62,7 @@ struct Audit: Sendable {
         ]
         if let incident = problem.incident { more["incident"] = "\(incident)" }
         if let error = refusal.error { more["error"] = "\(error)" }
+        more.merge(refusal.metadata) { $1 }
         let level: Logger.Level =
             switch refusal.reason {
             case .authenticatorFailed, .authenticatorTimedOut, .policyFailed, .policyTimedOut: .error
@@ -107,6 +109,8 @@ struct Refusal: Error {
     var reason: Audit.Reason
     /// Safe to log.
     var error: String?
+    /// What else is logged. Safe to log.
+    var metadata: Logger.Metadata = [:]
 
     init(_ problem: Problem, _ reason: Audit.Reason, error: String? = nil) {
         self.problem = problem

@@ -1,16 +1,19 @@
 import FoundationEssentials
-import HTTPTypes
+public import HTTPTypes
 public import Logging
 import Synchronization
 
 /// `POST /api/checkout-token`: gives a page a checkout token, if whoever asks may have it.
 ///
-/// The order of work is path, method, origin, content type, who asks, the address's quota, body, the caller's quota, policy, token; the first
-/// that fails answers. Failures are `application/problem+json` (RFC 9457) with a `code`. An authenticator or a policy that
-/// throws, or takes longer than the deadline, refuses.
+/// The order of work is path, host, method, origin, content type, the address's quota, who asks, body, the caller's quota, policy, token; the
+/// first that fails answers. Guesses at a proof therefore count against the address. Failures are `application/problem+json`
+/// (RFC 9457) with a `code`. If the authenticator or the policy throws, or takes longer than the deadline, the page is told to come
+/// back (503 `access_unavailable`).
+///
+/// A host that is malformed is refused. A request without any, as HTTP/1.0 clients send it, is the host of no page, and otherwise answered.
 ///
 /// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`, `reason`, `status`, `code`,
-/// `principal`, `customer`, `invoice`, `replaces`, `token`, `incident` and `error`, as far as they are known.
+/// `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`, `host` and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
     /// Which paths it answers.
     public let path: RoutePath
@@ -31,6 +34,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     ///   - authenticator: Who asks.
     ///   - policy: Whether they may.
     ///   - allowedOrigins: Origins other than the server's own whose pages may call, as browsers send them.
+    ///   - allowedHeaders: Fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`, `sentry-trace`,
+    ///     `traceparent` and `tracestate`. Those that browsers and proxies set are left out.
     ///   - environment: The vendor's environment, told to the page for its SDK.
     ///   - deadline: Every answer is given within it.
     ///   - minimumRemaining: A token is handed out with at least this much life, if the vendor's tokens have that much.
@@ -40,8 +45,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     ///   - logger: One event for each decision.
     public init(
         path: RoutePath = "/api/checkout-token", tokens: any TokenProvider, authenticator: any Authenticator,
-        policy: any AccessPolicy, allowedOrigins: Set<String> = [], environment: String,
-        deadline: Duration = .seconds(8), minimumRemaining: Duration = .seconds(120),
+        policy: any AccessPolicy, allowedOrigins: Set<String> = [], allowedHeaders: [HTTPField.Name] = [],
+        environment: String, deadline: Duration = .seconds(8), minimumRemaining: Duration = .seconds(120),
         limits: RequestLimits = RequestLimits(), pseudonym: (@Sendable (Principal) -> String)? = nil,
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger
     ) {
@@ -49,7 +54,11 @@ public struct CheckoutTokenEndpoint: Endpoint {
         self.tokens = tokens
         self.authenticator = authenticator
         self.policy = policy
-        self.origins = CrossOrigin(allowedOrigins: allowedOrigins, method: .post)
+        self.origins = CrossOrigin(
+            allowedOrigins: allowedOrigins, allowedHeaders: allowedHeaders,
+            reservedFields: authenticator.reservedFields, method: .post,
+            addresses: ClientAddresses(trustedProxies: limits.trustedProxies)
+        )
         self.environment = environment
         self.deadline = deadline
         self.minimumRemaining = minimumRemaining
@@ -104,7 +113,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
                 state.stage = stage
                 return state.isAbandoned
             }
-            if isAbandoned { throw Refusal(.forbidden, .policyTimedOut) }
+            if isAbandoned { throw Refusal(.accessUnavailable, .policyTimedOut) }
         }
 
         /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there must never be two who
@@ -135,10 +144,12 @@ public struct CheckoutTokenEndpoint: Endpoint {
             // Nothing else is thrown within.
         }
         switch progress.stage {
-        case .authenticating:
-            throw Refusal(.unauthenticated(challenge: authenticator.challenge), .authenticatorTimedOut)
+        case .authenticating: throw Refusal(.accessUnavailable, .authenticatorTimedOut)
         case .readingBody: throw Refusal(.tooSlow, .bodyTooSlow)
-        case .checking: throw Refusal(.forbidden, .policyTimedOut)
+        case .checking:
+            let problem: Problem =
+                asksVendor(policy) ? .vendorUnavailable(retryAfter: nil) : .accessUnavailable
+            throw Refusal(problem, .policyTimedOut)
         case .gettingToken:
             // A cache keeps to the patience by itself; another provider may not.
             throw refusal(TokenError(.timedOut, message: "no token within the route's deadline"))
@@ -148,22 +159,30 @@ public struct CheckoutTokenEndpoint: Endpoint {
     // MARK: One thing after the other
 
     private func checkHead(_ request: RouteRequest) throws(Refusal) {
+        if let authority = request.head.authority, Authority(authority) == nil {
+            throw Refusal(.invalidRequest("The host is malformed."), .host)
+        }
         let method = request.head.method
         guard method == .post || method == .options else {
             throw Refusal(.methodNotAllowed("POST, OPTIONS"), .method)
         }
-        guard origins.allows(request.head) else { throw Refusal(.forbidden, .origin) }
+        try check(origins.allows(request), .origin, request)
         if method == .options { return }
         let isAmbient = authenticator.proof(in: request) == .ambient
-        guard origins.allows(request.head, needsOne: isAmbient) else { throw Refusal(.forbidden, .originUnknown) }
+        try check(origins.allows(request, needsOne: isAmbient), .originUnknown, request)
         guard hasJSONContent(request.head) else { throw Refusal(.unsupportedMediaType, .contentType) }
+    }
+
+    private func check(_ isAllowed: Bool, _ reason: Audit.Reason, _ request: RouteRequest) throws(Refusal) {
+        if isAllowed { return }
+        var refusal = Refusal(.forbidden, reason)
+        refusal.metadata = origins.metadata(of: request)
+        throw refusal
     }
 
     private func token(
         for request: RouteRequest, _ progress: Progress, timeLeft: @Sendable () -> Duration
     ) async throws(Refusal) -> Token {
-        let principal = try await authenticate(request)
-        progress.note { $0.principal = principal }
         if callers.shouldWarnOfUnlistedProxy(request) {
             audit.logger.warning(
                 """
@@ -173,6 +192,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
             )
         }
         try keep(callers.takeForAddress(of: request), .addressQuota)
+        let principal = try await authenticate(request)
+        progress.note { $0.principal = principal }
         try progress.begin(.readingBody)
         let session = try await session(in: request)
         progress.note { $0.session = session }
@@ -197,17 +218,17 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private func hasJSONContent(_ head: HTTPRequest) -> Bool {
         let types = head.headerFields[values: .contentType]
         guard types.count == 1, let type = types.first else { return false }
-        return type.prefix { $0 != ";" }.trimmingWhiteSpace.lowercased() == "application/json"
+        let name = type.utf8.prefix { $0 != UInt8(ascii: ";") }
+        return Substring(name).trimmingWhiteSpace.lowercased() == "application/json"
     }
 
     private func authenticate(_ request: RouteRequest) async throws(Refusal) -> Principal {
-        let problem = Problem.unauthenticated(challenge: authenticator.challenge)
         do {
             if let principal = try await authenticator.authenticate(request) { return principal }
         } catch {
-            throw Refusal(problem, .authenticatorFailed, error: "\(type(of: error))")
+            throw Refusal(.accessUnavailable, .authenticatorFailed, error: "\(type(of: error))")
         }
-        throw Refusal(problem, .noProof)
+        throw Refusal(.unauthenticated(challenge: authenticator.challenge), .noProof)
     }
 
     /// - Parameter wait: Until it would be within the quota.
@@ -248,11 +269,11 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private func check(_ principal: Principal, _ request: TokenRequest) async throws(Refusal) {
         do {
             if try await policy.allows(principal, toRequest: request) { return }
-        } catch let error as TokenError where error.code != .requestRejected {
-            // The vendor cannot be asked, whatever the session: the page may come back, which it would not after a 403.
-            throw refusal(error)
+        } catch let error as TokenError {
+            // The vendor's own no is one; otherwise it cannot be asked, whatever the session, and the page may come back.
+            if error.code != .requestRejected { throw refusal(error) }
         } catch {
-            throw Refusal(.forbidden, .policyFailed, error: "\(type(of: error))")
+            throw Refusal(.accessUnavailable, .policyFailed, error: "\(type(of: error))")
         }
         throw Refusal(.forbidden, .policy)
     }

@@ -1,37 +1,69 @@
-import HTTPTypes
+package import HTTPTypes
+import Logging
 
 /// Which pages may call: those of the listed origins, and those of the server's own.
 ///
-/// Its own is the origin whose host and port are the request's `Host`. A page cannot choose that field, so a page of another site never has
-/// the same. A name that an attacker points at this server (DNS rebinding) is its own host too, but no cookie and no
-/// token of ours is ever sent there.
+/// A page is the server's own if the browser says so in `Sec-Fetch-Site` (Fetch Metadata), which no page can set. From a browser that does not
+/// send it, `Origin` (RFC 6454) has to have the host and port that were asked. A page cannot choose those, so a page of another site
+/// never has the same. A name that an attacker points at this server (DNS rebinding) is its own host too, but no cookie and no token of
+/// ours is ever sent there.
 struct CrossOrigin: Sendable {
-    /// Compared as a whole and exactly, as browsers send them: `https://shop.example`.
-    let allowedOrigins: Set<String>
-    let method: HTTPRequest.Method
+    private let allowedOrigins: [String]
+    private let allowedHeaders: String
+    private let method: HTTPRequest.Method
+    private let addresses: ClientAddresses
 
-    /// Whether the request may go on, as far as `Origin` (RFC 6454) and `Sec-Fetch-Site` (Fetch Metadata) tell.
-    ///
-    /// - Parameter needsOne: Whether one of the two must be there: a proof that the browser attaches by itself says nothing
-    ///   about the page. Without either it is no request of a browser's from the last years.
-    func allows(_ head: HTTPRequest, needsOne: Bool = false) -> Bool {
-        let origins = head.headerFields[values: .origin]
-        let sites = head.headerFields.values(named: "sec-fetch-site")
-        guard origins.count <= 1, sites.count <= 1 else { return false }
-        if let origin = origins.first {
-            if allowedOrigins.contains(origin) { return true }
-            guard isOwn(origin, of: head) else { return false }
+    /// - Parameters:
+    ///   - allowedOrigins: Compared as a whole and exactly, as browsers send them: `https://shop.example`.
+    ///   - allowedHeaders: Fields that pages of those may send besides the usual ones.
+    ///   - reservedFields: Fields that they may not send in any case.
+    ///   - addresses: Knows the proxies that are believed about which host was asked.
+    init(
+        allowedOrigins: Set<String>, allowedHeaders: [HTTPField.Name], reservedFields: Set<HTTPField.Name>,
+        method: HTTPRequest.Method, addresses: ClientAddresses
+    ) {
+        self.allowedOrigins = allowedOrigins.sorted()
+        self.method = method
+        self.addresses = addresses
+        var names = Self.usualHeaders
+        for name in allowedHeaders where name.mayComeFromPages && !reservedFields.contains(name) {
+            if !names.contains(where: { $0.lowercased() == name.canonicalName }) { names.append(name.rawName) }
         }
-        // `none` is for what the user did without any page.
-        if let site = sites.first { return site == "same-origin" || site == "none" }
-        return !origins.isEmpty || !needsOne
+        self.allowedHeaders = names.joined(separator: ", ")
     }
 
-    /// A server behind a TLS proxy does not see the scheme the browser used, so both count.
-    private func isOwn(_ origin: String, of head: HTTPRequest) -> Bool {
-        guard let authority = head.authority, !authority.isEmpty else { return false }
-        let lowered = authority.lowercased()
-        return origin == "https://\(lowered)" || origin == "http://\(lowered)"
+    /// What the page itself sends, and what Sentry and OpenTelemetry add to the requests of a page.
+    private static let usualHeaders = [
+        "Authorization", "Content-Type", "baggage", "sentry-trace", "traceparent", "tracestate",
+    ]
+
+    /// Whether the request may go on.
+    ///
+    /// - Parameter needsOne: Whether `Origin` or `Sec-Fetch-Site` must be there: a proof that the browser attaches by itself says nothing about
+    ///   the page. Without either it is no request of a browser's from the last years.
+    func allows(_ request: RouteRequest, needsOne: Bool = false) -> Bool {
+        let origins = request.head.headerFields[values: .origin]
+        let sites = request.head.headerFields.values(named: "sec-fetch-site")
+        guard origins.count <= 1, sites.count <= 1 else { return false }
+        if isListed(request.head) { return true }
+        // `none` is for what the user did without any page.
+        if let site = sites.first { return site == "same-origin" || site == "none" }
+        guard let text = origins.first else { return !needsOne }
+        guard let origin = Origin(text), let authority = addresses.authority(of: request) else { return false }
+        // A server behind a TLS proxy does not see the scheme that the browser used.
+        return origin.isServed(by: authority)
+    }
+
+    /// What the log tells of a request that may not go on.
+    func metadata(of request: RouteRequest) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [:]
+        let origins = request.head.headerFields[values: .origin]
+        if let text = origins.first {
+            let known = text == "null" ? text : Origin(text)?.description
+            metadata["origin"] = "\(origins.count > 1 ? "repeated" : known ?? "malformed")"
+        }
+        metadata["host"] = "\(addresses.authority(of: request)?.description ?? "unknown")"
+        return metadata
     }
 
     func answerToPreflight(_ head: HTTPRequest) -> RouteResponse {
@@ -42,7 +74,7 @@ struct CrossOrigin: Sendable {
         }
         if isListed(head) {
             response.head.headerFields[.accessControlAllowMethods] = method.rawValue
-            response.head.headerFields[.accessControlAllowHeaders] = "Authorization, Content-Type"
+            response.head.headerFields[.accessControlAllowHeaders] = allowedHeaders
             // As long as browsers keep it at most; Chromium has two hours.
             response.head.headerFields[.accessControlMaxAge] = "7200"
         }
@@ -55,11 +87,31 @@ struct CrossOrigin: Sendable {
         guard isListed(head) else { return }
         response.head.headerFields[.accessControlAllowOrigin] = head.headerFields[values: .origin].first
         response.head.headerFields[.accessControlAllowCredentials] = "true"
-        response.head.headerFields[.accessControlExposeHeaders] = "Retry-After"
+        // A `Retry-After` that is a date is read against the answer's own.
+        response.head.headerFields[.accessControlExposeHeaders] = "Retry-After, Date"
     }
 
     private func isListed(_ head: HTTPRequest) -> Bool {
         let origins = head.headerFields[values: .origin]
-        return origins.count == 1 && origins.allSatisfy(allowedOrigins.contains)
+        guard origins.count == 1, let origin = origins.first else { return false }
+        return allowedOrigins.contains { areSameBytes($0, origin) }
     }
+}
+
+extension HTTPField.Name {
+    /// Whether a page of another origin can be allowed to send a field of this name. Not the ones that say who asks by other means than this
+    /// package looks at, those that proxies set, and those that browsers keep to themselves (Fetch, section 2.2.2).
+    package var mayComeFromPages: Bool {
+        !isProxyField && !Self.forbidden.contains(canonicalName)
+            && !Self.forbiddenPrefixes.contains { canonicalName.utf8.starts(with: $0.utf8) }
+    }
+
+    private static let forbidden: Set<String> = [
+        "*", "accept-charset", "accept-encoding", "connection", "content-encoding", "content-length", "cookie",
+        "cookie2", "date", "dnt", "expect", "host", "http2-settings", "keep-alive", "origin", "referer",
+        "remote-user", "set-cookie", "set-cookie2", "te", "trailer", "transfer-encoding", "upgrade", "via",
+        "x-forwarded", "x-http-method", "x-http-method-override", "x-method-override", "x-proxy-secret",
+        "x-remote-user",
+    ]
+    private static let forbiddenPrefixes = ["access-control-", "proxy-", "sec-"]
 }

@@ -15,6 +15,7 @@ struct Problem: Error, Sendable {
         case invalidRequest = "invalid_request"
         case unauthenticated
         case forbidden
+        case accessUnavailable = "access_unavailable"
         case methodNotAllowed = "method_not_allowed"
         case tooSlow = "too_slow"
         case tooLarge = "too_large"
@@ -33,6 +34,7 @@ struct Problem: Error, Sendable {
             case .invalidRequest: (.badRequest, "The request is not valid.")
             case .unauthenticated: (.unauthorized, "It is not proven who asks.")
             case .forbidden: (.forbidden, "This is not allowed.")
+            case .accessUnavailable: (.serviceUnavailable, "It cannot be found out now whether this is allowed.")
             case .methodNotAllowed: (.methodNotAllowed, "The method is not allowed here.")
             case .tooSlow: (.requestTimeout, "The request body took too long to arrive.")
             case .tooLarge: (.contentTooLarge, "The request body is too large.")
@@ -58,6 +60,10 @@ struct Problem: Error, Sendable {
         Problem(code: .unauthenticated, headerFields: [.wwwAuthenticate: challenge])
     }
     static let forbidden = Problem(code: .forbidden)
+    /// Comes back after 1 to 5 seconds, chosen at random, so that not all who were refused come back at once.
+    static var accessUnavailable: Problem {
+        Problem(code: .accessUnavailable, retryAfter: .seconds(Int.random(in: 1...5)))
+    }
     static let sessionRejected = Problem(code: .sessionRejected)
     static func tooManyRequests(retryAfter: Duration) -> Problem {
         Problem(code: .tooManyRequests, retryAfter: retryAfter)

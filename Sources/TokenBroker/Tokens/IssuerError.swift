@@ -1,19 +1,16 @@
 /// An error in the words of RFC 6749 (section 5.2): the member `error` of an answer at step 1.
 ///
-/// What the standard and its registered extensions define are words joined by underscores. A single word counts only with an
-/// `error_description` beside it: gateways also send `{"error": "Forbidden"}`.
+/// A code that the standard does not have counts only with an `error_description` beside it: gateways also send
+/// `{"error": "Forbidden"}` and `{"error": "request_blocked"}`.
 struct IssuerError {
     /// What it means, in this package's words; `nil` for a code of an extension, of which only the status tells.
     let meaning: (code: TokenError.Code, message: String)?
 
     /// `nil` if the object is not an error in these words.
     init?(_ object: JSONValue) {
-        guard let error = object["error"]?.string?.unicode, let first = error.utf8.first, 97...122 ~= first,
-            error.utf8.allSatisfy({ 97...122 ~= $0 || 48...57 ~= $0 || $0 == UInt8(ascii: "_") }),
-            error.utf8.contains(UInt8(ascii: "_")) || object["error_description"]?.string != nil
-        else { return nil }
+        guard let error = object["error"]?.string, !error.isEmpty else { return nil }
         meaning =
-            switch error {
+            switch error.unicode {
             case "invalid_client":
                 (.credentialsRejected, "the vendor does not know the client or does not accept its proof")
             case "invalid_grant": (.credentialsRejected, "the vendor does not accept the client's proof")
@@ -26,5 +23,6 @@ struct IssuerError {
             case "temporarily_unavailable", "server_error": (.unavailable, "the vendor cannot answer for now")
             default: nil
             }
+        if meaning == nil, object["error_description"]?.string == nil { return nil }
     }
 }

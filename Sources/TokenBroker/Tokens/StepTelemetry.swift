@@ -68,8 +68,8 @@ final class StepTelemetry: Sendable {
                 span.context, into: &request.headerFields, using: FieldInjector()
             )
             span.attributes["http.request.method"] = request.method.rawValue
-            if let address = request.authority.flatMap(host(ofAuthority:)) {
-                span.attributes["server.address"] = String(address)
+            if let host = request.authority.flatMap({ Authority($0) })?.host {
+                span.attributes["server.address"] = host.description
             }
             let start = stopwatch.now
             defer { timer("token_broker_vendor_call_duration_seconds").record(duration: stopwatch.now - start) }

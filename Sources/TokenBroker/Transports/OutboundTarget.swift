@@ -13,14 +13,13 @@ public struct OutboundTarget: Sendable, Hashable {
 
     /// - Throws: ``TransportError`` of kind ``TransportError/Kind/invalidRequest`` or ``TransportError/Kind/refusedScheme``.
     public init(_ request: HTTPRequest) throws(TransportError) {
-        guard let authority = request.authority, let host = host(ofAuthority: authority),
-            authority.utf8.allSatisfy(Self.mayStandInAuthority)
+        guard let authority = request.authority, let host = Authority(authority)?.host
         else { throw TransportError(.invalidRequest, message: "the authority is missing or malformed") }
         let path = request.path ?? "/"
         guard path.utf8.first == UInt8(ascii: "/"),
             path.utf8.allSatisfy({ 0x21...0x7e ~= $0 && $0 != UInt8(ascii: "#") })
         else { throw TransportError(.invalidRequest, message: "the path is malformed") }
-        isLoopback = isLoopbackHost(host)
+        isLoopback = host.isLoopback
         switch request.scheme?.lowercased() {
         case "https": usesTLS = true
         case "http" where isLoopback: usesTLS = false
@@ -32,11 +31,4 @@ public struct OutboundTarget: Sendable, Hashable {
 
     /// `https://host/path`
     public var url: String { "\(usesTLS ? "https" : "http")://\(authority)\(path)" }
-
-    private static func mayStandInAuthority(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "@"), UInt8(ascii: "\\"): false
-        default: 0x21...0x7e ~= byte
-        }
-    }
 }

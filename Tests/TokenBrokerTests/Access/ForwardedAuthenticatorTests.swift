@@ -75,6 +75,45 @@ struct ForwardedAuthenticatorTests {
         #expect(try await authenticator(secret: nil).authenticate(request()) == nil)
     }
 
+    @Test(arguments: [
+        ["0.0.0.0/0", "::/0"], ["0.0.0.0/0"], ["::ffff:0:0/96"], ["0.0.0.0/1", "128.0.0.0/1"], ["::/0"], ["2000::/3"],
+    ])
+    func `peers that are everybody are nobody without a secret`(peers: [String]) async throws {
+        for peer in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+            #expect(try await authenticator(secret: nil, peers: peers).authenticate(request(peer: peer)) == nil)
+        }
+        #expect(try await authenticator(peers: ["0.0.0.0/0"]).authenticate(request()) != nil)
+    }
+
+    @Test(
+        arguments: [[0x80], [0xC3, 0x28], [0xED, 0xA0, 0x80], [0xC0, 0xAF], Array("\u{FFFD}".utf8), [0xFF, 0xFE]]
+            as [[UInt8]])
+    func `a field that may not be UTF-8 proves nothing`(bytes: [UInt8]) async throws {
+        let value = Array("cus_".utf8) + bytes
+        for broken in ["X-User", "X-Tenant", "X-Customers"] {
+            var request = request([("X-Proxy-Secret", Self.secret)])
+            for name in ["X-User", "X-Tenant", "X-Customers"] {
+                let bytes = name == broken ? value : Array("a".utf8)
+                request.head.headerFields.append(HTTPField(name: Self.field(name), lenientValue: bytes))
+            }
+            #expect(try await authenticator(tenant: true).authenticate(request) == nil, "\(broken)")
+        }
+    }
+
+    @Test func `what is UTF-8 is handed on as it is`() async throws {
+        for value in ["cafe\u{301}", "caf\u{e9}", "\u{301}", "a\u{301},b".replacing(",", with: ";"), "\u{a0}a"] {
+            let principal = try await authenticator().authenticate(
+                request([("X-User", value), ("X-Proxy-Secret", Self.secret)]))
+            #expect(principal.map { Array($0.subject.utf8) } == Array(value.utf8))
+        }
+        // A mark after a comma does not hide it.
+        let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret), ("X-Customers", "a,\u{301}b")]
+        #expect(
+            try await authenticator().authenticate(request(fields))?.claims == ["customers": .array(["a", "\u{301}b"])])
+        let hidden = [("X-User", "anna,\u{301}bob"), ("X-Proxy-Secret", Self.secret)]
+        #expect(try await authenticator().authenticate(request(hidden)) == nil)
+    }
+
     @Test func commasMakeALongerClaimAList() async throws {
         let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret)]
         let one = try await authenticator().authenticate(request(fields + [("X-Customers", " cus_1 ")]))
@@ -111,11 +150,15 @@ struct ForwardedAuthenticatorTests {
             "", "\n", "short", "a-secret-long-enough\nshort", String(repeating: "a-secret-long-enough\n", count: 5),
         ] {
             try broken.write(toFile: path, atomically: true, encoding: .utf8)
-            await #expect(throws: CredentialError.self) { try await isBelieved("short") }
+            #expect(try await isBelieved("the-new-secret-of-it"))
+            #expect(try await !isBelieved("short"))
+            #expect(try await !isBelieved("a-secret-long-enough"))
         }
         try FileManager.default.removeItem(atPath: path)
-        let error = await #expect(throws: CredentialError.self) { try await isBelieved("the-new-secret-of-it") }
-        #expect(error?.code == .unreadable)
+        #expect(try await isBelieved("the-new-secret-of-it"))
+        // One that was never there is not known.
+        let none = SharedSecrets(file: path)
+        #expect(await #expect(throws: CredentialError.self) { try await none.current() }?.code == .unreadable)
     }
 
     @Test func theProofIsOneThatABrowserMayHaveAttached() {

@@ -248,20 +248,33 @@ struct CallbackPolicyTests {
         )
     }
 
-    @Test(arguments: [
-        (200, #"{"allow": false}"#), (200, #"{"allow": "true"}"#), (200, #"{"allow": 1}"#), (200, #"{"allow": null}"#),
-        (200, "{}"), (200, "true"), (200, ""), (200, "[true]"), (200, #"{"allow": true"#),
-        (200, #"{"allow": false, "allow": true}"#), (200, #"{"Allow": true}"#), (200, #"{"allow": [true]}"#),
-        (201, #"{"allow": true}"#), (204, ""), (202, #"{"allow": true}"#), (302, #"{"allow": true}"#),
-        (307, #"{"allow": true}"#), (401, #"{"allow": true}"#), (404, #"{"allow": true}"#), (500, #"{"allow": true}"#),
-    ])
-    func onlyAPlainYesIsAYes(_ status: Int, _ body: String) async throws {
+    private func answers(_ status: Int, _ body: String) async throws -> Bool {
         let transport = ScriptedTransport([
             .respond(.init(code: status), headerFields: [.location: "https://shop.example/yes"], body),
             .respond(.ok, #"{"allow": true}"#),
         ])
-        #expect(try await !policy(transport).allows(anna, toRequest: session))
-        #expect(transport.sent.count == 1)
+        defer { #expect(transport.sent.count == 1) }
+        return try await policy(transport).allows(anna, toRequest: session)
+    }
+
+    @Test(arguments: [
+        (200, #"{"allow": false}"#), (403, ""), (404, ""), (403, #"{"allow": true}"#), (404, #"{"allow": true}"#),
+        (404, "<html>"),
+    ])
+    func `a no is false, forbidden or not found`(_ status: Int, _ body: String) async throws {
+        #expect(try await answers(status, body) == false)
+    }
+
+    @Test(arguments: [
+        (200, #"{"allow": "true"}"#), (200, #"{"allow": 1}"#), (200, #"{"allow": null}"#), (200, "{}"), (200, "true"),
+        (200, ""), (200, "[true]"), (200, #"{"allow": true"#), (200, #"{"allow": false, "allow": true}"#),
+        (200, #"{"Allow": true}"#), (200, #"{"allow": [true]}"#), (201, #"{"allow": true}"#), (204, ""),
+        (202, #"{"allow": true}"#), (302, #"{"allow": true}"#), (307, #"{"allow": true}"#), (400, ""),
+        (401, #"{"allow": true}"#), (408, ""), (429, ""), (500, #"{"allow": true}"#), (502, "<html>"),
+        (503, #"{"allow": false}"#), (504, ""),
+    ])
+    func `any other answer decides nothing`(_ status: Int, _ body: String) async throws {
+        await #expect(throws: CallbackPolicy.Undecided.self) { try await answers(status, body) }
     }
 
     @Test(arguments: [TransportError.Kind.timedOut, .connect, .closed, .trust, .tooLarge, .shutDown])
@@ -297,7 +310,9 @@ struct CallbackPolicyTests {
         )
         var principal = anna
         principal.subject = "sentinel"
-        #expect(try await !policy.allows(principal, toRequest: session))
+        await #expect(throws: CallbackPolicy.Undecided.self) {
+            try await policy.allows(principal, toRequest: session)
+        }
         #expect(handler.entries.count == 1)
         #expect(!"\(handler.entries)".contains("sentinel"))
     }

@@ -106,6 +106,25 @@ struct FormatTests {
         }
     }
 
+    @Test func `base64url has one spelling for each text`() {
+        var generator = Seeded(state: 7)
+        for count in 0..<200 {
+            let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let text = Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+            #expect(base64URLDecoded(text.replacing("=", with: "")) == bytes)
+            if text.hasSuffix("=") { #expect(base64URLDecoded(text) == nil) }
+        }
+        #expect(base64URLDecoded("") == [])
+        #expect(base64URLDecoded("-_-_") == [0xFB, 0xFF, 0xBF])
+        for other in [
+            "A", "AAAAA", "AB", "AAB", "AP", "AA=", "AA==", "AA A", "AA\n", "AA+A", "AA/A", "AA.A", "\u{301}AAAA",
+            "AAAA\u{301}",
+            "-\u{301}AA", "A\u{212A}AA", "\u{FF21}AAA", "\0AAA", "AAA\u{200B}",
+        ] {
+            #expect(base64URLDecoded(other) == nil, "\(other)")
+        }
+    }
+
     @Test(arguments: [
         ("250ms", Duration.milliseconds(250)), ("10s", .seconds(10)), ("2m", .seconds(120)), ("1h", .seconds(3600)),
         ("0s", .zero),
@@ -119,28 +138,71 @@ struct FormatTests {
         #expect(Duration(configured: text) == nil)
     }
 
-    @Test func loopbackIsThisMachineByDefinition() {
-        for host in [
-            "localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.255.255.254", "::1", "[::1]", "::ffff:127.0.0.1",
+    @Test(arguments: [
+        "localhost", "LOCALHOST", "localhost.", "a.localhost", "A.b.LocalHost.", "127.0.0.1", "127.255.255.254",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]",
+    ])
+    func `loopback is this machine by definition`(host: String) {
+        #expect(Host(host)?.isLoopback == true)
+        #expect(Authority("\(host):8080")?.host.isLoopback == true)
+    }
+
+    @Test(arguments: [
+        "localhost.example", "notlocalhost", "localhost-", "127.0.0.1.example", "128.0.0.1", "10.0.0.1", "0.0.0.0",
+        "[::2]",
+        "[::]", "[::ffff:10.0.0.1]", "xn--localhost-abc", "my_host", "a~b.example",
+    ])
+    func `another host is not loopback`(host: String) {
+        #expect(Host(host)?.isLoopback == false)
+    }
+
+    @Test(arguments: [
+        "", ".", ".localhost", "a..localhost", "localhost..", "evil.com/.localhost", "a b.localhost",
+        "[evil.localhost]",
+        "[localhost]", "[127.0.0.1]", "[::1", "::1", "[::1%25lo]", "[v1.a]", "[]", "a@localhost", "a%2elocalhost",
+        "a\u{301}.localhost",
+        "\u{212A}.localhost", "l\u{f6}calhost", "evil.com#.localhost", "evil.com?.localhost", "evil.com\\.localhost",
+        "a,localhost", "a:b.localhost", "a\t.localhost", "a\0.localhost", "a!.localhost", "'.localhost", "127.1",
+        "127.0.0.256", "127.0.0.0x1", "0x7f000001", "0177.0.0.1", "2130706433", "127.0.0.1.", "127.0.0.+1",
+        "\u{FF11}27.0.0.1", String(repeating: "a", count: 64) + ".localhost",
+        String(repeating: "a.", count: 130) + "localhost",
+    ])
+    func `what is no host is none`(text: String) {
+        #expect(Host(text) == nil)
+        #expect(Authority("\(text):80") == nil)
+    }
+
+    @Test func `authorities are taken apart and compared by what they mean`() throws {
+        #expect(Authority("a.example:443")?.port == 443)
+        #expect(Authority("[::1]:80")?.description == "[::1]:80")
+        #expect(Authority("A.Example.:08080")?.description == "a.example:8080")
+        #expect(Authority("PUBLIC.example.") == Authority("public.example"))
+        #expect(Authority("a.example:443") != Authority("a.example"))
+        for bad in [
+            "", ":80", "a:b", "a:99999", "a:65536", "u@a", "u:p@a:80", "[::1", "[::1]x", "a:", "::1", "a:80:80",
+            "a:+80", "a: 80",
         ] {
-            #expect(isLoopbackHost(host), "\(host)")
-        }
-        for host in [
-            "", "localhost.example", "127.0.0.1.example", "127.1", "128.0.0.1", "127.0.0.256", "10.0.0.1", "::2",
-            "127.0.0.0x1",
-            "notlocalhost", "::ffff:10.0.0.1", "127.0.0.+1",
-        ] {
-            #expect(!isLoopbackHost(host), "\(host)")
+            #expect(Authority(bad) == nil, "\(bad)")
         }
     }
 
-    @Test func authoritiesAreTakenApart() {
-        #expect(host(ofAuthority: "a.example:443") == "a.example")
-        #expect(host(ofAuthority: "[::1]:80") == "[::1]")
-        #expect(host(ofAuthority: "a.example") == "a.example")
-        for bad in ["", ":80", "a:b", "a:99999", "u@a", "[::1", "[::1]x", "a:", "::1"] {
-            #expect(host(ofAuthority: bad) == nil, "\(bad)")
-        }
+    @Test func `blocks that practically everybody is in are everybody`() {
+        func areEverybody(_ blocks: String...) -> Bool { blocks.compactMap { IPAddressBlock($0) }.areEverybody }
+        #expect(areEverybody("0.0.0.0/0"))
+        #expect(areEverybody("::/0"))
+        #expect(areEverybody("0.0.0.0/1", "128.0.0.0/1"))
+        #expect(areEverybody("10.0.0.0/8", "128.0.0.0/1"))
+        #expect(areEverybody("::ffff:0:0/96"))
+        #expect(areEverybody("::ffff:0:0/97"))
+        #expect(areEverybody("2000::/3"))
+        #expect(areEverybody("::/1", "8000::/1"))
+        #expect(areEverybody("2000::/8", "2100::/8"))
+        #expect([IPAddressBlock].init((0..<16).compactMap { IPAddressBlock("\($0 + 16).0.0.0/8") }).areEverybody)
+        #expect(!areEverybody())
+        #expect(!areEverybody("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"))
+        #expect(!areEverybody("10.0.0.0/8", "10.0.0.0/8", "10.1.0.0/16", "::ffff:10.0.0.0/104"))
+        #expect(!areEverybody("fc00::/7", "fe80::/10", "2001:db8::/32", "2606:4700::/32", "::1", "203.0.113.7"))
     }
 
     @Test func routePathsMatchWholeSegments() {

@@ -46,10 +46,10 @@ private func limits(_ change: (inout RequestLimits) -> Void) -> RequestLimits {
 
 private func request(
     _ body: String = session, who: String? = "me", peer: String? = "203.0.113.5", method: HTTPRequest.Method = .post,
-    fields: [String: String] = [:]
+    fields: [String: String] = [:], host: String? = "pay.example"
 ) -> RouteRequest {
     var head = HTTPRequest(
-        method: method, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
+        method: method, scheme: "https", authority: host, path: "/api/checkout-token",
         headerFields: [.contentType: "application/json"]
     )
     for (name, value) in fields.merging(who.map { ["X-Who": $0] } ?? [:], uniquingKeysWith: { old, _ in old }) {
@@ -79,8 +79,16 @@ struct BrowserRuleTests {
             (["Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"], true, true),
             (["Origin": "https://shop.example", "Sec-Fetch-Site": "same-site"], true, true),
             (["Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"], false, false),
-            (["Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"], false, false),
-            (["Origin": "null", "Sec-Fetch-Site": "same-origin"], false, false),
+            (["Origin": "https://evil.example", "Sec-Fetch-Site": "same-site"], false, false),
+            // No page can set it: the name that the page has is not the one behind the proxy.
+            (["Origin": "https://public.example", "Sec-Fetch-Site": "same-origin"], true, true),
+            (["Origin": "null", "Sec-Fetch-Site": "same-origin"], true, true),
+            (["Origin": "null", "Sec-Fetch-Site": "cross-site"], false, false), (["Origin": "null"], false, false),
+            (["Origin": "https://pay.example:443"], true, true), (["Origin": "https://PAY.example."], true, true),
+            (["Origin": "http://pay.example:80"], true, true), (["Origin": "http://pay.example:443"], false, false),
+            (["Origin": "ftp://pay.example"], false, false), (["Origin": "https://pay.example/"], false, false),
+            (["Origin": "https://u@pay.example"], false, false), (["Origin": "pay.example"], false, false),
+            (["Origin": ""], false, false), (["Origin": "https://pay.example, https://pay.example"], false, false),
             (["Origin": "https://pay.example.evil.example"], false, false),
             (["Origin": "https://pay.example:8443"], false, false),
         ] as [([String: String], Bool, Bool)])
@@ -109,6 +117,103 @@ struct BrowserRuleTests {
             twice.head.headerFields.append(field)
             #expect(await endpoint().respond(to: twice).head.status == .forbidden)
         }
+    }
+
+    @Test(arguments: [
+        ("pay.example:443", "https://pay.example", true), ("pay.example:80", "http://pay.example", true),
+        ("pay.example:443", "http://pay.example", false), ("pay.example:80", "https://pay.example", false),
+        ("pay.example:8443", "https://pay.example:8443", true), ("pay.example:8443", "https://pay.example", false),
+        ("PAY.Example.", "https://pay.example", true), ("[::1]:443", "https://[::1]", true),
+        ("upstream", "https://pay.example", false), (nil, "https://pay.example", false),
+    ])
+    func `an older browser's page is the server's own if it has its host and port`(
+        host: String?, origin: String, isOwn: Bool
+    ) async {
+        let request = request(fields: ["Origin": origin, "Cookie": "a=b"], host: host)
+        #expect(await endpoint().respond(to: request).head.status == (isOwn ? .ok : .forbidden))
+    }
+
+    /// nginx's default `proxy_pass` sends the name of its upstream as `Host`.
+    @Test func `a page behind a proxy is the server's own if its browser says so`() async {
+        let request = request(
+            fields: ["Origin": "https://pay.example", "Sec-Fetch-Site": "same-origin", "Cookie": "a=b"],
+            host: "upstream")
+        #expect(await endpoint().respond(to: request).head.status == .ok)
+    }
+
+    @Test(arguments: [
+        (["X-Forwarded-Host": "pay.example"], true), (["X-Forwarded-Host": "evil.example, pay.example:443"], true),
+        (["X-Forwarded-Host": "pay.example, evil.example"], false), (["X-Forwarded-Host": "pay.example,"], false),
+        (["Forwarded": "for=192.0.2.1;host=pay.example"], true),
+        (["Forwarded": "host=evil.example, for=192.0.2.1;HOST=\"pay.example:443\""], true),
+        (["Forwarded": "host=pay.example, host=evil.example"], false), (["Forwarded": "host=\"pay.example"], false),
+        (["Forwarded": "host=pay.example;host=pay.example"], false),
+        (["Forwarded": "for=192.0.2.1", "X-Forwarded-Host": "pay.example"], true),
+        (["Forwarded": "host=pay.example", "X-Forwarded-Host": "PAY.example."], true),
+        (["Forwarded": "host=pay.example", "X-Forwarded-Host": "evil.example"], false),
+        (["Forwarded": "host=evil.example", "X-Forwarded-Host": "pay.example"], false),
+        (["X-Forwarded-Host": "pay.example/"], false), ([:], false),
+    ])
+    func `a listed proxy says which host was asked, and nobody else`(fields: [String: String], isOwn: Bool) async {
+        let fields = fields.merging(["Origin": "https://pay.example", "Cookie": "a=b"]) { $1 }
+        let endpoint = endpoint(
+            limits: limits { $0.trustedProxies = [IPAddressBlock("10.0.0.0/8")].compactMap(\.self) })
+        let listed = await endpoint.respond(to: request(peer: "10.0.0.1", fields: fields, host: "upstream"))
+        #expect(listed.head.status == (isOwn ? .ok : .forbidden))
+        for peer in ["11.0.0.1", nil] {
+            let unlisted = await endpoint.respond(to: request(peer: peer, fields: fields, host: "upstream"))
+            #expect(unlisted.head.status == .forbidden)
+        }
+        // Nobody's word against what it was asked as.
+        let other = fields.merging(["X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"]) { $1 }
+        #expect(await endpoint.respond(to: request(peer: "11.0.0.1", fields: other)).head.status == .ok)
+        #expect(await endpoint.respond(to: request(peer: "10.0.0.1", fields: other)).head.status == .forbidden)
+    }
+
+    @Test(arguments: [
+        "", "evil.com/.localhost", "a b.localhost", "[evil.localhost]", "u@pay.example", "pay.example:x",
+        "pay..example",
+    ])
+    func `what is no host is a bad request`(host: String) async {
+        let tokens = Counting()
+        let response = await endpoint(tokens).respond(to: request(host: host))
+        #expect(response.head.status == .badRequest)
+        #expect(code(response) == "invalid_request")
+        #expect(tokens.asked.load(ordering: .relaxed) == 0)
+    }
+
+    @Test func `a client that sends no host is answered`() async {
+        #expect(await endpoint().respond(to: request(host: nil)).head.status == .ok)
+    }
+
+    @Test func `a preflight allows what pages with Sentry and OpenTelemetry send, and what is added`() async {
+        func allowed(_ names: [String]) async -> String? {
+            let endpoint = CheckoutTokenEndpoint(
+                tokens: Counting(),
+                authenticator: ForwardedAuthenticator(
+                    subject: HTTPField.Name("X-User") ?? .from, secretField: HTTPField.Name("X-Key") ?? .from,
+                    secrets: nil),
+                policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
+                allowedHeaders: names.compactMap { HTTPField.Name($0) }, environment: "demo",
+                logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
+            )
+            let response = await endpoint.respond(
+                to: request("", who: nil, method: .options, fields: ["Origin": "https://shop.example"]))
+            #expect(response.head.headerFields[.accessControlExposeHeaders] == "Retry-After, Date")
+            return response.head.headerFields[.accessControlAllowHeaders]
+        }
+        let usual = "Authorization, Content-Type, baggage, sentry-trace, traceparent, tracestate"
+        #expect(await allowed([]) == usual)
+        #expect(
+            await allowed(["X-CSRF-Token", "x-csrf-token", "content-type", "X-Shop"]) == usual
+                + ", X-CSRF-Token, X-Shop")
+        #expect(
+            await allowed([
+                "Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Real-IP", "Cookie", "Host", "Sec-Fetch-Site",
+                "Proxy-Authorization",
+                "Origin", "Connection", "Via", "X-User", "x-key", "X-Proxy-Secret", "Access-Control-Request-Method",
+                "*",
+            ]) == usual)
     }
 
     @Test func aPreflightCanBeKeptAndDependsOnWhatItAsks() async {
@@ -199,8 +304,32 @@ struct EndpointQuotaTests {
         for endpoint in [byAddress, byPrincipal] { _ = await endpoint.respond(to: request()) }
         #expect(await byAddress.respond(to: request("nonsense")).head.status == .tooManyRequests)
         #expect(await byPrincipal.respond(to: request("nonsense")).head.status == .badRequest)
-        // Who does not say who it is costs nothing, and learns nothing.
-        #expect(await byAddress.respond(to: request(who: nil)).head.status == .unauthorized)
+    }
+
+    @Test func `guesses at who asks count against the address`() async {
+        let asked = Atomic(0)
+        let guessed = ClosureAuthenticator { _ in
+            asked.wrappingAdd(1, ordering: .relaxed)
+            return nil
+        }
+        let endpoint = endpoint(
+            authenticator: guessed, limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 3) })
+        var statuses: [Int] = []
+        for _ in 0..<6 { statuses.append(await endpoint.respond(to: request()).head.status.code) }
+        #expect(statuses == [401, 401, 401, 429, 429, 429])
+        #expect(asked.load(ordering: .relaxed) == 3)
+        #expect(await endpoint.respond(to: request(peer: "203.0.113.6")).head.status == .unauthorized)
+    }
+
+    @Test func `what fails before the address is looked at costs nothing`() async {
+        let endpoint = endpoint(limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 1) })
+        for _ in 0..<5 {
+            #expect(await endpoint.respond(to: request(method: .get)).head.status == .methodNotAllowed)
+            #expect(
+                await endpoint.respond(to: request(fields: ["Origin": "https://evil.example"])).head.status
+                    == .forbidden)
+        }
+        #expect(await endpoint.respond(to: request()).head.status == .ok)
     }
 
     @Test func theDefaultsKeepOneVisitorFarBelowTheVendorsLimit() {
@@ -425,7 +554,8 @@ struct FailClosedTests {
         await clock.sleepers(1)
         clock.advance(by: .seconds(8))
         let response = await answer.value
-        #expect(response.head.status == (isPolicy ? .forbidden : .unauthorized))
+        #expect(response.head.status == .serviceUnavailable)
+        #expect(code(response) == "access_unavailable")
         let reason = isPolicy ? "policy_timed_out" : "authenticator_timed_out"
         #expect(handler.entries.contains { $0.metadata["reason"] == "\(reason)" })
         // It still takes its place, so that they cannot pile up.
@@ -436,14 +566,61 @@ struct FailClosedTests {
         #expect(tokens.asked.load(ordering: .relaxed) == 1)
     }
 
-    @Test func anErrorIsARefusalThatSaysNothing() async {
+    @Test func `what cannot be known now is told to come back, and nothing more`() async throws {
+        for _ in 0..<20 {
+            for failing in [
+                endpoint(authenticator: ClosureAuthenticator { _ in throw Boom() }),
+                endpoint(
+                    authenticator: ClosureAuthenticator { _ in throw TokenError(.unavailable, message: "inside") }),
+                endpoint(allow: { _, _ in throw Boom() }), endpoint(allow: { _, _ in throw TransportError(.connect) }),
+                endpoint(allow: { _, _ in throw CancellationError() }),
+            ] {
+                let tokens = Counting()
+                let response = await failing.respond(to: request())
+                #expect(response.head.status == .serviceUnavailable)
+                #expect(code(response) == "access_unavailable")
+                #expect(response.head.headerFields[.wwwAuthenticate] == nil)
+                let pause = try #require(response.head.headerFields[.retryAfter].flatMap { Int($0) })
+                #expect((1...5).contains(pause))
+                #expect(!String(decoding: response.body, as: UTF8.self).contains("Boom"))
+                #expect(tokens.asked.load(ordering: .relaxed) == 0)
+            }
+        }
+    }
+
+    @Test func `they do not all come back at once`() async {
+        var pauses: Set<String?> = []
         let failing = endpoint(authenticator: ClosureAuthenticator { _ in throw Boom() })
-        let unknown = await failing.respond(to: request())
-        #expect(unknown.head.status == .unauthorized)
-        #expect(unknown.body == (await endpoint().respond(to: request(who: nil))).body)
-        let undecided = await endpoint(allow: { _, _ in throw Boom() }).respond(to: request())
-        #expect(undecided.head.status == .forbidden)
-        #expect(undecided.body == (await endpoint(allow: { _, _ in false }).respond(to: request())).body)
+        for _ in 0..<200 { pauses.insert(await failing.respond(to: request()).head.headerFields[.retryAfter]) }
+        #expect(pauses.count > 1)
+    }
+
+    @Test(arguments: [
+        (TokenError.Code.throttled, "vendor_busy"), (.unavailable, "vendor_unavailable"),
+        (.timedOut, "vendor_unavailable"),
+        (.misconfigured, "misconfigured"), (.credentialsRejected, "misconfigured"), (.requestRejected, "forbidden"),
+    ])
+    func `a vendor that a policy asks fails as it does for a token`(_ error: TokenError.Code, _ expected: String) async
+    {
+        let failing = endpoint(allow: { _, _ in throw TokenError(error, message: "inside") })
+        #expect(code(await failing.respond(to: request())) == expected)
+        let broken = ClosurePolicy(binds: .session) { _, _ in throw TokenError(error, message: "inside") }
+        let no = ClosurePolicy(binds: .session) { _, _ in false }
+        for policy in [AnyOf([no, broken]).remembering(for: .zero), AllOf([broken]).remembering(for: .zero)]
+            as [any AccessPolicy]
+        {
+            let endpoint = CheckoutTokenEndpoint(
+                tokens: Counting(), authenticator: who, policy: policy, environment: "demo", limits: .withoutQuotas,
+                logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
+            #expect(code(await endpoint.respond(to: request())) == expected)
+        }
+    }
+
+    @Test func `a no is a no`() async {
+        let none = await endpoint(authenticator: ClosureAuthenticator { _ in nil }).respond(to: request())
+        #expect(none.head.status == .unauthorized)
+        #expect(none.head.headerFields[.wwwAuthenticate] == "Bearer")
+        #expect(await endpoint(allow: { _, _ in false }).respond(to: request()).head.status == .forbidden)
     }
 }
 
@@ -515,8 +692,23 @@ struct AuditTests {
                 (event.metadata["principal"] != nil) == reason.hasPrefix("policy") || reason == "body"
                     || reason == "no_token")
             #expect(event.metadata["incident"] != nil || reason != "no_token")
-            #expect(!"\(event.metadata)".contains("evil.example"))
+            #expect(event.metadata["origin"] == (reason == "origin" ? "https://evil.example" : nil))
+            #expect(event.metadata["host"] == (reason.hasPrefix("origin") ? "pay.example" : nil))
         }
+    }
+
+    @Test(arguments: [
+        ("https://Evil.example:443", "https://evil.example:443"), ("null", "null"),
+        ("https://evil.example/sentinel", "malformed"),
+        ("https://sentinel@evil.example", "malformed"), ("sentinel", "malformed"), ("", "malformed"),
+        ("chrome-extension://abc", "chrome-extension://abc"), ("https://evil.example\tsentinel", "malformed"),
+    ])
+    func `of an origin the log tells scheme, host and port`(origin: String, told: String) async throws {
+        let event = try #require(await events(request(fields: ["Origin": origin], host: "PAY.example:8443")).first)
+        #expect(event.metadata["reason"] == "origin")
+        #expect(event.metadata["origin"] == "\(told)")
+        #expect(event.metadata["host"] == "pay.example:8443")
+        #expect(!"\(event.metadata)".contains("sentinel"))
     }
 
     @Test func aPrincipalIsRecognizedAndNotNamed() async throws {

@@ -54,8 +54,8 @@ struct OpenAPITests {
         let document = try await document()
         let responses = try responses(in: document)
         let problems: [Problem] = [
-            .invalidRequest("detail"), .unauthenticated(challenge: "Bearer"), .forbidden, .methodNotAllowed("POST"),
-            .tooSlow, .tooLarge,
+            .invalidRequest("detail"), .unauthenticated(challenge: "Bearer"), .forbidden, .accessUnavailable,
+            .methodNotAllowed("POST"), .tooSlow, .tooLarge,
             .unsupportedMediaType, .sessionRejected, .tooManyRequests(retryAfter: .seconds(1)),
             .misconfigured(incident: "1"),
             .vendorBusy(retryAfter: nil), .vendorUnavailable(retryAfter: nil),
