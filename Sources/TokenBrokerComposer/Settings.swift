@@ -499,6 +499,6 @@ private func isOrigin(_ text: String) -> Bool {
     guard let origin = Origin(text), let defaultPort = ["https": UInt16(443), "http": 80][origin.scheme] else {
         return false
     }
-    return areSameBytes(text, origin.description) && origin.authority.port != defaultPort
+    return ExactString(text) == origin.description && origin.authority.port != defaultPort
 }
 #endif

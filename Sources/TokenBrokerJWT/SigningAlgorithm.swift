@@ -23,7 +23,7 @@ public enum SigningAlgorithm: String, Sendable, CaseIterable {
 
     /// - Parameter name: As in `alg` of a token or a key, such as `ES256`. `EdDSA` and `Ed25519` are the same.
     public init?(name: String) {
-        self.init(rawValue: areSameBytes(name, "Ed25519") ? "EdDSA" : name)
+        self.init(rawValue: ExactString(name) == "Ed25519" ? "EdDSA" : name)
     }
 
     /// The least length of a shared secret in bytes (RFC 7518, section 3.2); `nil` for an algorithm with public keys.

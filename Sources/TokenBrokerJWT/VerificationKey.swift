@@ -113,7 +113,7 @@ extension VerificationKey {
         }
         // A key that says what it is for is for nothing else.
         if let name = optional("alg") {
-            let algorithm = name.string.flatMap(SigningAlgorithm.init(name:))
+            let algorithm = name.string.flatMap({ SigningAlgorithm(name: $0.unicode) })
             verifiers = verifiers.filter { $0.key == algorithm }
             if verifiers.isEmpty { return nil }
         }
@@ -189,7 +189,7 @@ struct KeySet: Sendable {
     func candidates(for token: CompactToken) -> [VerificationKey] {
         let isNamed = keys.contains { $0.id != nil }
         let candidates = keys.filter { key in
-            key.supports(token.algorithm) && (!isNamed || token.keyID.map { areSameBytes(key.id, $0) } ?? true)
+            key.supports(token.algorithm) && (!isNamed || token.keyID.map { $0 == key.id } ?? true)
         }
         // Nobody makes us try a whole set for one token.
         return candidates.count <= 4 ? candidates : []

@@ -67,7 +67,3 @@ package func hexDigitValue(_ byte: UInt8) -> UInt8? {
     default: nil
     }
 }
-
-/// Whether two texts are the same bytes. `==` also takes different spellings of one character for equal, which a server that is asked for one
-/// of them need not do.
-package func areSameBytes(_ left: String?, _ right: String) -> Bool { left?.utf8.elementsEqual(right.utf8) == true }

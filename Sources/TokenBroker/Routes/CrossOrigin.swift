@@ -94,7 +94,7 @@ struct CrossOrigin: Sendable {
     private func isListed(_ head: HTTPRequest) -> Bool {
         let origins = head.headerFields[values: .origin]
         guard origins.count == 1, let origin = origins.first else { return false }
-        return allowedOrigins.contains { areSameBytes($0, origin) }
+        return allowedOrigins.contains { ExactString($0) == origin }
     }
 }
 

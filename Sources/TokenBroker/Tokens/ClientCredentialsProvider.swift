@@ -135,7 +135,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
         var metadata: Logger.Metadata = ["vendor": "\(account)"]
         let halves = [credential.clientID.reveal(), credential.clientSecret.reveal()]
         if call.vendor.clientAuthentication == .clientSecretBasic,
-            halves.contains(where: { !areSameBytes(formEncoded($0), $0) })
+            halves.contains(where: { ExactString(formEncoded($0)) != $0 })
         {
             metadata["hint"] =
                 switch call.vendor.basicEncoding {

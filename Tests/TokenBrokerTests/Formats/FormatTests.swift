@@ -107,7 +107,7 @@ struct FormatTests {
     }
 
     @Test func `base64url has one spelling for each text`() {
-        var generator = Seeded(state: 7)
+        var generator = SeededGenerator(seed: 7)
         for count in 0..<200 {
             let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
             let text = Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")

@@ -133,9 +133,10 @@ struct BlockPageTests {
     }
 
     @Test(arguments: [
-        (#"{"error": "access_denied"}"#, 401, TokenError.Code.credentialsRejected),
+        (#"{"error": "access_denied", "error_description": ""}"#, 401, TokenError.Code.credentialsRejected),
         (#"{"error": "unauthorized", "error_description": "Bad credentials"}"#, 401, .credentialsRejected),
-        (#"{"error": "account_locked"}"#, 400, .misconfigured), (#"{"error": "slow_down"}"#, 409, .unavailable),
+        (#"{"error": "account_locked", "error_description": "x"}"#, 400, .misconfigured),
+        (#"{"error": "slow_down", "error_description": "x"}"#, 409, .unavailable),
     ])
     func `a code of an extension is the issuer's word, of which the status tells`(
         body: String, status: Int, expected: TokenError.Code
