@@ -1,6 +1,8 @@
 /// Two texts that `String` takes for equal and that differ in their bytes.
 public struct Spellings: Sendable {
+    /// The one.
     public var one: String
+    /// Another spelling of the same characters.
     public var other: String
 
     /// Pairs of one to four pieces that are each spelled differently, between ordinary text.
