@@ -96,10 +96,11 @@ extension CurlTransport.Configuration {
         func requirePEM(_ path: String?, _ name: String, _ content: String) throws(TransportError) {
             guard let path else { return }
             guard let data = try? Data(contentsOf: URL(filePath: path)) else {
-                throw TransportError(.other, message: "\(name) cannot be read: \(path)")
+                throw TransportError(.other, message: "\(name) cannot be read: \(ConfiguredNames.file(path))")
             }
             try require(
-                data.firstRange(of: Data("-----BEGIN ".utf8)) != nil, "\(name) has no \(content) in PEM form: \(path)")
+                data.firstRange(of: Data("-----BEGIN ".utf8)) != nil,
+                "\(name) has no \(content) in PEM form: \(ConfiguredNames.file(path))")
         }
         try require(connectTimeout > .zero, "connectTimeout must be positive")
         try require(timeout > .zero, "timeout must be positive")

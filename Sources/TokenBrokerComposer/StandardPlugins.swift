@@ -65,7 +65,7 @@ extension Registry {
         unixSocket in
         func secret(_ name: String, namedBy key: String) throws(TransportError) -> String {
             guard let value = context.environment[name], !value.isEmpty else {
-                throw TransportError(.other, message: "\(key) names the variable \(name), which is not set")
+                throw TransportError(.other, message: "\(key): \(ConfiguredNames.variable(name)) is not set")
             }
             return value
         }
@@ -88,7 +88,8 @@ extension Registry {
             if let proxyVariable {
                 let pair = try secret(proxyVariable, namedBy: "proxyCredentialsVariable")
                 guard let colon = pair.firstIndex(of: ":") else {
-                    throw TransportError(.other, message: "the variable \(proxyVariable) is not user:password")
+                    throw TransportError(
+                        .other, message: "\(ConfiguredNames.variable(proxyVariable)) is not user:password")
                 }
                 configuration.proxy?.user = String(pair[..<colon])
                 configuration.proxy?.password = Secret(String(pair[pair.index(after: colon)...]))

@@ -98,7 +98,7 @@ private struct FileKeys: KeySource {
 
     init(path: String, logger: Logger) {
         self.file = RestingFile(path: path, maximumBytes: 256 << 10, logger: logger)
-        self.source = "file \(path)"
+        self.source = ConfiguredNames.file(path)
         self.logger = logger
     }
 

@@ -342,19 +342,19 @@ private func get(_ path: String) -> RouteRequest {
         }
         #expect(
             "\(try #require(error))"
-                == "broker.yaml: transport: it cannot be built: other: caFile cannot be read: /nowhere.pem")
+                == "broker.yaml: transport: it cannot be built: other: caFile cannot be read: file /nowhere.pem")
     }
 
     @Test(arguments: [
-        (["transport.clientCertificate": "/nowhere.pem"], "clientCertificate cannot be read: /nowhere.pem"),
+        (["transport.clientCertificate": "/nowhere.pem"], "clientCertificate cannot be read: file /nowhere.pem"),
         (["transport.clientKey": "/a.pem"], "clientKey and its passphrase need a clientCertificate"),
         (
             ["transport.clientCertificate": "/a.pem", "transport.clientKeyPassphraseVariable": "NONE"],
-            "clientKeyPassphraseVariable names the variable NONE, which is not set"
+            "clientKeyPassphraseVariable: the variable NONE is not set"
         ),
         (
             ["transport.proxy": "http://proxy.example:1", "transport.proxyCredentialsVariable": "NONE"],
-            "proxyCredentialsVariable names the variable NONE, which is not set"
+            "proxyCredentialsVariable: the variable NONE is not set"
         ),
         (["transport.proxyCredentialsVariable": "PROXY"], "proxyCredentialsVariable needs a proxy"),
         (

@@ -253,6 +253,86 @@ private func base64URL(_ text: String) -> String {
         #expect(!Sentinel.isIn(printed), "\(printed)")
     }
 
+    private static let misplaced: [[String: String]] = {
+        let demo = ["vendor.environment": "demo"]
+        let policy = ["access.policy.kind": "claim", "access.policy.invoice": "invoices"]
+        let forwarded = demo.with(policy).with([
+            "access.authenticator.kind": "forwarded", "access.authenticator.subjectHeader": "X-User",
+        ])
+        let jwt = demo.with(policy).with([
+            "access.authenticator.kind": "jwt", "access.authenticator.issuer": "i",
+            "access.authenticator.audience": "a",
+        ])
+        let callback = forwarded.with([
+            "access.authenticator.trustedPeers": "[10.0.0.1]", "access.policy.kind": "callback",
+            "access.policy.url": "https://shop.example/may",
+        ]).filter { $0.key != "access.policy.invoice" }
+        return [("sentinel-4242-secret", "File"), ("s3nt1nelsentinel4242", "Variable")].flatMap { text, kind in
+            [
+                forwarded.with(["access.authenticator.secret\(kind)": text]),
+                jwt.with(["access.authenticator.secret\(kind)": text, "access.authenticator.algorithms": "[HS256]"]),
+                callback.with(["access.policy.secret\(kind)": text]), minimal.with(["audit.key\(kind)": text]),
+            ]
+        } + [
+            jwt.with([
+                "access.authenticator.keysFile": "sentinel-4242-secret", "access.authenticator.algorithms": "[RS256]",
+            ]), minimal.with(["transport.caFile": "sentinel-4242-secret"]),
+            minimal.with(["transport.clientCertificate": "sentinel/4242+secret=="]),
+            minimal.with([
+                "transport.clientCertificate": "/a.pem",
+                "transport.clientKeyPassphraseVariable": "s3nt1nelsentinel4242",
+            ]),
+            minimal.with([
+                "transport.proxy": "http://p.example:1", "transport.proxyCredentialsVariable": "s3nt1nelsentinel4242",
+            ]),
+        ]
+    }()
+
+    @Test(arguments: misplaced)
+    func `a secret where the place of one belongs stops the start and is not shown`(values: [String: String])
+        async throws
+    {
+        let (logger, log) = recordingLogger()
+        let configuration = try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: Self.environment)
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await Composer().compose(configuration, logger: logger)
+        }
+        let printed =
+            texts(of: try #require(error)) + log.entries.map { "\($0.message) \($0.metadata)\n" }.joined()
+        #expect(!printed.contains("4242"), "\(printed)")
+        #expect(printed.contains("configured") || printed.contains("cannot be read"))
+    }
+
+    @Test(arguments: [
+        ["credentials.environment.clientSecret": "s3nt1nelsentinel4242"],
+        ["credentials.environment.clientID": "s3nt1nelsentinel4242"],
+        [
+            "credentials.sources": "[vault]", "credentials.vault.address": "https://v.example",
+            "credentials.vault.path": "p",
+            "credentials.vault.tokenFile": "sentinel-4242-secret",
+        ],
+        [
+            "credentials.sources": "[vault]", "credentials.vault.address": "https://v.example",
+            "credentials.vault.path": "p",
+            "credentials.vault.tokenVariable": "s3nt1nelsentinel4242",
+        ],
+    ])
+    func `a secret where the name of one belongs is not in the error that loading it throws`(
+        values: [String: String]
+    ) async throws {
+        let (logger, log) = recordingLogger()
+        let configuration = try BrokerConfiguration(
+            yaml(minimal.with(values)), name: "broker.yaml", environment: Self.environment)
+        let broker = try await Composer().compose(configuration, transport: LooseLippedVendor(), logger: logger)
+        let error = await #expect(throws: CredentialError.self) {
+            try await broker.credentials.credentials(for: "alternative-payments")
+        }
+        let printed =
+            texts(of: try #require(error)) + log.entries.map { "\($0.message) \($0.metadata)\n" }.joined()
+        #expect(!printed.contains("4242"), "\(printed)")
+        await broker.shutdown()
+    }
+
     private func everythingPrinted(
         with vendor: LooseLippedVendor, _ access: [String: String], _ logger: Logger
     ) async throws -> (String, Set<Int>) {

@@ -229,7 +229,8 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
             if let caFile {
                 // Otherwise only the first request would say so.
                 guard let authorities = try? NIOSSLCertificate.fromPEMFile(caFile), !authorities.isEmpty else {
-                    throw TransportError(.other, message: "caFile cannot be read or has no certificate: \(caFile)")
+                    throw TransportError(
+                        .other, message: "caFile cannot be read or has no certificate: \(ConfiguredNames.file(caFile))")
                 }
                 tls.trustRoots = .certificates(authorities)
             }

@@ -25,14 +25,14 @@ public struct SharedSecrets: Sendable {
     /// - Parameter clock: Measures how long the file rests.
     package init(file path: String, minimumBytes: Int = 16, clock: some Clock<Duration>, logger: Logger? = nil) {
         let file = RestingFile<[Secret]>(path: path, maximumBytes: 64 << 10, clock: clock, logger: logger)
-        self.place = .file(file, source: "file \(path)")
+        self.place = .file(file, source: ConfiguredNames.file(path))
         self.minimumBytes = minimumBytes
     }
 
     /// The secrets that stood in a variable, in the same form.
     public init(variable: String, in environment: [String: String], minimumBytes: Int = 16) {
         self.place = .text(
-            Secret(withoutByteOrderMark(environment[variable] ?? "")), source: "the variable \(variable)"
+            Secret(withoutByteOrderMark(environment[variable] ?? "")), source: ConfiguredNames.variable(variable)
         )
         self.minimumBytes = minimumBytes
     }

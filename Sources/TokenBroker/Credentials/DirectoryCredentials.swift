@@ -46,7 +46,7 @@ public struct DirectoryCredentials: CredentialSource {
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
     public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
-        let source = "directory \(path)"
+        let source = ConfiguredNames.directory(path)
         // A directory is replaced once in a while, not again and again.
         for _ in 0..<16 {
             guard let content = try MountedDirectory(path, source) else { return [] }
@@ -72,7 +72,8 @@ public struct DirectoryCredentials: CredentialSource {
                 )
             }
             guard let text = String(validating: file.bytes, as: UTF8.self) else {
-                throw CredentialError(.malformed, source: "file \(path)/\(name)", message: "it is not UTF-8 text")
+                throw CredentialError(
+                    .malformed, source: ConfiguredNames.file("\(path)/\(name)"), message: "it is not UTF-8 text")
             }
             values[name] = text
         }
@@ -84,7 +85,7 @@ public struct DirectoryCredentials: CredentialSource {
         }
         var pairs: [Credential] = []
         for names in names {
-            if let pair = try pair(from: values, names, source: "directory \(path)") { pairs.append(pair) }
+            if let pair = try pair(from: values, names, source: ConfiguredNames.directory(path)) { pairs.append(pair) }
         }
         return pairs
     }
@@ -137,7 +138,8 @@ private final class MountedDirectory {
 
     /// `nil` if there is no such file.
     func read(_ name: String) throws(CredentialError) -> SmallFile? {
-        let file = try SmallFile(path: name, in: files, maximumBytes: 64 << 10, source: "file \(path)/\(name)")
+        let file = try SmallFile(
+            path: name, in: files, maximumBytes: 64 << 10, source: ConfiguredNames.file("\(path)/\(name)"))
         seen[name] = file?.identity
         return file
     }

@@ -5,11 +5,11 @@ package func pair(
     guard values[names.clientID] != nil || names.clientSecret.flatMap({ values[$0] }) != nil else { return nil }
     func value(_ name: String) throws(CredentialError) -> Secret {
         guard let value = values[name] else {
-            throw CredentialError(.incomplete, source: source, message: "\(name) is missing")
+            throw CredentialError(.incomplete, source: source, message: "\(ConfiguredNames.name(name)) is missing")
         }
         let trimmed = value.trimmingWhiteSpace
         guard !trimmed.isEmpty else {
-            throw CredentialError(.incomplete, source: source, message: "\(name) is empty")
+            throw CredentialError(.incomplete, source: source, message: "\(ConfiguredNames.name(name)) is empty")
         }
         return Secret(String(trimmed))
     }
@@ -58,7 +58,7 @@ func pair(
     for name in [names.clientID, names.clientSecret].compactMap({ $0 }) {
         guard let member = members[ExactString(name)] else { continue }
         guard let text = member.string else {
-            throw CredentialError(.malformed, source: source, message: "\(name) is not a string")
+            throw CredentialError(.malformed, source: source, message: "\(ConfiguredNames.name(name)) is not a string")
         }
         values[name] = text.unicode
     }

@@ -52,7 +52,7 @@ package final class RestingFile<Value: Sendable>: Sendable {
     ) {
         self.path = path
         self.maximumBytes = maximumBytes
-        self.source = "file \(path)"
+        self.source = ConfiguredNames.file(path)
         self.logger = logger
         // On another clock than the system's, the file's times mean nothing.
         usesFileTimes = clock is ContinuousClock

@@ -138,11 +138,12 @@ private struct VaultSecret: Sendable {
         switch token.place {
         case .variable(let name, let value):
             guard let value, !value.isEmpty else {
-                throw CredentialError(.incomplete, source: source, message: "the token's variable \(name) is not set")
+                throw CredentialError(
+                    .incomplete, source: source, message: "\(ConfiguredNames.variable(name)) is not set; it holds the token")
             }
             return value
         case .file(let path):
-            let source = "file \(path)"
+            let source = ConfiguredNames.file(path)
             guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: true) else {
                 throw CredentialError(.unreadable, source: source, message: "the file with Vault's token is not there")
             }
