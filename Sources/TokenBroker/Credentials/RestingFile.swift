@@ -117,11 +117,18 @@ package final class RestingFile<Value: Sendable>: Sendable {
 
     private var missing: CredentialError { CredentialError(.unreadable, source: source, message: "no such file") }
 
+    /// At the start there is nothing that could be used meanwhile, so that a file that has just changed is waited for a little.
     private func restedAtFirst() async throws(CredentialError) -> SmallFile {
-        guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source, isAtRest: true) else {
-            throw missing
+        for _ in 0..<10 {
+            guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else {
+                throw missing
+            }
+            // By the system's clock, as the file's times are.
+            let wait = file.remainingRest
+            if wait > .zero { try? await Task.sleep(for: wait) }
+            if FileIdentity(path: path, in: AT_FDCWD) == file.identity { return file }
         }
-        return file
+        throw SmallFile.restless(source)
     }
 
     private func look() throws(CredentialError) -> Look {

@@ -20,17 +20,21 @@ package struct SmallFile {
         try self.init(path: path, in: AT_FDCWD, maximumBytes: maximumBytes, source: source)
         guard isAtRest else { return }
         for _ in 0..<10 {
-            let age = identity.age
-            let isQuiet = age >= Self.quiet
-            if !isQuiet { usleep(UInt32((Self.quiet - age) / .microseconds(1))) }
+            let wait = remainingRest
+            if wait > .zero { usleep(UInt32(wait / .microseconds(1))) }
             if FileIdentity(path: path, in: AT_FDCWD) == identity { return }
             guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else { return nil }
             self = file
         }
-        throw CredentialError(.unreadable, source: source, message: "it is being written again and again")
+        throw Self.restless(source)
     }
 
-    private static var quiet: Duration { .milliseconds(100) }
+    /// How long it would have to stay unchanged from now on to have been so for a tenth of a second.
+    var remainingRest: Duration { max(.zero, .milliseconds(100) - identity.age) }
+
+    static func restless(_ source: String) -> CredentialError {
+        CredentialError(.unreadable, source: source, message: "it is being written again and again")
+    }
 
     /// - Parameter directory: A descriptor that a relative path starts from.
     init?(path: String, in directory: Int32, maximumBytes: Int, source: String) throws(CredentialError) {
