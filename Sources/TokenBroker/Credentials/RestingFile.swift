@@ -10,9 +10,10 @@ import Synchronization
 
 /// A file with secrets or keys that may be rewritten at any time, read once for each change.
 ///
-/// What was there last counts until the file has rested, so that a file that is rewritten in place is never read half. It also counts while
-/// the file is missing or cannot be used, with one warning. A file has rested when it has not changed for ``quiet``, by its own time of change or as seen
-/// by this process. Looking costs one system call while nothing changes.
+/// What was there last counts until the file has rested, so that a file that is rewritten in place is never read
+/// half. It also counts while the file is missing or cannot be used, with one warning. A file has rested when it has
+/// not changed for ``quiet``, by its own time of change or as seen by this process. Looking costs one system call
+/// while nothing changes.
 package final class RestingFile<Value: Sendable>: Sendable {
     /// How long a file may not have changed.
     private static var quiet: Duration { .milliseconds(500) }
@@ -117,7 +118,8 @@ package final class RestingFile<Value: Sendable>: Sendable {
 
     private var missing: CredentialError { CredentialError(.unreadable, source: source, message: "no such file") }
 
-    /// At the start there is nothing that could be used meanwhile, so that a file that has just changed is waited for a little.
+    /// At the start there is nothing that could be used meanwhile, so that a file that has just changed is waited for
+    /// a little.
     private func restedAtFirst() async throws(CredentialError) -> SmallFile {
         for _ in 0..<10 {
             guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else {

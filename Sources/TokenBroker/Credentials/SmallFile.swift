@@ -6,16 +6,17 @@ import Musl
 import Darwin
 #endif
 
-/// A regular file, read whole through one descriptor, so that content and mode are of the same file even while it is being
-/// replaced. The system's calls are used because nothing above them opens without blocking on a pipe.
+/// A regular file, read whole through one descriptor, so that content and mode are of the same file even while it is
+/// being replaced. The system's calls are used because nothing above them opens without blocking on a pipe.
 package struct SmallFile {
     package let bytes: [UInt8]
     package let isReadableByOthers: Bool
     let identity: FileIdentity
 
     /// `nil` if there is no such file.
-    /// - Parameter isAtRest: Whether to wait until it has not changed for a tenth of a second, and throw if it does not come to rest: a file that
-    ///   is being written would be read half. The calling thread waits, which happens right after a change only.
+    /// - Parameter isAtRest: Whether to wait until it has not changed for a tenth of a second, and throw if it does
+    ///   not come to rest: a file that is being written would be read half. The calling thread waits, which happens
+    ///   right after a change only.
     package init?(path: String, maximumBytes: Int, source: String, isAtRest: Bool = false) throws(CredentialError) {
         try self.init(path: path, in: AT_FDCWD, maximumBytes: maximumBytes, source: source)
         guard isAtRest else { return }
@@ -132,7 +133,8 @@ final class Directory {
     func isSame(as other: Directory?) -> Bool { place == other?.place }
 }
 
-/// Without the mark that some editors put in front of UTF-8 text. It is no part of a secret, nor of any format that is read here.
+/// Without the mark that some editors put in front of UTF-8 text. It is no part of a secret, nor of any format that
+/// is read here.
 package func withoutByteOrderMark(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
     bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
 }
