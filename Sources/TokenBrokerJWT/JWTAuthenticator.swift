@@ -6,11 +6,11 @@ public import TokenBroker
 
 /// Believes a signed JSON Web Token (RFC 7519): as bearer token, or in a cookie.
 ///
-/// - The algorithm is one of those that are configured, and the key is looked up among those that are configured: what a token says about keys
-///   (`jwk`, `jku`, `x5c`, `x5u`) counts for nothing, and `kid` is a name. A key is only ever used for what it is for, so that a public key
-///   is no shared secret.
-/// - `iss`, `aud` and `exp` have to be there and right, `nbf` if it is there. Duplicate members, unknown critical extensions and tokens for
-///   another purpose (`typ`) are refused (RFC 8725).
+/// - The algorithm is one of those that are configured, and the key is looked up among those that are configured:
+///   what a token says about keys (`jwk`, `jku`, `x5c`, `x5u`) counts for nothing, and `kid` is a name. A key is only
+///   ever used for what it is for, so that a public key is no shared secret.
+/// - `iss`, `aud` and `exp` have to be there and right, `nbf` if it is there. Duplicate members, unknown critical
+///   extensions and tokens for another purpose (`typ`) are refused (RFC 8725).
 /// - A bearer token comes before the cookie. Two of either prove nothing.
 ///
 /// Why a token was refused is logged at debug, without any of its content.
@@ -128,7 +128,8 @@ public struct JWTAuthenticator: Authenticator {
         request.head.headerFields[values: .authorization].compactMap(bearerToken)
     }
 
-    /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields. By bytes: a mark after a sign does not hide it.
+    /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields. By bytes: a mark after a
+    /// sign does not hide it.
     private func cookies(named name: String, in request: RouteRequest) -> [String] {
         let prefix = Array("\(name)=".utf8)
         return request.head.headerFields[values: .cookie].flatMap { $0.utf8.split(separator: UInt8(ascii: ";")) }

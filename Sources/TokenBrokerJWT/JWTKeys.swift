@@ -6,8 +6,8 @@ public import TokenBroker
 public struct JWTKeys: Sendable {
     let source: any KeySource
 
-    /// A file: a JWK set, a JWK, or public keys and certificates in PEM form. It is read when it has changed and rested for half a second. Until
-    /// then, and while it is missing or cannot be used, what it last had counts.
+    /// A file: a JWK set, a JWK, or public keys and certificates in PEM form. It is read when it has changed and
+    /// rested for half a second. Until then, and while it is missing or cannot be used, what it last had counts.
     /// - Parameters:
     ///   - path: Of a regular file of at most 256 KiB.
     ///   - logger: For what is wrong with it.
@@ -36,8 +36,8 @@ public struct JWTKeys: Sendable {
         return JWTKeys(source: keys)
     }
 
-    /// A JWK set at a URL. It is fetched when it is first needed, again in the background from a quarter of `maximumAge` on, and, at most
-    /// every 30 seconds, when a token names a key that is not in it.
+    /// A JWK set at a URL. It is fetched when it is first needed, again in the background from a quarter of
+    /// `maximumAge` on, and, at most every 30 seconds, when a token names a key that is not in it.
     /// - Parameters:
     ///   - url: Where the issuer publishes its keys (`jwks_uri`).
     ///   - transport: Carries the calls.

@@ -3,8 +3,8 @@ import FoundationEssentials
 import JWTKit
 public import TokenBroker
 
-/// Signs client assertions with the private key that the credential's ``Credential/clientSecret`` holds as PEM: PKCS #8, or the older form of its type,
-/// not encrypted.
+/// Signs client assertions with the private key that the credential's ``Credential/clientSecret`` holds as PEM: PKCS
+/// #8, or the older form of its type, not encrypted.
 public struct PEMAssertionSigner: ClientAssertionSigner {
     /// A signature algorithm (RFC 7518, section 3.1, and RFC 8037).
     public enum Algorithm: String, Sendable, CaseIterable {
@@ -18,7 +18,8 @@ public struct PEMAssertionSigner: ClientAssertionSigner {
     private let keyID: String?
 
     /// - Parameters:
-    ///   - algorithm: Instead of what the key suggests: RS256 for RSA of at least 2048 bits, ES256 for P-256, EdDSA for Ed25519.
+    ///   - algorithm: Instead of what the key suggests: RS256 for RSA of at least 2048 bits, ES256 for P-256, EdDSA
+    ///     for Ed25519.
     ///   - keyID: The `kid` in the header; none without it.
     public init(algorithm: Algorithm? = nil, keyID: String? = nil) {
         self.algorithm = algorithm

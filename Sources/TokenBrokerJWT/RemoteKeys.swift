@@ -4,10 +4,11 @@ import Logging
 import Synchronization
 import TokenBroker
 
-/// A JWK set at a URL, kept. However many tokens with invented keys come in, it is fetched once in a while and by one at a time.
+/// A JWK set at a URL, kept. However many tokens with invented keys come in, it is fetched once in a while and by one
+/// at a time.
 ///
-/// Only the first fetch, and one for a key that is new, is waited for. While keys are known to be down, whoever sets off the next fetch waits for
-/// a second at most, and everybody else not at all: it cannot be known.
+/// Only the first fetch, and one for a key that is new, is waited for. While keys are known to be down, whoever sets
+/// off the next fetch waits for a second at most, and everybody else not at all: it cannot be known.
 final class RemoteKeys: KeySource {
     private struct State {
         var keys: KeySet?

@@ -4,8 +4,8 @@ import TokenBroker
 
 /// A key that tokens are verified with, and with which algorithms.
 ///
-/// jwt-kit does the cryptography, of one key with one algorithm at a time. Its own key sets choose the algorithm by what a
-/// token says, fall back to a default key, and are refused whole for one key that they do not know.
+/// jwt-kit does the cryptography, of one key with one algorithm at a time. Its own key sets choose the algorithm by
+/// what a token says, fall back to a default key, and are refused whole for one key that they do not know.
 struct VerificationKey: Sendable {
     /// `kid`.
     var id: ExactString?
@@ -122,8 +122,9 @@ extension VerificationKey {
     /// The members that only private keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4, and RFC 8037, section 2).
     private static let privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
 
-    /// Refuses what is no point of prime order: with a point of small order, signatures can be made that fit any message. So is an encoding of
-    /// more than the prime, which is another spelling of a smaller one (RFC 8032, section 5.1.3).
+    /// Refuses what is no point of prime order: with a point of small order, signatures can be made that fit any
+    /// message. So is an encoding of more than the prime, which is another spelling of a smaller one (RFC 8032,
+    /// section 5.1.3).
     private static func checkEd25519(_ bytes: [UInt8]) throws(Unusable) {
         var y = bytes
         // The highest bit is the sign of x, which such a point has both of.
@@ -151,7 +152,8 @@ extension VerificationKey {
         ],
     ]
 
-    /// - Throws: Unless it has 2048 to 8192 bits, and an odd exponent from 3 to 2³² on: with 1, every message signs itself.
+    /// - Throws: Unless it has 2048 to 8192 bits, and an odd exponent from 3 to 2³² on: with 1, every message signs
+    ///   itself.
     private mutating func add(_ key: Insecure.RSA.PublicKey) async throws(Unusable) {
         guard let (modulus, exponent) = try? key.getKeyPrimitives() else {
             throw Unusable(reason: "its numbers are no key")
@@ -185,7 +187,8 @@ extension VerificationKey {
 struct KeySet: Sendable {
     var keys: [VerificationKey] = []
 
-    /// Those that `token` may have been signed with: the ones of its `kid`; all if it has none, or if none of ours has one.
+    /// Those that `token` may have been signed with: the ones of its `kid`; all if it has none, or if none of ours
+    /// has one.
     func candidates(for token: CompactToken) -> [VerificationKey] {
         let isNamed = keys.contains { $0.id != nil }
         let candidates = keys.filter { key in

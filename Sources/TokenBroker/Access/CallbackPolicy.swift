@@ -3,9 +3,10 @@ public import Logging
 
 /// Asks a service of the adopter's.
 ///
-/// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. The service decides with 200 and a JSON
-/// object whose `allow` is `true` or `false`; 403 and 404 are a no as well. Any other answer, a redirect included, decides nothing and is a failure,
-/// as is no answer in time. Put ``AccessPolicy/remembering(for:clock:)`` behind it.
+/// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. The service decides
+/// with 200 and a JSON object whose `allow` is `true` or `false`; 403 and 404 are a no as well. Any other answer, a
+/// redirect included, decides nothing and is a failure, as is no answer in time. Put
+/// ``AccessPolicy/remembering(for:clock:)`` behind it.
 public struct CallbackPolicy: AccessPolicy {
     /// The service is asked about all of it.
     public let binds: AccessBinding = .session

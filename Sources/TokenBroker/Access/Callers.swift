@@ -11,8 +11,8 @@ final class Callers: Sendable {
     private let perPrincipal: Mutex<QuotaMeter<PrincipalKey>?>
     private let replacements: Mutex<QuotaMeter<PrincipalKey>?>
 
-    /// 128 bits that stand for a principal of any length. The hasher's seed is another in each process and known to nobody, so that nobody can
-    /// make two of them meet.
+    /// 128 bits that stand for a principal of any length. The hasher's seed is another in each process and known to
+    /// nobody, so that nobody can make two of them meet.
     private struct PrincipalKey: Hashable {
         var first: Int
         var second: Int

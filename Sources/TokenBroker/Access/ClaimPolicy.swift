@@ -6,8 +6,8 @@ public struct ClaimPolicy: AccessPolicy {
 
     /// At least one of the two; with none the answer is no.
     /// - Parameters:
-    ///   - customer: The claim that names the principal's customer or customers: a name, or a JSON pointer (RFC 6901) to one further in, such as
-    ///     `/shop/customers`.
+    ///   - customer: The claim that names the principal's customer or customers: a name, or a JSON pointer (RFC 6901)
+    ///     to one further in, such as `/shop/customers`.
     ///   - invoice: The one that names the principal's invoice or invoices.
     public init(customer: String? = nil, invoice: String? = nil) {
         var claims: [TokenRequest.Input: String] = [:]

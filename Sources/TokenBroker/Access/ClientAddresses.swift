@@ -2,8 +2,8 @@ import HTTPTypes
 
 /// Tells from which address a request comes when there are proxies in between.
 ///
-/// A listed proxy is believed about who asked it, and nobody else is: `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from their end,
-/// where the nearest proxy writes, up to the first address that is not a listed proxy's.
+/// A listed proxy is believed about who asked it, and nobody else is: `Forwarded` (RFC 7239) and `X-Forwarded-For`
+/// are read from their end, where the nearest proxy writes, up to the first address that is not a listed proxy's.
 struct ClientAddresses: Sendable {
     private let trustedProxies: [IPAddressBlock]
 
@@ -12,8 +12,8 @@ struct ClientAddresses: Sendable {
         self.trustedProxies = trustedProxies.areEverybody ? [] : trustedProxies
     }
 
-    /// Which host the client asked: what a listed proxy says in the last element of `Forwarded`, or else of `X-Forwarded-Host`; from anybody
-    /// else, and if it says neither, what is in `Host`.
+    /// Which host the client asked: what a listed proxy says in the last element of `Forwarded`, or else of
+    /// `X-Forwarded-Host`; from anybody else, and if it says neither, what is in `Host`.
     /// - Returns: `nil` if it is not known: no host, a malformed one, or a proxy that says two different things.
     func authority(of request: RouteRequest) -> Authority? {
         let own = request.head.authority.flatMap { Authority($0) }

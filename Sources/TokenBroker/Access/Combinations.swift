@@ -1,8 +1,9 @@
 /// Says yes if every one of its members does.
 ///
-/// Every member is asked, all at once, whatever the others say: neither the time that a refusal takes nor which server is asked for it tells
-/// who refused. A member that fails makes the whole fail, even if another says no: otherwise the answer would tell, while one member is out of
-/// reach, what the other one says, such as whether an invoice is there.
+/// Every member is asked, all at once, whatever the others say: neither the time that a refusal takes nor which
+/// server is asked for it tells who refused. A member that fails makes the whole fail, even if another says no:
+/// otherwise the answer would tell, while one member is out of reach, what the other one says, such as whether an
+/// invoice is there.
 public struct AllOf: AccessPolicy {
     /// At least one; with none the answer is no.
     public let members: [any AccessPolicy]

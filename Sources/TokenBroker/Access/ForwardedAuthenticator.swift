@@ -2,9 +2,9 @@ public import HTTPTypes
 
 /// Takes the word of a reverse proxy that has found out who asks, as it stands in header fields.
 ///
-/// The proxy has to prove that it is the proxy: with a secret in a header field, by its address, or both if both are given. It must
-/// remove those fields from what clients send. A field that stands twice, or has a comma where there can only be one value, was not set
-/// by the proxy alone, and proves nothing.
+/// The proxy has to prove that it is the proxy: with a secret in a header field, by its address, or both if both are
+/// given. It must remove those fields from what clients send. A field that stands twice, or has a comma where there
+/// can only be one value, was not set by the proxy alone, and proves nothing.
 public struct ForwardedAuthenticator: Authenticator {
     private let subject: HTTPField.Name
     private let tenant: HTTPField.Name?
@@ -20,8 +20,8 @@ public struct ForwardedAuthenticator: Authenticator {
     ///   - claims: Fields that become claims of these names where they are there; values with commas become lists.
     ///   - secretField: The field with the secret.
     ///   - secrets: What has to stand there, if anything.
-    ///   - peers: Where the proxy's connections come from, if that has to be looked at. Nobody is believed without a secret if there are no
-    ///     peers, or if practically everybody is among them, such as with `0.0.0.0/0`.
+    ///   - peers: Where the proxy's connections come from, if that has to be looked at. Nobody is believed without a
+    ///     secret if there are no peers, or if practically everybody is among them, such as with `0.0.0.0/0`.
     public init(
         subject: HTTPField.Name, tenant: HTTPField.Name? = nil, claims: [String: HTTPField.Name] = [:],
         secretField: HTTPField.Name, secrets: SharedSecrets?, peers: [IPAddressBlock] = []
@@ -40,7 +40,8 @@ public struct ForwardedAuthenticator: Authenticator {
         Set([subject, secretField] + [tenant].compactMap(\.self) + claims.values)
     }
 
-    /// See ``Authenticator/proof(in:)``. A sign-in at a proxy is as a rule kept in a cookie, which may not have come this far.
+    /// See ``Authenticator/proof(in:)``. A sign-in at a proxy is as a rule kept in a cookie, which may not have come
+    /// this far.
     public func proof(in request: RouteRequest) -> Proof {
         let fields = request.head.headerFields
         return fields[.authorization].flatMap(bearerToken) != nil || !fields.contains(subject) ? .presented : .ambient
@@ -100,7 +101,8 @@ private func trimmingSpaces(_ text: Substring.UTF8View) -> Substring {
 }
 
 extension HTTPField {
-    /// The value; `nil` if it is not UTF-8, or if a host may have put U+FFFD where it was not, since values that differ would look the same.
+    /// The value; `nil` if it is not UTF-8, or if a host may have put U+FFFD where it was not, since values that
+    /// differ would look the same.
     var textForSure: String? {
         let text = withUnsafeBytesOfValue { String(validating: $0, as: UTF8.self) }
         guard let text, !text.unicodeScalars.contains("\u{FFFD}") else { return nil }

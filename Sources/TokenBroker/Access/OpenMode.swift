@@ -2,9 +2,9 @@ import HTTPTypes
 
 /// Open mode's answer to who asks: whoever sits at this machine.
 ///
-/// A request counts if it comes from a loopback peer, to a loopback host, and not through a proxy, as far as its header fields tell
-/// (``RouteRequest/isLocal``). The host is looked at so that a page of another site that points its own name at this machine (DNS rebinding)
-/// gets nothing.
+/// A request counts if it comes from a loopback peer, to a loopback host, and not through a proxy, as far as its
+/// header fields tell (``RouteRequest/isLocal``). The host is looked at so that a page of another site that points
+/// its own name at this machine (DNS rebinding) gets nothing.
 public struct OpenModeAuthenticator: Authenticator {
     /// Nothing to configure.
     public init() {}

@@ -12,8 +12,9 @@ public struct Quota: Sendable, Hashable {
     }
 }
 
-/// Keeps a ``Quota`` for each of many keys, with the generic cell rate algorithm (ITU-T I.371): of each key only one time
-/// is remembered. Memory is bounded: when all places are taken, the key that was used longest ago is forgotten, in constant time.
+/// Keeps a ``Quota`` for each of many keys, with the generic cell rate algorithm (ITU-T I.371): of each key only one
+/// time is remembered. Memory is bounded: when all places are taken, the key that was used longest ago is forgotten,
+/// in constant time.
 struct QuotaMeter<Key: Hashable & Sendable>: Sendable {
     private let interval: Int64
     private let tolerance: Int64

@@ -2,8 +2,8 @@ import Synchronization
 
 /// Remembers what a policy answered, and asks it once for all who want to know the same at the same time.
 ///
-/// What is remembered belongs to one principal and one request, so that nobody can tell from the speed of an answer what others
-/// asked for. Yes and no are remembered alike, a failure is not.
+/// What is remembered belongs to one principal and one request, so that nobody can tell from the speed of an answer
+/// what others asked for. Yes and no are remembered alike, a failure is not.
 public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     private let upstream: Upstream
     private let alarm: Alarm

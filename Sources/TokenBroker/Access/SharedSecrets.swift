@@ -1,7 +1,7 @@
 public import Logging
 
-/// The secrets that the broker shares with another server. There may be several, so that one can be replaced without a moment in
-/// which the two do not agree.
+/// The secrets that the broker shares with another server. There may be several, so that one can be replaced without
+/// a moment in which the two do not agree.
 public struct SharedSecrets: Sendable {
     private enum Place: Sendable {
         case file(RestingFile<[Secret]>, source: String)
@@ -12,8 +12,8 @@ public struct SharedSecrets: Sendable {
 
     /// Secrets in a file: one a line, one to four lines. White space around a secret is not part of it.
     ///
-    /// The file is read when it has changed and rested for half a second. Until then, and while it is missing or cannot be used, what was there last
-    /// counts.
+    /// The file is read when it has changed and rested for half a second. Until then, and while it is missing or
+    /// cannot be used, what was there last counts.
     /// - Parameters:
     ///   - path: Of a regular file of at most 64 KiB.
     ///   - minimumBytes: How long each secret has to be.
@@ -37,9 +37,10 @@ public struct SharedSecrets: Sendable {
         self.minimumBytes = minimumBytes
     }
 
-    /// The secrets that count now, at least one; the first is the one to use, all are to be accepted. It does not wait for a file that has just
-    /// changed.
-    /// - Throws: ``CredentialError`` if there have not been any yet, also for a secret that is so short that it could be guessed.
+    /// The secrets that count now, at least one; the first is the one to use, all are to be accepted. It does not
+    /// wait for a file that has just changed.
+    /// - Throws: ``CredentialError`` if there have not been any yet, also for a secret that is so short that it could
+    ///   be guessed.
     public func load() throws(CredentialError) -> [Secret] {
         switch place {
         case .text(let text, let source): return try secrets(in: text.reveal(), source)

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Does a piece of work once for all who ask for it at the same time, by key. The work belongs to none of them: who is cancelled ends only
-/// its own wait. It must end by itself.
+/// Does a piece of work once for all who ask for it at the same time, by key. The work belongs to none of them: who
+/// is cancelled ends only its own wait. It must end by itself.
 package final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private typealias Waiting = CheckedContinuation<Result<Value, any Error>, Never>
 

@@ -1,7 +1,7 @@
 /// What messages call the files and names that a configuration says.
 ///
-/// Somebody may write a secret where its place belongs. What does not look like a path or a name is therefore not shown; the message's key says
-/// which one is meant.
+/// Somebody may write a secret where its place belongs. What does not look like a path or a name is therefore not
+/// shown; the message's key says which one is meant.
 package enum ConfiguredNames {
     /// `file /run/secrets/proxy`, or `the configured file`.
     package static func file(_ path: String) -> String { isPath(path) ? "file \(path)" : "the configured file" }

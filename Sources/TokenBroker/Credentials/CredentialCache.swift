@@ -3,9 +3,9 @@ import Synchronization
 
 /// Asks what costs something, a process or a call, only once in a while, and for all callers together.
 ///
-/// What was read counts for `refresh`. After that it is still answered while it is read anew, unless it is older than twice as long; so
-/// nobody waits while there is something. When reading fails, what was read last counts on, and reading is tried again after a
-/// second, doubling to `refresh`. A caller that is cancelled ends only its own wait.
+/// What was read counts for `refresh`. After that it is still answered while it is read anew, unless it is older than
+/// twice as long; so nobody waits while there is something. When reading fails, what was read last counts on, and
+/// reading is tried again after a second, doubling to `refresh`. A caller that is cancelled ends only its own wait.
 package final class CredentialCache: Sendable {
     /// What was read, and how long it may be used if that is limited.
     package struct Reading: Sendable {

@@ -1,5 +1,5 @@
-/// Asks sources in order. One that has nothing is passed over; one that is broken stops the chain with its error, so that a mistake in a
-/// deployment is not hidden by what happens to come next.
+/// Asks sources in order. One that has nothing is passed over; one that is broken stops the chain with its error, so
+/// that a mistake in a deployment is not hidden by what happens to come next.
 public struct CredentialChain: CredentialSource {
     private let sources: [any CredentialSource]
 

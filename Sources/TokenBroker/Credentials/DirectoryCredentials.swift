@@ -8,18 +8,19 @@ import Darwin
 public import Logging
 import Synchronization
 
-/// Reads the pair from two files of a directory, anew each time it is asked: secrets mounted by Docker or Kubernetes, or what systemd puts in
-/// `$CREDENTIALS_DIRECTORY`.
+/// Reads the pair from two files of a directory, anew each time it is asked: secrets mounted by Docker or Kubernetes,
+/// or what systemd puts in `$CREDENTIALS_DIRECTORY`.
 ///
-/// Both halves are read through one open directory, and again if it, or a file in it, changed meanwhile. So a pair is never torn when the
-/// directory is replaced in one step, as Kubernetes does by its `..data` link, or you by a link of your own. Files that are rewritten where
-/// they are count when none of them has changed for a tenth of a second, which bridges the time between two that are rewritten one
-/// after the other, if that is short.
+/// Both halves are read through one open directory, and again if it, or a file in it, changed meanwhile. So a pair is
+/// never torn when the directory is replaced in one step, as Kubernetes does by its `..data` link, or you by a link
+/// of your own. Files that are rewritten where they are count when none of them has changed for a tenth of a second,
+/// which bridges the time between two that are rewritten one after the other, if that is short.
 ///
-/// A second client secret, with a client id of its own or that of the first, is a second pair: both count while a rotation is under way.
+/// A second client secret, with a client id of its own or that of the first, is a second pair: both count while a
+/// rotation is under way.
 ///
-/// A directory that does not exist, or has none of the files, is absent; half of a pair, or an empty file, is broken. Files that others than
-/// their owner can read are used, with one warning.
+/// A directory that does not exist, or has none of the files, is absent; half of a pair, or an empty file, is broken.
+/// Files that others than their owner can read are used, with one warning.
 public struct DirectoryCredentials: CredentialSource {
     private let path: String
     private let names: CredentialNames
@@ -53,7 +54,8 @@ public struct DirectoryCredentials: CredentialSource {
             let found = Result { () throws(CredentialError) in try pairs(in: content) }
             // What was found while it was being replaced means nothing, be it a pair or an error.
             guard try content.isUnchanged() else { continue }
-            // Another directory was whole when it was put there, and at the start there is nothing that could be used meanwhile.
+            // Another directory was whole when it was put there, and at the start there is nothing that could be used
+            // meanwhile.
             if last.isSwapped(to: content) || content.rest(for: .milliseconds(100)) { return try found.get() }
         }
         throw CredentialError(.unreadable, source: source, message: "it changes again and again")
@@ -104,7 +106,8 @@ private final class LastDirectory: Sendable {
     }
 }
 
-/// A directory of secret files as it is at one moment. With a `..data` link, as Kubernetes mounts have it, that is where the files are.
+/// A directory of secret files as it is at one moment. With a `..data` link, as Kubernetes mounts have it, that is
+/// where the files are.
 private final class MountedDirectory {
     private let path: String
     private let source: String

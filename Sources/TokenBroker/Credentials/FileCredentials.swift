@@ -1,13 +1,13 @@
 public import Logging
 import Synchronization
 
-/// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a pair is never
-/// torn. A file that has just been rewritten is read when it has rested for a tenth of a second.
+/// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a
+/// pair is never torn. A file that has just been rewritten is read when it has rested for a tenth of a second.
 ///
-/// The file is a JSON object with `client_id` and `client_secret`, an array of such objects in order of preference (two pairs while a
-/// rotation is under way), or lines of `NAME=value` with the configured variable names or `client_id` and
-/// `client_secret`. A file that does not exist is absent; anything else that is wrong with it is broken. A file that others than its owner can
-/// read is used, with one warning.
+/// The file is a JSON object with `client_id` and `client_secret`, an array of such objects in order of preference
+/// (two pairs while a rotation is under way), or lines of `NAME=value` with the configured variable names or
+/// `client_id` and `client_secret`. A file that does not exist is absent; anything else that is wrong with it is
+/// broken. A file that others than its owner can read is used, with one warning.
 public struct FileCredentials: CredentialSource {
     private let path: String
     private let names: CredentialNames
@@ -68,8 +68,8 @@ final class Once: Sendable {
     func first() -> Bool { !done.exchange(true, ordering: .relaxed) }
 }
 
-/// Reads lines of `NAME=value`; `nil` if a line is none. `export `, comments, blank lines and quotes around a value are understood, as is `\n`, `\"` and `\\` between
-/// double quotes. The last of two lines with one name counts.
+/// Reads lines of `NAME=value`; `nil` if a line is none. `export `, comments, blank lines and quotes around a value
+/// are understood, as is `\n`, `\"` and `\\` between double quotes. The last of two lines with one name counts.
 func dotEnv(_ text: String) -> [String: String]? {
     var values: [String: String] = [:]
     // Scalar by scalar: as characters, a quote and a combining mark after it would be one, and no quote.

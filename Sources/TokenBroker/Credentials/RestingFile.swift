@@ -10,9 +10,10 @@ import Synchronization
 
 /// A file with secrets or keys that may be rewritten at any time, read once for each change.
 ///
-/// What was there last counts until the file has rested, so that a file that is rewritten in place is never read half. It also counts while
-/// the file is missing or cannot be used, with one warning. A file has rested when it has not changed for ``quiet``, by its own time of change or as seen
-/// by this process. Looking costs one system call while nothing changes.
+/// What was there last counts until the file has rested, so that a file that is rewritten in place is never read
+/// half. It also counts while the file is missing or cannot be used, with one warning. A file has rested when it has
+/// not changed for ``quiet``, by its own time of change or as seen by this process. Looking costs one system call
+/// while nothing changes.
 package final class RestingFile<Value: Sendable>: Sendable {
     /// How long a file may not have changed.
     private static var quiet: Duration { .milliseconds(500) }
@@ -117,11 +118,19 @@ package final class RestingFile<Value: Sendable>: Sendable {
 
     private var missing: CredentialError { CredentialError(.unreadable, source: source, message: "no such file") }
 
+    /// At the start there is nothing that could be used meanwhile, so that a file that has just changed is waited for
+    /// a little.
     private func restedAtFirst() async throws(CredentialError) -> SmallFile {
-        guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source, isAtRest: true) else {
-            throw missing
+        for _ in 0..<10 {
+            guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else {
+                throw missing
+            }
+            // By the system's clock, as the file's times are.
+            let wait = file.remainingRest
+            if wait > .zero { try? await Task.sleep(for: wait) }
+            if FileIdentity(path: path, in: AT_FDCWD) == file.identity { return file }
         }
-        return file
+        throw SmallFile.restless(source)
     }
 
     private func look() throws(CredentialError) -> Look {

@@ -6,31 +6,36 @@ import Musl
 import Darwin
 #endif
 
-/// A regular file, read whole through one descriptor, so that content and mode are of the same file even while it is being
-/// replaced. The system's calls are used because nothing above them opens without blocking on a pipe.
+/// A regular file, read whole through one descriptor, so that content and mode are of the same file even while it is
+/// being replaced. The system's calls are used because nothing above them opens without blocking on a pipe.
 package struct SmallFile {
     package let bytes: [UInt8]
     package let isReadableByOthers: Bool
     let identity: FileIdentity
 
     /// `nil` if there is no such file.
-    /// - Parameter isAtRest: Whether to wait until it has not changed for a tenth of a second, and throw if it does not come to rest: a file that
-    ///   is being written would be read half. The calling thread waits, which happens right after a change only.
+    /// - Parameter isAtRest: Whether to wait until it has not changed for a tenth of a second, and throw if it does
+    ///   not come to rest: a file that is being written would be read half. The calling thread waits, which happens
+    ///   right after a change only.
     package init?(path: String, maximumBytes: Int, source: String, isAtRest: Bool = false) throws(CredentialError) {
         try self.init(path: path, in: AT_FDCWD, maximumBytes: maximumBytes, source: source)
         guard isAtRest else { return }
         for _ in 0..<10 {
-            let age = identity.age
-            let isQuiet = age >= Self.quiet
-            if !isQuiet { usleep(UInt32((Self.quiet - age) / .microseconds(1))) }
+            let wait = remainingRest
+            if wait > .zero { usleep(UInt32(wait / .microseconds(1))) }
             if FileIdentity(path: path, in: AT_FDCWD) == identity { return }
             guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else { return nil }
             self = file
         }
-        throw CredentialError(.unreadable, source: source, message: "it is being written again and again")
+        throw Self.restless(source)
     }
 
-    private static var quiet: Duration { .milliseconds(100) }
+    /// How long it would have to stay unchanged from now on to have been so for a tenth of a second.
+    var remainingRest: Duration { max(.zero, .milliseconds(100) - identity.age) }
+
+    static func restless(_ source: String) -> CredentialError {
+        CredentialError(.unreadable, source: source, message: "it is being written again and again")
+    }
 
     /// - Parameter directory: A descriptor that a relative path starts from.
     init?(path: String, in directory: Int32, maximumBytes: Int, source: String) throws(CredentialError) {
@@ -128,7 +133,8 @@ final class Directory {
     func isSame(as other: Directory?) -> Bool { place == other?.place }
 }
 
-/// Without the mark that some editors put in front of UTF-8 text. It is no part of a secret, nor of any format that is read here.
+/// Without the mark that some editors put in front of UTF-8 text. It is no part of a secret, nor of any format that
+/// is read here.
 package func withoutByteOrderMark(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
     bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
 }

@@ -4,11 +4,12 @@ public import Logging
 
 /// Reads the pair from a secret in HashiCorp Vault's key/value engine, version 2, with a token.
 ///
-/// The secret's newest version counts. With two versions, the one before it is a second pair, as long as it is neither deleted nor
-/// destroyed: both count while a rotation is under way.
+/// The secret's newest version counts. With two versions, the one before it is a second pair, as long as it is
+/// neither deleted nor destroyed: both count while a rotation is under way.
 ///
-/// Vault is asked once in a while and not each time; while it does not answer, what it had last counts. A secret that is not there is
-/// absent; a token that is refused, a Vault that is sealed or does not answer, and a secret without the pair are broken.
+/// Vault is asked once in a while and not each time; while it does not answer, what it had last counts. A secret that
+/// is not there is absent; a token that is refused, a Vault that is sealed or does not answer, and a secret without
+/// the pair are broken.
 public struct VaultCredentials: CredentialSource {
     private let cache: CredentialCache
 
@@ -139,12 +140,14 @@ private struct VaultSecret: Sendable {
         case .variable(let name, let value):
             guard let value, !value.isEmpty else {
                 throw CredentialError(
-                    .incomplete, source: source, message: "\(ConfiguredNames.variable(name)) is not set; it holds the token")
+                    .incomplete, source: source,
+                    message: "\(ConfiguredNames.variable(name)) is not set; it holds the token")
             }
             return value
         case .file(let path):
             let source = ConfiguredNames.file(path)
-            guard let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: true) else {
+            let found = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: true)
+            guard let file = found else {
                 throw CredentialError(.unreadable, source: source, message: "the file with Vault's token is not there")
             }
             if file.isReadableByOthers, warned.first() {

@@ -1,8 +1,9 @@
-/// A host: a registered name or an IP address (RFC 3986, section 3.2.2), normalized, so that equal hosts are equal values.
+/// A host: a registered name or an IP address (RFC 3986, section 3.2.2), normalized, so that equal hosts are equal
+/// values.
 ///
-/// Stricter than the RFC, which lets nearly every text pass for a name: a name consists of labels of letters, digits, `-`, `_` and `~`, and
-/// anything that some resolver reads as an IPv4 address in another notation (`127.1`, `0x7f000001`) is no host. International names
-/// are accepted in their ASCII form (`xn--…`) only.
+/// Stricter than the RFC, which lets nearly every text pass for a name: a name consists of labels of letters, digits,
+/// `-`, `_` and `~`, and anything that some resolver reads as an IPv4 address in another notation (`127.1`,
+/// `0x7f000001`) is no host. International names are accepted in their ASCII form (`xn--…`) only.
 package struct Host: Hashable, Sendable, CustomStringConvertible {
     private enum Value: Hashable {
         /// In lower case, without the dot of the root.
@@ -63,7 +64,8 @@ package struct Host: Hashable, Sendable, CustomStringConvertible {
         self.init(.name(normalized), String(decoding: normalized, as: UTF8.self))
     }
 
-    /// Whether this machine is meant by definition: `localhost` and the names below it (RFC 6761, section 6.3), `127.0.0.0/8` and `::1`.
+    /// Whether this machine is meant by definition: `localhost` and the names below it (RFC 6761, section 6.3),
+    /// `127.0.0.0/8` and `::1`.
     package var isLoopback: Bool {
         switch value {
         case .address(let address): address.isLoopback

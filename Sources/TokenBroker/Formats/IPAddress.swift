@@ -93,8 +93,9 @@ public struct IPAddressBlock: Sendable, Hashable {
 }
 
 extension [IPAddressBlock] {
-    /// Whether the blocks, taken together, say nothing about who somebody is: a sixteenth or more of all IPv4 addresses, or of the global unicast
-    /// IPv6 addresses (`2000::/3`). No proxy, and no company's network, has as many.
+    /// Whether the blocks, taken together, say nothing about who somebody is: a sixteenth or more of all IPv4
+    /// addresses, or of the global unicast IPv6 addresses (`2000::/3`). No proxy, and no company's network, has as
+    /// many.
     package var areEverybody: Bool {
         let globalIPv6 = UInt128(0x2000) << 112...UInt128(0x3FFF) << 112 | (UInt128(1) << 112 - 1)
         return count(ofLength: 4, within: 0...UInt128(UInt32.max)) >= UInt128(1) << 28

@@ -2,8 +2,8 @@
 ///
 /// **Use one.** The composer adds the parts of the authenticator and the policy to those of the broker.
 ///
-/// **Write one.** Conform an authenticator or a policy that depends on something outside, unless it is a single part that is
-/// ``HealthReporting`` itself. A decorator forwards what ``healthParts(of:)`` finds in what it decorates.
+/// **Write one.** Conform an authenticator or a policy that depends on something outside, unless it is a single part
+/// that is ``HealthReporting`` itself. A decorator forwards what ``healthParts(of:)`` finds in what it decorates.
 public protocol HealthParts: Sendable {
     /// Its parts; none if nothing outside is needed.
     var healthParts: [any HealthReporting] { get }

@@ -30,7 +30,8 @@ struct Audit: Sendable {
         case allowed
         case method, host, origin
         case contentType = "content_type"
-        /// The proof is one that browsers attach by themselves, and neither `Origin` nor `Sec-Fetch-Site` tells whose page asks.
+        /// The proof is one that browsers attach by themselves, and neither `Origin` nor `Sec-Fetch-Site` tells whose
+        /// page asks.
         case originUnknown = "origin_unknown"
         case noProof = "no_proof"
         case authenticatorFailed = "authenticator_failed"

@@ -5,15 +5,17 @@ import Synchronization
 
 /// `POST /api/checkout-token`: gives a page a checkout token, if whoever asks may have it.
 ///
-/// The order of work is path, host, method, origin, content type, the address's quota, who asks, body, the caller's quota, policy, token; the
-/// first that fails answers. Guesses at a proof therefore count against the address. Failures are `application/problem+json`
-/// (RFC 9457) with a `code`. If the authenticator or the policy throws, or takes longer than the deadline, the page is told to come
-/// back (503 `access_unavailable`).
+/// The order of work is path, host, method, origin, content type, the address's quota, who asks, body, the caller's
+/// quota, policy, token; the first that fails answers. Guesses at a proof therefore count against the address.
+/// Failures are `application/problem+json` (RFC 9457) with a `code`. If the authenticator or the policy throws, or
+/// takes longer than the deadline, the page is told to come back (503 `access_unavailable`).
 ///
-/// A host that is malformed is refused. A request without any, as HTTP/1.0 clients send it, is the host of no page, and otherwise answered.
+/// A host that is malformed is refused. A request without any, as HTTP/1.0 clients send it, is the host of no page,
+/// and otherwise answered.
 ///
-/// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`, `reason`, `status`, `code`,
-/// `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`, `host` and `error`, as far as they are known.
+/// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`,
+/// `reason`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`, `host`
+/// and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
     /// Which paths it answers.
     public let path: RoutePath
@@ -34,8 +36,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     ///   - authenticator: Who asks.
     ///   - policy: Whether they may.
     ///   - allowedOrigins: Origins other than the server's own whose pages may call, as browsers send them.
-    ///   - allowedHeaders: Fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`, `sentry-trace`,
-    ///     `traceparent` and `tracestate`. Those that browsers and proxies set are left out.
+    ///   - allowedHeaders: Fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`,
+    ///     `sentry-trace`, `traceparent` and `tracestate`. Those that browsers and proxies set are left out.
     ///   - environment: The vendor's environment, told to the page for its SDK.
     ///   - deadline: Every answer is given within it.
     ///   - minimumRemaining: A token is handed out with at least this much life, if the vendor's tokens have that much.
@@ -116,8 +118,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
             if isAbandoned { throw Refusal(.accessUnavailable, .policyTimedOut) }
         }
 
-        /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there must never be two who
-        /// do.
+        /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there
+        /// must never be two who do.
         func abandon() -> Bool {
             state.withLock { state in
                 guard state.stage != .readingBody else { return false }
@@ -270,7 +272,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
         do {
             if try await policy.allows(principal, toRequest: request) { return }
         } catch let error as TokenError {
-            // The vendor's own no is one; otherwise it cannot be asked, whatever the session, and the page may come back.
+            // The vendor's own no is one; otherwise it cannot be asked, whatever the session, and the page may come
+            // back.
             if error.code != .requestRejected { throw refusal(error) }
         } catch {
             throw Refusal(.accessUnavailable, .policyFailed, error: "\(type(of: error))")

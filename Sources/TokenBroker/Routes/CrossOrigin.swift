@@ -3,10 +3,10 @@ import Logging
 
 /// Which pages may call: those of the listed origins, and those of the server's own.
 ///
-/// A page is the server's own if the browser says so in `Sec-Fetch-Site` (Fetch Metadata), which no page can set. From a browser that does not
-/// send it, `Origin` (RFC 6454) has to have the host and port that were asked. A page cannot choose those, so a page of another site
-/// never has the same. A name that an attacker points at this server (DNS rebinding) is its own host too, but no cookie and no token of
-/// ours is ever sent there.
+/// A page is the server's own if the browser says so in `Sec-Fetch-Site` (Fetch Metadata), which no page can set.
+/// From a browser that does not send it, `Origin` (RFC 6454) has to have the host and port that were asked. A page
+/// cannot choose those, so a page of another site never has the same. A name that an attacker points at this server
+/// (DNS rebinding) is its own host too, but no cookie and no token of ours is ever sent there.
 struct CrossOrigin: Sendable {
     private let allowedOrigins: [String]
     private let allowedHeaders: String
@@ -39,8 +39,8 @@ struct CrossOrigin: Sendable {
 
     /// Whether the request may go on.
     ///
-    /// - Parameter needsOne: Whether `Origin` or `Sec-Fetch-Site` must be there: a proof that the browser attaches by itself says nothing about
-    ///   the page. Without either it is no request of a browser's from the last years.
+    /// - Parameter needsOne: Whether `Origin` or `Sec-Fetch-Site` must be there: a proof that the browser attaches by
+    ///   itself says nothing about the page. Without either it is no request of a browser's from the last years.
     func allows(_ request: RouteRequest, needsOne: Bool = false) -> Bool {
         let origins = request.head.headerFields[values: .origin]
         let sites = request.head.headerFields.values(named: "sec-fetch-site")
@@ -99,8 +99,9 @@ struct CrossOrigin: Sendable {
 }
 
 extension HTTPField.Name {
-    /// Whether a page of another origin can be allowed to send a field of this name. Not the ones that say who asks by other means than this
-    /// package looks at, those that proxies set, and those that browsers keep to themselves (Fetch, section 2.2.2).
+    /// Whether a page of another origin can be allowed to send a field of this name. Not the ones that say who asks
+    /// by other means than this package looks at, those that proxies set, and those that browsers keep to themselves
+    /// (Fetch, section 2.2.2).
     package var mayComeFromPages: Bool {
         !isProxyField && !Self.forbidden.contains(canonicalName)
             && !Self.forbiddenPrefixes.contains { canonicalName.utf8.starts(with: $0.utf8) }

@@ -1,4 +1,5 @@
-/// A host's request body as a route adapter needs it: read through one iterator, whoever reads, and it is known whether the end was reached.
+/// A host's request body as a route adapter needs it: read through one iterator, whoever reads, and it is known
+/// whether the end was reached.
 package actor WatchedBody<Base: AsyncSequence & Sendable>: AsyncSequence
 where Base.Element: Collection & Sendable, Base.Element.Element == UInt8 {
     package typealias Element = Base.Element
