@@ -75,7 +75,7 @@ struct ExactStringTests {
                 ClaimPolicy(customer: "/\(pair.one)/in".replacing("/x", with: "~1x"), invoice: "text"), lookup,
                 callback, own,
             ]
-            for policy in policies + policies.map { remembered($0) } + [AllOf(policies), AnyOf(policies)] {
+            for policy in policies + policies.map({ remembered($0) }) + [AllOf(policies), AnyOf(policies)] {
                 let right = TokenRequest(customer: one, invoice: one)
                 guard try await policy.allows(me, toRequest: right) else { continue }
                 for wrong in [

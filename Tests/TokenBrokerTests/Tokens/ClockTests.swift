@@ -157,7 +157,7 @@ struct ClockTests {
         let issuer = MisbehavingIssuer(
             clock: clock, wallClock: { clock.date.addingTimeInterval(ahead.withLock { $0 }) })
         let vendor = try testVendor()
-        let (access, checkout) = try withMetricsFactory(metrics) {
+        let (access, checkout) = withMetricsFactory(metrics) {
             let access = ClientCredentialsProvider(
                 vendor: vendor, credentials: ChangingCredentials("client", "secret"), transport: issuer, clock: clock,
                 wallClock: { clock.date }, logger: Logger(label: "test") { _ in handler })
