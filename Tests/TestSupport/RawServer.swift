@@ -10,6 +10,7 @@ public final class RawServer: Sendable {
     /// Where it listens.
     public let port: Int
     private let listener: Int32
+    private let accepts: Bool
     private let open = Mutex<(connections: Set<Int32>, isStopped: Bool)>(([], false))
 
     /// - Parameter backlog: With 0 and ``fillBacklog()``, no further connection is established.
@@ -25,9 +26,12 @@ public final class RawServer: Sendable {
             _ = pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(listener, $0, &size) }
         }
         self.listener = listener
+        accepts = backlog > 0
         port = Int(UInt16(bigEndian: address.sin_port))
         guard backlog > 0 else { return }
         Thread.detachNewThread { [self] in
+            // Closed by nobody else, so that its number cannot become another server's while this thread accepts.
+            defer { close(listener) }
             while true {
                 let descriptor = accept(listener, nil, nil)
                 guard descriptor >= 0 else { return }
@@ -66,7 +70,7 @@ public final class RawServer: Sendable {
             for descriptor in open.connections { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
+        if !accepts { close(listener) }
     }
 
     /// One accepted connection; blocking calls.
