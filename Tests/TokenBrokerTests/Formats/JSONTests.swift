@@ -90,7 +90,8 @@ struct JSONTests {
         let cases: [(JSONValue, String)] = [
             (.number(3), "3"), (.number(-2.5), "-2.5"), (.number(1e21), "1e+21"),
             (.number(Int.max), "9223372036854775807"),
-            (.number(Double.infinity), "null"), (.number(Double.nan), "null"), (.number(Double.leastNonzeroMagnitude), "5e-324"),
+            (.number(Double.infinity), "null"), (.number(Double.nan), "null"),
+            (.number(Double.leastNonzeroMagnitude), "5e-324"),
         ]
         for (value, text) in cases {
             #expect(String(decoding: value.serialized, as: UTF8.self) == text)
