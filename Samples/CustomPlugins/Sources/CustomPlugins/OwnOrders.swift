@@ -10,13 +10,13 @@ struct OwnOrders: AccessPolicy {
     }
 
     let maximumAge: Duration
-    let orders: [String: Order]
+    let orders: [ExactString: Order]
 
     /// Its yes is about customer and invoice.
     let binds = AccessBinding.session
 
     /// What a configuration file sees of it.
-    static func plugin(_ orders: [String: Order]) -> PolicyPlugin {
+    static func plugin(_ orders: [ExactString: Order]) -> PolicyPlugin {
         PolicyPlugin(
             "own-orders", "Whose order it is, in the shop's database.",
             keys: ConfigurationKey(
