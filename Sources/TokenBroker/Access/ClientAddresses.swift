@@ -5,7 +5,7 @@ import HTTPTypes
 /// A listed proxy is believed about who asked it, and nobody else is: `Forwarded` (RFC 7239) and `X-Forwarded-For`
 /// are read from their end, where the nearest proxy writes, up to the first address that is not a listed proxy's.
 struct ClientAddresses: Sendable {
-    private let trustedProxies: [IPAddressBlock]
+    let trustedProxies: [IPAddressBlock]
 
     /// - Parameter trustedProxies: Nobody is believed if everybody is among them.
     init(trustedProxies: [IPAddressBlock]) {
