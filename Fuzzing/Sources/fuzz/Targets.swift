@@ -12,33 +12,13 @@ let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "request": request, "retry-after": retryAfterField, "text": text, "vendor": vendor,
 ]
 
-/// A JSON text that is accepted means the same once it is written out again, and to Foundation if that reads it, too.
+/// A JSON text that is accepted means the same once it is written out again.
 private func json(_ bytes: [UInt8]) {
     guard let value = try? JSONValue.parse(bytes) else { return }
     for text in [value.serialized, value.serialized(indented: true)] {
         expect((try? JSONValue.parse(text)) == value, "written out, it is another value")
     }
     expect(!bytes.contains(0), "another encoding than UTF-8 is read")
-    if let theirs = try? JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed) {
-        expect(isSame(value, theirs), "Foundation reads another value")
-    }
-}
-
-private func isSame(_ ours: JSONValue, _ theirs: Any) -> Bool {
-    switch ours {
-    case .null: theirs is NSNull
-    case .bool(let flag): (theirs as? NSNumber)?.boolValue == flag
-    case .number: (theirs as? NSNumber)?.doubleValue == ours.number
-    case .string(let text): (theirs as? String).map { ExactString($0) } == text
-    case .array(let elements):
-        (theirs as? [Any]).map { $0.count == elements.count && zip(elements, $0).allSatisfy(isSame) } ?? false
-    case .object(let members):
-        // Its dictionary has one place for two spellings of one name.
-        (theirs as? [String: Any]).map { theirs in
-            theirs.count < members.count
-                || theirs.allSatisfy { name, value in members[ExactString(name)].map { isSame($0, value) } ?? false }
-        } ?? false
-    }
 }
 
 /// Claims are read, and an expiry is a point in time that can be reckoned with.
