@@ -18,7 +18,7 @@ let traits: Set<Trait> = [
         name: "CommandLineSupport",
         description: "The token-broker program, with everything it needs.",
         enabledTraits: [
-            "CommandSupport", "ConfigurationSupport", "HummingbirdSupport", "JWTSupport", "ServiceLifecycleSupport",
+            "CommandSupport", "ConfigurationSupport", "JWTSupport", "NIOSupport", "ServiceLifecycleSupport",
         ]
     ),
     .default(enabledTraits: []),
@@ -133,9 +133,10 @@ let package = Package(
         .target(
             name: "TokenBrokerNIO",
             dependencies: [
-                "TokenBroker", .httpTypes,
+                "TokenBroker", .httpTypes, .logging,
                 .gated("NIOCore", "swift-nio", by: "NIOSupport"),
                 .gated("NIOHTTP1", "swift-nio", by: "NIOSupport"),
+                .gated("NIOPosix", "swift-nio", by: "NIOSupport"),
             ],
             path: "Adapters/NIO/Sources"
         ),
@@ -152,11 +153,8 @@ let package = Package(
             name: "token-broker",
             dependencies: [
                 "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
-                "TokenBrokerHummingbird", "TokenBrokerSandbox", .httpTypes, .logging,
+                "TokenBrokerNIO", "TokenBrokerSandbox", .httpTypes, .logging,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
-                .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
-                .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
-                .gated("NIOHTTPTypes", "swift-nio-extras", by: "CommandLineSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
                 .gated("UnixSignals", "swift-service-lifecycle", by: "CommandLineSupport"),
             ],

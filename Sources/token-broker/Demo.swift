@@ -2,7 +2,6 @@
 import ArgumentParser
 import HTTPTypes
 import Logging
-import ServiceLifecycle
 import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerSandbox
@@ -35,40 +34,39 @@ struct Demo: AsyncParsableCommand {
                 checkoutTokenLifetime: checkoutTokenLifetime.duration
             )
         )
-        let vendor = HTTPService(sandbox.endpoints, host: "127.0.0.1", port: 0, logger: logger)
-        let shop = Shop(
-            vendor: vendor, port: port, trustedProxies: trustedProxy, credentials: credentials, logger: logger
-        )
-        try await token_broker.run([vendor, shop], deadline: .seconds(5), logger: logger)
+        let visitors = Visitors()
+        var vendor: HTTPService?
+        var broker: Broker?
+        do {
+            let sandboxServer = try await HTTPService(
+                sandbox.endpoints, host: "127.0.0.1", port: 0, setting: "no option", logger: logger)
+            vendor = sandboxServer
+            let vendorURL = "http://127.0.0.1:\(sandboxServer.port)"
+            let shop = Shop(trustedProxies: trustedProxy, credentials: credentials, logger: logger)
+            let composed = try await shop.compose(vendor: vendorURL, visitors)
+            broker = composed
+            var endpoints = composed.endpoints
+            for file in StorefrontFile.all(vendor: vendorURL, visitors) { endpoints.add(file) }
+            let page = try await HTTPService(
+                endpoints, host: "127.0.0.1", port: port, setting: "--port", logger: logger)
+            shop.announce(page.port, vendor: vendorURL, visitors)
+            try await token_broker.run([sandboxServer, composed, page], deadline: .seconds(5), logger: logger)
+        } catch {
+            await broker?.shutdown()
+            await vendor?.close()
+            if let failure = error as? Failure { throw failure.exit() }
+            throw error
+        }
     }
 }
 
-/// Broker and page on one port, started once the sandbox listens.
-private struct Shop: Service {
-    let vendor: HTTPService
-    let port: Int
+/// The broker of the demo, and what is said about it.
+private struct Shop {
     let trustedProxies: [String]
     let credentials: (id: String, secret: String)
     let logger: Logger
 
-    func run() async throws {
-        guard let vendorPort = await vendor.port() else { return }
-        let baseURL = "http://127.0.0.1:\(vendorPort)"
-        let visitors = Visitors()
-        let broker = try await compose(vendor: baseURL, visitors)
-        var endpoints = broker.endpoints
-        for file in StorefrontFile.all(vendor: baseURL, visitors) { endpoints.add(file) }
-        let server = HTTPService(endpoints, host: "127.0.0.1", port: port, logger: logger)
-        let announcement = Announcement(server: server) { announce($0, visitors) }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            group.addTask { try await announcement.run() }
-            try await group.waitForAll()
-        }
-        await broker.shutdown()
-    }
-
-    private func compose(vendor: String, _ visitors: Visitors) async throws -> Broker {
+    func compose(vendor: String, _ visitors: Visitors) async throws -> Broker {
         var registry = Registry.program
         registry.register(visitors.authenticator)
         registry.register(visitors.policy)
@@ -89,10 +87,12 @@ private struct Shop: Service {
         )
     }
 
-    private func announce(_ port: Int, _ visitors: Visitors) {
+    func announce(_ port: Int, vendor: String, _ visitors: Visitors) {
         let address = "http://127.0.0.1:\(port)"
         standardOutput.line(
             """
+            page and API on \(address), vendor's sandbox on \(vendor)
+
             Open \(address)/
 
             Or ask for a token yourself, as the visitor whom that page signs in:

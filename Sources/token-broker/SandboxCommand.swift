@@ -45,12 +45,15 @@ struct SandboxCommand: AsyncParsableCommand {
                 servesV1: !withoutV1
             )
         )
-        let server = HTTPService(sandbox.endpoints, host: host, port: port, logger: logger)
-        let host = host
-        let announcement = Announcement(server: server) { port in
-            standardOutput.line("sandbox listens on http://\(host):\(port)")
+        let server: HTTPService
+        do {
+            server = try await HTTPService(
+                sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
+        } catch {
+            throw error.exit()
         }
-        try await token_broker.run([server, announcement], deadline: .seconds(5), logger: logger)
+        standardOutput.line("sandbox listens on http://\(place(host, server.port))")
+        try await token_broker.run([server], deadline: .seconds(5), logger: logger)
     }
 }
 

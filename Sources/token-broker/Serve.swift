@@ -3,6 +3,7 @@ import ArgumentParser
 import Logging
 import TokenBroker
 import TokenBrokerComposer
+import TokenBrokerNIO
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,19 +21,25 @@ struct Serve: AsyncParsableCommand {
         let logger = logging.makeLogger()
         let broker = try await configurationFile.compose(logger: logger)
         let settings = broker.server
-        let (host, port) = (settings.host, settings.port)
-        let limits = HTTPService.Limits(
-            headDeadline: settings.headDeadline, idleTimeout: settings.idleTimeout, headerBytes: settings.headerBytes,
-            connections: settings.connections, connectionsPerAddress: settings.connectionsPerAddress,
-            trustedProxies: settings.trustedProxies
-        )
-        let server = HTTPService(broker.endpoints, host: host, port: port, limits: limits, logger: logger)
-        let announcement = Announcement(server: server) { port in
-            standardOutput.line("token-broker listens on http://\(host):\(port)")
+        var limits = HTTPServer.Limits()
+        limits.headTimeout = settings.headDeadline
+        limits.idleTimeout = settings.idleTimeout
+        limits.headerBytes = settings.headerBytes
+        limits.connections = settings.connections
+        limits.connectionsPerAddress = settings.connectionsPerAddress
+        limits.trustedProxies = settings.trustedProxies
+        let server: HTTPService
+        do {
+            server = try await HTTPService(
+                broker.endpoints, host: settings.host, port: settings.port, setting: "server.port", limits: limits,
+                logger: logger
+            )
+        } catch {
+            await broker.shutdown()
+            throw error.exit()
         }
-        try await token_broker.run(
-            [broker, server, announcement], deadline: settings.shutdownDeadline, logger: logger
-        )
+        standardOutput.line("token-broker listens on http://\(place(settings.host, server.port))")
+        try await token_broker.run([broker, server], deadline: settings.shutdownDeadline, logger: logger)
     }
 }
 

@@ -6,26 +6,41 @@ public import TokenBroker
 
 /// Answers the requests that an ``EndpointSet`` knows, and passes on the others to the next handler of the pipeline.
 ///
-/// It speaks `HTTPServerRequestPart`, as HTTP/1.1 pipelines do and HTTP/2 streams behind `HTTP2FramePayloadToHTTP1ServerCodec`:
+/// It speaks `HTTPServerRequestPart`, as HTTP/1.1 pipelines do and HTTP/2 streams behind
+/// `HTTP2FramePayloadToHTTP1ServerCodec`:
 ///
 /// ```swift
 /// // HTTP/1.1
-/// try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+/// try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
 /// try channel.pipeline.syncOperations.addHandlers(EndpointSetHandler(broker.endpoints), MyHandler())
 /// // HTTP/2 as well, whatever was negotiated
 /// channel.configureCommonHTTPServerPipeline { channel in
 ///     channel.eventLoop.makeCompletedFuture {
 ///         try channel.pipeline.syncOperations.addHandlers(EndpointSetHandler(broker.endpoints), MyHandler())
 ///     }
+/// }.flatMapThrowing {
+///     // Without it, a connection that broke the rules of HTTP/2 stays open and is read for ever.
+///     try channel.pipeline.syncOperations.addHandler(NIOCloseOnErrorHandler())
 /// }
 /// ```
 ///
-/// One request of a connection is worked on at a time, ours or the next handler's, with or without `HTTPServerPipelineHandler`; what
-/// arrives in the meantime waits, and no more is read. A body is read as the endpoint asks for it, and `Expect: 100-continue` is
-/// answered when it does. When the client goes away, the task that works for it is cancelled. `ChannelShouldQuiesceEvent` (from
-/// `ServerQuiescingHelper`) ends the connection after the answer that is under way.
+/// One request of a connection is worked on at a time, ours or the next handler's, with or without
+/// `HTTPServerPipelineHandler`. What arrives in the meantime waits, and no more is read; nor is it while the client does
+/// not take its answers. A body is read as the endpoint asks for it, and `Expect: 100-continue` is answered when it does.
+/// When the client goes away, or closes its side of the connection, the task that works for it is cancelled.
+///
+/// Malformed requests are answered here, after the answers to the requests before them, and end the connection. For that
+/// the handler takes the place of `HTTPServerProtocolErrorHandler`, which it removes from the pipeline. So do requests for
+/// the endpoints that RFC 9112 forbids, such as those with two `Host` fields.
+///
+/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way.
 ///
 /// If the next handler upgrades connections, remove this handler as well: name it in the upgrader's `extraHTTPHandlers`.
+///
+/// How long a connection may be idle or a head may take is the pipeline's to say, for instance with an `IdleStateHandler`
+/// and a handler that closes the connection on its event. So are the bodies of the next handler's requests. To bound what
+/// a connection can hold in memory, give child channels a `FixedSizeRecvByteBufferAllocator`, a `maxMessagesPerRead` of 1
+/// and a `writeBufferWaterMark`, as `Samples/ExistingNIO` does.
 public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// From the HTTP decoder.
     public typealias InboundIn = HTTPServerRequestPart
@@ -37,54 +52,109 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     public typealias OutboundOut = HTTPServerResponsePart
 
     private let endpoints: EndpointSet
-    private let hostPaths: Set<String>
+    private let host: Host
+    private let writeTimeout: TimeAmount
+    private let connection: (any ExchangeObserver)?
+
     private var exchange = Exchange.idle
     /// What arrived before its turn.
-    private var waiting = CircularBuffer<HTTPServerRequestPart>()
+    private var waiting = CircularBuffer<Event>()
+    /// The body of a request that is beginning, as far as it has arrived.
+    private var firstBytes = ByteBuffer()
+    /// How many answers have been written that the network has not taken.
+    private var unsent = 0
+    private var isTakingTurns = false
+    private var turns: TurnQueue?
+    private var turn = Turn.none
     private var isReadPending = false
     private var isQuiescing = false
     private var isInputClosed = false
+    private var isHTTP1 = true
+    /// Closes the connection.
+    private var alarm: Scheduled<Void>?
     private var peer: PeerAddress?
+
+    /// Who answers what no endpoint does.
+    private enum Host {
+        /// The next handler, and these paths in any case.
+        case nextHandler(paths: Set<String>)
+        /// Nobody: it is not found.
+        case none
+    }
 
     /// - Parameters:
     ///   - endpoints: The routes.
     ///   - hostPaths: Paths that the next handler answers although an endpoint would, such as a `/healthz` of its own.
     public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
         self.endpoints = endpoints
-        self.hostPaths = hostPaths
+        host = .nextHandler(paths: hostPaths)
+        writeTimeout = .seconds(75)
+        connection = nil
+    }
+
+    /// For a pipeline in which it is the last handler.
+    /// - Parameters:
+    ///   - writeTimeout: How long a client may take nothing of what was written for it.
+    ///   - connection: Is told when requests begin and end.
+    init(_ endpoints: EndpointSet, writeTimeout: TimeAmount, connection: (any ExchangeObserver)?) {
+        self.endpoints = endpoints
+        host = .none
+        self.writeTimeout = writeTimeout
+        self.connection = connection
+    }
+
+    private enum Event {
+        case part(HTTPServerRequestPart)
+        /// The decoder can make nothing of what follows.
+        case malformed(any Error)
     }
 
     /// The one request that is worked on.
     private enum Exchange {
         case idle
         /// The next handler's.
-        case passedOn(hasRequestEnded: Bool, hasResponseEnded: Bool)
-        /// Ours, and perhaps all of it arrives with the head; what arrived of the body so far.
-        case beginning(HTTPRequestHead, [ByteBuffer])
+        case passedOn(PassedOn)
+        /// Ours, and perhaps all of it arrives with the head.
+        case beginning(HTTPRequestHead)
         /// Ours, handed to an endpoint.
         case answering(Answering)
-        /// The answer is given, and so many bytes of an unread body are still tolerated.
-        case draining(bytes: Int)
-        case closing
+        /// The last answer of the connection is written.
+        case ending
+        /// Nothing more is written, and so many bytes are still read, so that the client sees its answer and not a reset.
+        case lingering(bytes: Int)
+        case closed
+    }
+
+    /// This connection's place among those with pipelined requests.
+    private enum Turn {
+        case none, awaited
+        case taken(Scheduled<Void>)
+    }
+
+    private struct PassedOn {
+        let head: HTTPRequestHead
+        var hasRequestEnded = false
+        var hasResponseBegun = false
+        var hasResponseEnded = false
+        /// Whether the connection ends with this answer.
+        var isLast = false
     }
 
     private struct Answering {
-        var head: HTTPRequestHead
-        var task: Task<Void, Never>
-        var body: RequestBodyChunks?
+        let head: HTTPRequestHead
+        let task: Task<Void, Never>
+        let body: RequestBodyChunks?
         /// Whether the endpoint waits for more of the body.
         var isAskedFor = false
         var mayContinue = false
         var hasRequestEnded: Bool
-        var isAnswered = false
     }
 
-    // MARK: Requests
+    // MARK: Turns
 
     /// Takes what is ours, and passes on the rest.
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let part = unwrapInboundIn(data)
-        if waiting.isEmpty, isTurn(of: part) { handle(part, context) } else { waiting.append(part) }
+        take(.part(unwrapInboundIn(data)), context)
     }
 
     /// Begins with a request whose body did not arrive with its head.
@@ -93,68 +163,219 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         context.fireChannelReadComplete()
     }
 
-    private func isTurn(of part: HTTPServerRequestPart) -> Bool {
-        switch (exchange, part) {
-        case (.idle, _), (.closing, _): true
-        case (_, .head): false
-        default: true
+    /// Answers what the decoder could not read, in its turn.
+    public func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch (exchange, error) {
+        case (_, ByteToMessageDecoderError.dataReceivedInErrorState(_, let data)):
+            linger(context, over: data.readableBytes)
+        case (_, is HTTPParserError), (_, is ByteToMessageDecoderError.PayloadTooLargeError):
+            take(.malformed(error), context)
+        default:
+            context.fireErrorCaught(error)
+        }
+    }
+
+    private func take(_ event: Event, _ context: ChannelHandlerContext) {
+        if waiting.isEmpty, !isTakingTurns, isTurn(of: event, context) {
+            handle(event, context)
+        } else {
+            waiting.append(event)
+        }
+    }
+
+    private func isTurn(of event: Event, _ context: ChannelHandlerContext) -> Bool {
+        switch (exchange, event) {
+        // A client that does not take its answers gets no others.
+        case (.idle, _): context.channel.isWritable
+        case (.ending, _), (.lingering, _), (.closed, _), (.beginning, _): true
+        case (.passedOn(let request), .malformed): !request.hasRequestEnded
+        case (.answering(let request), .malformed): !request.hasRequestEnded
+        case (_, .part(.head)): false
+        case (_, .part): true
+        }
+    }
+
+    /// Handles what waits, as far as its turn has come. Handlers and endpoints that answer at once are met here again in the
+    /// loop, and never in a call within a call, which a client could make as deep as it likes.
+    private func takeTurns(_ context: ChannelHandlerContext) {
+        guard !isTakingTurns else { return }
+        isTakingTurns = true
+        var hasPassedOn: Bool
+        repeat {
+            hasPassedOn = false
+            while let event = waiting.first, isTurn(of: event, context), canBegin(event, context) {
+                waiting.removeFirst()
+                handle(event, context)
+                if case .passedOn = exchange { hasPassedOn = true }
+            }
+            begin(context)
+            // Only now does many a handler flush what it wrote.
+            if hasPassedOn { context.fireChannelReadComplete() }
+        } while hasPassedOn
+        isTakingTurns = false
+        switch exchange {
+        case .passedOn, .beginning, .answering: break
+        case .idle, .ending, .lingering, .closed: endTurn()
+        }
+        readIfPending(context)
+    }
+
+    /// Whether a pipelined request has its turn among those of all connections of the event loop.
+    private func canBegin(_ event: Event, _ context: ChannelHandlerContext) -> Bool {
+        guard case .idle = exchange, case .part(.head) = event else { return true }
+        switch turn {
+        case .taken: return true
+        case .awaited: return false
+        case .none: break
+        }
+        turns = turns ?? .current
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let hasCome = turns?.enter { bound.execute { handler, context in handler.turnHasCome(context) } } == true
+        if hasCome { beginTurn(context) } else { turn = .awaited }
+        return hasCome
+    }
+
+    private func turnHasCome(_ context: ChannelHandlerContext) {
+        beginTurn(context)
+        takeTurns(context)
+    }
+
+    private func beginTurn(_ context: ChannelHandlerContext) {
+        // One that takes its time must not hold up the others.
+        let alarm = context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) { [self] in endTurn() }
+        turn = .taken(alarm)
+    }
+
+    private func endTurn() {
+        guard case .taken(let alarm) = turn else { return }
+        turn = .none
+        alarm.cancel()
+        turns?.leave()
+    }
+
+    /// The same once the calls that are under way have returned, a flush among them.
+    private func takeTurnsLater(_ context: ChannelHandlerContext) {
+        guard !isTakingTurns else { return }
+        onLoop(context) { handler, context in handler.takeTurns(context) }
+    }
+
+    private func onLoop(
+        _ context: ChannelHandlerContext,
+        _ body: @escaping @Sendable (EndpointSetHandler, ChannelHandlerContext) -> Void
+    ) {
+        NIOLoopBound((self, context), eventLoop: context.eventLoop).execute(body)
+    }
+
+    // MARK: Requests
+
+    private func handle(_ event: Event, _ context: ChannelHandlerContext) {
+        switch event {
+        case .part(let part): handle(part, context)
+        case .malformed(let error): handleMalformed(error, context)
         }
     }
 
     private func handle(_ part: HTTPServerRequestPart, _ context: ChannelHandlerContext) {
         switch (exchange, part) {
-        case (.idle, .head(let head)) where isOurs(head):
-            exchange = .beginning(head, [])
-        case (.idle, .head):
-            exchange = .passedOn(hasRequestEnded: false, hasResponseEnded: false)
-            context.fireChannelRead(wrapInboundOut(part))
+        case (.idle, .head(let head)):
+            connection?.exchangeBegan()
+            isHTTP1 = head.version.major == 1
+            if isOurs(head) {
+                if let status = head.refusal { return refuse(status, context) }
+                exchange = .beginning(head)
+                firstBytes.clear()
+            } else {
+                exchange = .passedOn(PassedOn(head: head))
+                context.fireChannelRead(wrapInboundOut(part))
+            }
         case (.idle, _):
             // The rest of a request whose head never came, such as one that a handler before this one refused.
             context.fireChannelRead(wrapInboundOut(part))
-        case (.passedOn(_, let hasResponseEnded), .end):
-            exchange = .passedOn(hasRequestEnded: true, hasResponseEnded: hasResponseEnded)
+        case (.passedOn(var request), .end):
+            request.hasRequestEnded = true
+            exchange = .passedOn(request)
             context.fireChannelRead(wrapInboundOut(part))
-            endOfPassedOn(context)
+            endPassedOn(context)
         case (.passedOn, _):
             context.fireChannelRead(wrapInboundOut(part))
-        case (.beginning(let head, let chunks), .body(let chunk)):
-            exchange = .beginning(head, chunks + [chunk])
-        case (.beginning(let head, let chunks), .end):
-            answer(head, body: RouteBody(chunks.flatMap(\.readableBytesView)), chunks: nil, context)
+        case (.beginning, .body(var chunk)):
+            firstBytes.writeBuffer(&chunk)
+        case (.beginning(let head), .end):
+            answer(head, body: RouteBody(Array(firstBytes.readableBytesView)), chunks: nil, context)
         case (.answering(var answering), .body(let chunk)):
-            answering.body?.append(chunk)
             answering.isAskedFor = false
             exchange = .answering(answering)
+            answering.body?.append(chunk)
         case (.answering(var answering), .end):
-            answering.body?.finish()
             answering.hasRequestEnded = true
             exchange = .answering(answering)
-        case (.draining(let bytes), .body(let chunk)) where chunk.readableBytes <= bytes:
-            exchange = .draining(bytes: bytes - chunk.readableBytes)
-        case (.draining, _):
+            answering.body?.finish()
+        case (.lingering, .body(let chunk)):
+            linger(context, over: chunk.readableBytes)
+        case (.lingering, .end) where !isHTTP1:
             close(context)
-        case (.closing, _), (_, .head):
+        case (.lingering, _):
+            linger(context, over: 100)
+        case (.ending, _), (.closed, _), (_, .head):
             break
         }
     }
 
+    private func handleMalformed(_ error: any Error, _ context: ChannelHandlerContext) {
+        switch exchange {
+        case .idle, .beginning:
+            refuse(.badRequest, context)
+        case .answering(let answering):
+            answering.task.cancel()
+            answering.body?.interrupt()
+            refuse(.badRequest, context)
+        case .passedOn(let request):
+            if request.hasResponseBegun {
+                end(context)
+            } else {
+                refuse(.badRequest, context)
+            }
+            context.fireErrorCaught(error)
+        case .lingering:
+            close(context)
+        case .ending, .closed:
+            break
+        }
+    }
+
+    /// Answers in place of an endpoint, and ends the connection.
+    private func refuse(_ status: HTTPResponse.Status, _ context: ChannelHandlerContext) {
+        let answer = RouteResponse(refusal: status)
+        var head = HTTPResponseHead(answer.head, version: .http1_1)
+        head.headers.add(name: "content-length", value: String(answer.body.count))
+        if isHTTP1 { head.headers.add(name: "connection", value: "close") }
+        write(head, answer.body, context)
+        end(context)
+    }
+
     private func isOurs(_ head: HTTPRequestHead) -> Bool {
-        let path = originForm(ofTarget: head.uri).path
-        return endpoints.contains(path: path) && !hostPaths.contains(String(path.prefix { $0 != "?" }))
+        switch host {
+        case .none: return true
+        case .nextHandler(let paths):
+            let path = originForm(ofTarget: head.uri).path
+            return endpoints.contains(path: path) && !paths.contains(String(path.prefix { $0 != "?" }))
+        }
     }
 
     /// All that arrived together was seen, and the body has not ended.
     private func begin(_ context: ChannelHandlerContext) {
-        guard case .beginning(let head, let chunks) = exchange else { return }
-        let onDemand = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let body = RequestBodyChunks(chunks) {
-            onDemand.execute { handler, context in handler.bodyIsAskedFor(context) }
+        guard case .beginning(let head) = exchange else { return }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let body = RequestBodyChunks(firstBytes.readableBytes > 0 ? [firstBytes] : []) {
+            bound.execute { handler, context in handler.bodyIsAskedFor(context) }
         }
-        let length = head.headers.first(name: "content-length").flatMap { Int($0) }
+        // A length beyond what can be counted is as good as any that is too long.
+        let length = head.headers.first(name: "content-length").map { Int($0) ?? .max }
         answer(head, body: RouteBody(body, announcedLength: length), chunks: body, context)
         if case .answering(var answering) = exchange {
             answering.mayContinue =
-                chunks.isEmpty && head.headers[canonicalForm: "expect"].contains { $0.lowercased() == "100-continue" }
+                firstBytes.readableBytes == 0 && head.version != .http1_0
+                && head.headers[canonicalForm: "expect"].contains { $0.lowercased() == "100-continue" }
             exchange = .answering(answering)
         }
     }
@@ -165,22 +386,22 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         // Of the channel, since an HTTP/2 stream's context knows none. A Unix socket has an address without an IP.
         peer = peer ?? context.channel.remoteAddress.map { PeerAddress(ip: $0.ipAddress ?? "") }
         let request = HTTPRequest(head).map { RouteRequest(head: $0, body: body, peer: peer) }
-        let onAnswer = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let task = Task { [endpoints] in
-            let answer: RouteResponse?
+            let answer: RouteResponse
             if let request {
-                answer = await endpoints.respond(to: request)
+                answer = await endpoints.respond(to: request) ?? RouteResponse(refusal: .notFound)
             } else {
-                answer = .init(status: .badRequest)
+                answer = RouteResponse(refusal: .badRequest)
             }
-            onAnswer.execute { handler, context in handler.write(answer ?? .init(status: .notFound), context) }
+            bound.execute { handler, context in handler.write(answer, context) }
         }
         exchange = .answering(Answering(head: head, task: task, body: chunks, hasRequestEnded: chunks == nil))
         if isInputClosed { task.cancel() }
     }
 
     private func bodyIsAskedFor(_ context: ChannelHandlerContext) {
-        guard case .answering(var answering) = exchange, !answering.isAnswered else { return }
+        guard case .answering(var answering) = exchange else { return }
         answering.isAskedFor = true
         let mayContinue = answering.mayContinue
         answering.mayContinue = false
@@ -196,114 +417,204 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 
     private func write(_ answer: RouteResponse, _ context: ChannelHandlerContext) {
         // A connection that ended meanwhile has nobody to answer.
-        guard case .answering(var answering) = exchange, !answering.isAnswered else { return }
-        answering.isAnswered = true
-        exchange = .answering(answering)
+        guard case .answering(let answering) = exchange else { return }
         let request = answering.head
-        let isHTTP1 = request.version.major == 1
-        let keepsAlive = request.isKeepAlive && !isQuiescing && !isInputClosed && answering.hasRequestEnded
-        var head = HTTPResponseHead(answer.head, version: request.version)
+        let keepsAlive =
+            request.isKeepAlive && !isQuiescing && !isInputClosed && answering.hasRequestEnded
+            && (!request.stopsDecoder || connection?.canContinueDecoding(after: request) == true)
+        var head = HTTPResponseHead(answer.head, version: isHTTP1 ? .http1_1 : request.version)
         if answer.head.status.allowsBody, !head.headers.contains(name: "content-length") {
             // A HEAD request gets the length of what a GET would have got, and none of it.
             head.headers.add(name: "content-length", value: String(answer.body.count))
         }
+        if !head.headers.contains(name: "date") { head.headers.add(name: "date", value: ResponseDate.current) }
         if isHTTP1, !keepsAlive {
             head.headers.replaceOrAdd(name: "connection", value: "close")
         } else if request.version == .http1_0 {
             head.headers.replaceOrAdd(name: "connection", value: "keep-alive")
         }
+        let hasBody = request.method != .HEAD && answer.head.status.allowsBody
+        write(head, hasBody ? answer.body : [], context)
+        guard keepsAlive else {
+            // A stream ends with its answer, whatever becomes of the request.
+            return isHTTP1 || !answering.hasRequestEnded ? end(context) : endExchange(context)
+        }
+        if request.stopsDecoder { connection?.continueDecoding() }
+        endExchange(context)
+    }
+
+    private func write(_ head: HTTPResponseHead, _ body: [UInt8], _ context: ChannelHandlerContext) {
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        if request.method != .HEAD, answer.head.status.allowsBody, !answer.body.isEmpty {
-            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
+        if !body.isEmpty {
+            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
         }
-        // The next request waits until this answer has left, so that a client which does not read stops its connection.
-        let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { [self] result in
-            if case .success = result, keepsAlive || !isHTTP1 { next(context) } else { endConnection(context) }
-        }
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
-    }
-
-    private func next(_ context: ChannelHandlerContext) {
-        guard case .answering(let answering) = exchange else { return }
-        guard answering.hasRequestEnded else { return drain(context) }
-        exchange = .idle
-        takeTurn(context)
-    }
-
-    private func endConnection(_ context: ChannelHandlerContext) {
-        if case .answering(let answering) = exchange, !answering.hasRequestEnded, !isInputClosed {
-            drain(context)
-        } else {
-            close(context)
-        }
-    }
-
-    /// Reads a little of a body that nobody wants, so that the client sees the answer rather than a reset, and then closes.
-    private func drain(_ context: ChannelHandlerContext) {
-        exchange = .draining(bytes: 1 << 20)
-        context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(2)) { [weak self] in
-            if case .draining? = self?.exchange { self?.close(context) }
-        }
-        readIfPending(context)
-    }
-
-    private func close(_ context: ChannelHandlerContext) {
-        exchange = .closing
-        waiting.removeAll()
-        context.close(promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: promiseOfSending(context))
     }
 
     /// Lets the next handler's answers pass, and notes where they end.
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        context.write(data, promise: promise)
-        guard case .end = unwrapOutboundIn(data), case .passedOn(let hasRequestEnded, _) = exchange else { return }
-        exchange = .passedOn(hasRequestEnded: hasRequestEnded, hasResponseEnded: true)
-        endOfPassedOn(context)
-    }
-
-    private func endOfPassedOn(_ context: ChannelHandlerContext) {
-        guard case .passedOn(true, true) = exchange else { return }
-        exchange = .idle
-        takeTurn(context)
-    }
-
-    private func takeTurn(_ context: ChannelHandlerContext) {
-        if isQuiescing { return close(context) }
-        var hasPassedOn = false
-        while let part = waiting.first, isTurn(of: part) {
-            waiting.removeFirst()
-            handle(part, context)
-            if case .passedOn = exchange { hasPassedOn = true }
+        guard case .passedOn(var request) = exchange else {
+            switch exchange {
+            case .ending, .lingering: promise?.fail(ChannelError.ioOnClosedChannel)
+            default: context.write(data, promise: promise)
+            }
+            return
         }
-        begin(context)
-        if hasPassedOn { context.fireChannelReadComplete() }
-        readIfPending(context)
+        switch unwrapOutboundIn(data) {
+        case .head(var head) where head.status.code >= 200:
+            request.hasResponseBegun = true
+            if isHTTP1, isQuiescing || request.head.stopsDecoder {
+                head.headers.replaceOrAdd(name: "connection", value: "close")
+                request.isLast = true
+            }
+            exchange = .passedOn(request)
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .end:
+            request.hasResponseEnded = true
+            exchange = .passedOn(request)
+            let sent = promiseOfSending(context)
+            if let promise { sent.futureResult.cascade(to: promise) }
+            context.write(data, promise: sent)
+            endPassedOn(context)
+        case .head, .body:
+            context.write(data, promise: promise)
+        }
+    }
+
+    private func endPassedOn(_ context: ChannelHandlerContext) {
+        guard case .passedOn(let request) = exchange, request.hasResponseEnded else { return }
+        if isHTTP1, request.isLast || isQuiescing {
+            end(context)
+        } else if request.hasRequestEnded {
+            endExchange(context)
+        }
+    }
+
+    /// An answer is written, and the connection goes on.
+    private func endExchange(_ context: ChannelHandlerContext) {
+        exchange = .idle
+        endTurn()
+        connection?.exchangeEnded()
+        if isQuiescing || isInputClosed { return end(context) }
+        if !waiting.isEmpty || isReadPending { takeTurnsLater(context) }
+    }
+
+    // MARK: What the client does not take
+
+    private func promiseOfSending(_ context: ChannelHandlerContext) -> EventLoopPromise<Void> {
+        unsent += 1
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        sent.futureResult.assumeIsolated().whenComplete { [self] _ in
+            unsent -= 1
+            // Within a flush, whose caller may have more to write.
+            if unsent == 0, case .ending = exchange { onLoop(context) { $0.linger($1) } }
+        }
+        return sent
+    }
+
+    /// Goes on when the client takes its answers, and ends the connection if it does not for too long.
+    public func channelWritabilityChanged(context: ChannelHandlerContext) {
+        switch exchange {
+        case .lingering, .closed: break
+        case .ending: close(context, in: writeTimeout)
+        case _ where context.channel.isWritable:
+            alarm?.cancel()
+            takeTurnsLater(context)
+        default: close(context, in: writeTimeout)
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) {
+        alarm?.cancel()
+        alarm = context.eventLoop.assumeIsolated().scheduleTask(in: time) { [weak self] in self?.close(context) }
     }
 
     // MARK: Reading
 
     /// Reads only what there is room for.
     public func read(context: ChannelHandlerContext) {
-        if wantsToRead { context.read() } else { isReadPending = true }
+        if wantsToRead(context) { context.read() } else { isReadPending = true }
     }
 
     private func readIfPending(_ context: ChannelHandlerContext) {
-        guard isReadPending, wantsToRead else { return }
+        guard isReadPending, wantsToRead(context) else { return }
         isReadPending = false
         context.read()
     }
 
-    private var wantsToRead: Bool {
-        guard waiting.isEmpty else { return false }
-        return switch exchange {
-        case .idle, .passedOn, .beginning, .draining: true
-        case .answering(let answering): answering.isAskedFor && !answering.hasRequestEnded
-        case .closing: false
+    private func wantsToRead(_ context: ChannelHandlerContext) -> Bool {
+        switch exchange {
+        case .idle, .passedOn, .beginning: waiting.isEmpty && context.channel.isWritable
+        case .answering(let answering): waiting.isEmpty && answering.isAskedFor && !answering.hasRequestEnded
+        case .lingering: true
+        case .ending, .closed: false
         }
     }
 
     // MARK: Ends
+
+    /// No answer follows those that are written.
+    private func end(_ context: ChannelHandlerContext) {
+        if case .answering(let answering) = exchange, !answering.hasRequestEnded { answering.body?.interrupt() }
+        exchange = .ending
+        endTurn()
+        waiting.removeAll()
+        if unsent > 0 {
+            close(context, in: writeTimeout)
+        } else {
+            onLoop(context) { $0.linger($1) }
+        }
+    }
+
+    /// Closes the connection once the client has, or has sent a little more: if it were closed with something unread, the
+    /// client's system could throw away the answer before anybody has read it.
+    private func linger(_ context: ChannelHandlerContext) {
+        guard case .ending = exchange else { return }
+        if isInputClosed { return close(context) }
+        exchange = .lingering(bytes: 1 << 20)
+        close(context, in: .seconds(2))
+        if isHTTP1 {
+            let closed = context.eventLoop.makePromise(of: Void.self)
+            closed.futureResult.assumeIsolated().whenFailure { [self] _ in close(context) }
+            context.close(mode: .output, promise: closed)
+        }
+        isReadPending = false
+        context.read()
+    }
+
+    private func linger(_ context: ChannelHandlerContext, over count: Int) {
+        guard case .lingering(let bytes) = exchange else { return }
+        if count > bytes { return close(context) }
+        exchange = .lingering(bytes: bytes - count)
+    }
+
+    private func close(_ context: ChannelHandlerContext) {
+        abandon()
+        context.close(promise: nil)
+    }
+
+    private func abandon() {
+        cancel()
+        exchange = .closed
+        endTurn()
+        waiting.removeAll()
+        alarm?.cancel()
+    }
+
+    private func cancel() {
+        guard case .answering(let answering) = exchange else { return }
+        answering.task.cancel()
+        if !answering.hasRequestEnded { answering.body?.interrupt() }
+    }
+
+    /// Takes the place of the handler that would answer malformed requests before their turn.
+    public func handlerAdded(context: ChannelHandlerContext) {
+        let pipeline = context.pipeline.syncOperations
+        if let handler = try? pipeline.handler(type: HTTPServerProtocolErrorHandler.self) {
+            pipeline.removeHandler(handler, promise: nil)
+        }
+    }
 
     /// Cancels the work for a client that is gone.
     public func channelInactive(context: ChannelHandlerContext) {
@@ -315,22 +626,14 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     public func handlerRemoved(context: ChannelHandlerContext) {
         let waiting = waiting
         abandon()
-        if context.channel.isActive {
-            for part in waiting { context.fireChannelRead(wrapInboundOut(part)) }
-            if isReadPending { context.read() }
+        guard context.channel.isActive else { return }
+        for event in waiting {
+            switch event {
+            case .part(let part): context.fireChannelRead(wrapInboundOut(part))
+            case .malformed(let error): context.fireErrorCaught(error)
+            }
         }
-    }
-
-    private func abandon() {
-        cancel()
-        exchange = .closing
-        waiting.removeAll()
-    }
-
-    private func cancel() {
-        guard case .answering(let answering) = exchange else { return }
-        answering.task.cancel()
-        if !answering.hasRequestEnded { answering.body?.interrupt() }
+        if isReadPending { context.read() }
     }
 
     /// Ends the connection in order when the server shuts down, and cancels the work for a client that has closed its side.
@@ -338,18 +641,35 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         switch event {
         case is ChannelShouldQuiesceEvent:
             isQuiescing = true
-            if case .idle = exchange { close(context) }
+            if case .idle = exchange { unsent > 0 ? end(context) : close(context) }
         case ChannelEvent.inputClosed:
             isInputClosed = true
             cancel()
+            switch exchange {
+            case .idle where waiting.isEmpty: end(context)
+            case .lingering: close(context)
+            default: break
+            }
         default: break
         }
         context.fireUserInboundEventTriggered(event)
     }
 }
 
+/// A connection, as far as the requests on it concern it.
+protocol ExchangeObserver: AnyObject {
+    /// The head of a request has arrived.
+    func exchangeBegan()
+    /// Its answer is written, and the connection is free for another.
+    func exchangeEnded()
+    /// Whether requests can be decoded that follow `head`, with which the client asked for another protocol.
+    func canContinueDecoding(after head: HTTPRequestHead) -> Bool
+    /// Has them decoded.
+    func continueDecoding()
+}
+
 extension NIOLoopBound {
-    /// Runs on the loop, now or later, as the value may only be used there.
+    /// Runs on the loop, later, as the value may only be used there.
     fileprivate func execute<Handler, Context>(_ body: @escaping @Sendable (Handler, Context) -> Void)
     where Value == (Handler, Context) {
         eventLoop.execute {

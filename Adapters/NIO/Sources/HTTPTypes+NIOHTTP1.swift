@@ -21,6 +21,57 @@ extension HTTPRequest {
     }
 }
 
+extension HTTPRequestHead {
+    /// How a request is answered that RFC 9112 forbids and the decoder lets pass; `nil` if it is none.
+    var refusal: HTTPResponse.Status? {
+        guard version.major == 1 else { return nil }
+        return hasOneMeaningOfHost ? refusalOfTransferEncoding : .badRequest
+    }
+
+    /// Section 3.2: one `Host`, which only HTTP/1.0 may leave out. A target in absolute form counts more, but a request in
+    /// which the two differ is one that another server in front of this one may have read otherwise.
+    private var hasOneMeaningOfHost: Bool {
+        let hosts = headers["host"]
+        guard hosts.count <= 1, !hosts.isEmpty || version == .http1_0 else { return false }
+        let host = hosts.first.flatMap { $0.isEmpty ? nil : $0 }
+        let authority = host.flatMap { Authority($0) }
+        if host != nil, authority == nil { return false }
+        guard let target = originForm(ofTarget: uri).authority else { return true }
+        guard let target = Authority(target) else { return false }
+        let scheme = uri.prefix(6).lowercased() == "https:" ? "https" : "http"
+        return authority.map { $0.host == target.host && $0.port(under: scheme) == target.port(under: scheme) } ?? true
+    }
+
+    /// Section 6.1: none in HTTP/1.0, and `chunked` once and last. Other codings are not implemented.
+    private var refusalOfTransferEncoding: HTTPResponse.Status? {
+        let codings = headers[canonicalForm: "transfer-encoding"].map { $0.lowercased() }
+        guard !headers.contains(name: "transfer-encoding") || version != .http1_0 else { return .badRequest }
+        guard codings.isEmpty || codings.last == "chunked", codings.filter({ $0 == "chunked" }).count <= 1 else {
+            return .badRequest
+        }
+        return codings.count > 1 ? .notImplemented : nil
+    }
+
+    /// Whether the decoder reads no request after this one, since the client asked for another protocol.
+    var stopsDecoder: Bool {
+        guard version.major == 1 else { return false }
+        return method == .CONNECT
+            || headers.contains(name: "upgrade")
+                && headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
+    }
+}
+
+extension RouteResponse {
+    /// What is answered where no endpoint does.
+    init(refusal status: HTTPResponse.Status) {
+        let problem: JSONValue = [
+            "type": "about:blank", "status": .number(Double(status.code)), "title": .string(status.reasonPhrase),
+        ]
+        self.init(
+            status: status, headerFields: [.contentType: "application/problem+json"], body: problem.serialized)
+    }
+}
+
 extension HTTPResponseHead {
     init(_ head: HTTPResponse, version: HTTPVersion) {
         self.init(

@@ -1,0 +1,50 @@
+#if NIOSupport
+import Logging
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+extension HTTPServer.Limits {
+    /// What the process needs besides connections of clients: those to the vendor, files, and what the program has open.
+    private static let reserve = 128
+
+    /// Raises the number of files that the process may have open as far as it is needed and allowed, and lowers the
+    /// number of connections where it is not.
+    func withinDescriptors(_ logger: Logger) -> Self {
+        var limits = self
+        let allowed = allowedDescriptors(atLeast: connections + Self.reserve)
+        let room = max(1, allowed - min(Self.reserve, allowed / 2))
+        guard room < connections else { return limits }
+        limits.connections = room
+        // Still a share, so that one address cannot have them all.
+        limits.connectionsPerAddress = min(connectionsPerAddress, max(1, room / 4))
+        logger.warning(
+            "the process may not open as many files as server.connections needs; fewer connections are served",
+            metadata: ["files": .stringConvertible(allowed), "connections": .stringConvertible(room)]
+        )
+        return limits
+    }
+
+    private func allowedDescriptors(atLeast wanted: Int) -> Int {
+        #if canImport(Glibc)
+        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        #else
+        let files = RLIMIT_NOFILE
+        #endif
+        var limit = rlimit()
+        guard getrlimit(files, &limit) == 0 else { return .max }
+        let needed = rlim_t(clamping: wanted)
+        if limit.rlim_cur < needed {
+            var raised = limit
+            raised.rlim_cur = min(needed, limit.rlim_max)
+            if setrlimit(files, &raised) == 0 { limit = raised }
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+}
+#endif

@@ -1,0 +1,153 @@
+#if NIOSupport
+import Logging
+import NIOCore
+import TokenBroker
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// Takes connections while there is room for them, each address only its share, and knows those that are open.
+final class ListenerHandler: ChannelInboundHandler {
+    typealias InboundIn = any Channel
+    typealias InboundOut = any Channel
+
+    private let limits: HTTPServer.Limits
+    private let logger: Logger
+    private var open: [ObjectIdentifier: any Channel] = [:]
+    private var counts: [AddressKey: Int] = [:]
+    private var isPaused = false
+    private var isEnding = false
+    private var ended: [EventLoopPromise<Void>] = []
+    // Each is told once: it goes on for as long as the clients want it to.
+    private var hasWarnedOfShare = false
+    private var hasWarnedOfNumber = false
+    private var hasWarnedOfDescriptors = false
+
+    init(_ limits: HTTPServer.Limits, _ logger: Logger) {
+        self.limits = limits
+        self.logger = logger
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let connection = unwrapInboundIn(data)
+        let owner = owner(of: connection.remoteAddress)
+        if let owner {
+            guard counts[owner, default: 0] < limits.connectionsPerAddress else {
+                warnOfShare()
+                return connection.close(promise: nil)
+            }
+            counts[owner, default: 0] += 1
+        }
+        open[ObjectIdentifier(connection)] = connection
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        connection.closeFuture.hop(to: context.eventLoop).whenComplete { _ in
+            let (handler, context) = bound.value
+            handler.leave(connection, owner, context)
+        }
+        if open.count >= limits.connections {
+            pause(context)
+            warnOfNumber()
+        }
+        context.fireChannelRead(data)
+    }
+
+    private func leave(_ connection: any Channel, _ owner: AddressKey?, _ context: ChannelHandlerContext) {
+        open[ObjectIdentifier(connection)] = nil
+        if let owner {
+            let left = counts[owner, default: 0] - 1
+            counts[owner] = left > 0 ? left : nil
+        }
+        if open.count < limits.connections { resume(context) }
+        endIfEmpty()
+    }
+
+    /// Whose share a connection is taken from; `nil` for a trusted proxy, and for a Unix-domain socket.
+    private func owner(of address: SocketAddress?) -> AddressKey? {
+        guard let text = address?.ipAddress else { return nil }
+        let address = IPAddress(text)
+        if let address, limits.trustedProxies.contains(where: { $0.contains(address) }) { return nil }
+        return AddressKey(address)
+    }
+
+    // MARK: No room
+
+    /// The system has no descriptor or no memory for another connection. Without a pause it would say so again at once.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let code = (error as? IOError)?.errnoCode, [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code) else {
+            return context.fireErrorCaught(error)
+        }
+        if !hasWarnedOfDescriptors {
+            hasWarnedOfDescriptors = true
+            logger.warning("the system gives no descriptor for another connection; trying again every second")
+        }
+        pause(context)
+        context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] in self?.resume(context) }
+    }
+
+    private func pause(_ context: ChannelHandlerContext) {
+        isPaused = true
+        setReading(false, context)
+    }
+
+    private func resume(_ context: ChannelHandlerContext) {
+        guard isPaused, !isEnding, open.count < limits.connections else { return }
+        isPaused = false
+        setReading(true, context)
+    }
+
+    private func setReading(_ isOn: Bool, _ context: ChannelHandlerContext) {
+        do {
+            try context.channel.syncOptions?.setOption(.autoRead, value: isOn)
+        } catch {
+            // It is closed.
+        }
+    }
+
+    private func warnOfShare() {
+        guard !hasWarnedOfShare else { return }
+        hasWarnedOfShare = true
+        logger.warning(
+            "an address has as many connections as one may have; if it is a proxy's, list it in server.trustedProxies"
+        )
+    }
+
+    private func warnOfNumber() {
+        guard !hasWarnedOfNumber else { return }
+        hasWarnedOfNumber = true
+        logger.warning(
+            "as many connections are open as there may be; others wait until one of them closes",
+            metadata: ["connections": .stringConvertible(limits.connections)]
+        )
+    }
+
+    // MARK: The end
+
+    /// Has each connection end after the answer that is under way. `promise` succeeds when all have.
+    func quiesce(_ promise: EventLoopPromise<Void>) {
+        isEnding = true
+        ended.append(promise)
+        for connection in open.values {
+            connection.eventLoop.execute {
+                connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            }
+        }
+        endIfEmpty()
+    }
+
+    /// Closes all connections, whatever is under way.
+    func closeAll() {
+        for connection in open.values { connection.close(promise: nil) }
+    }
+
+    private func endIfEmpty() {
+        guard isEnding, open.isEmpty else { return }
+        for promise in ended { promise.succeed() }
+        ended = []
+    }
+}
+#endif
