@@ -57,6 +57,11 @@ final class RawConnection: Sendable {
         }
     }
 
+    /// Whether nobody listens.
+    static func isRefusal(_ error: any Error) -> Bool {
+        if case Failure.system("connect", ECONNREFUSED) = error { true } else { false }
+    }
+
     /// The connection ended within an answer, or what came was none.
     struct NoAnswer: Error, CustomStringConvertible {
         var received: [UInt8]
@@ -71,9 +76,20 @@ final class RawConnection: Sendable {
 
     /// Connects to `127.0.0.1`.
     /// - Parameters:
+    ///   - port: Where somebody listens.
     ///   - source: The last byte of its own address, for a client that is told from others; Linux only.
     ///   - bufferSize: What the kernel is to hold for it in each direction, so that one that does not read is noticed soon.
-    init(port: Int, source: UInt8? = nil, bufferSize: Int? = nil) throws {
+    static func connect(port: Int, source: UInt8? = nil, bufferSize: Int? = nil) async throws -> RawConnection {
+        // A listener that has stopped accepting keeps the call waiting.
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue(label: "RawConnection.connecting").async {
+                continuation.resume(
+                    with: Result { try RawConnection(port: port, source: source, bufferSize: bufferSize) })
+            }
+        }
+    }
+
+    private init(port: Int, source: UInt8?, bufferSize: Int?) throws {
         #if canImport(Darwin)
         let descriptor = socket(AF_INET, SOCK_STREAM, 0)
         #else
@@ -81,6 +97,8 @@ final class RawConnection: Sendable {
         #endif
         guard descriptor >= 0 else { throw Failure.system("socket", errno) }
         self.descriptor = Mutex(descriptor)
+        var limit = timeval(tv_sec: Int(Self.patience.components.seconds), tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         if var size = bufferSize.map(Int32.init) {
             for option in [SO_SNDBUF, SO_RCVBUF] {
                 setsockopt(descriptor, SOL_SOCKET, option, &size, socklen_t(MemoryLayout<Int32>.size))
@@ -96,7 +114,7 @@ final class RawConnection: Sendable {
                 throw Failure.system("bind", errno)
             }
         }
-        guard withAddress(1, port, { connect(descriptor, $0, $1) }) == 0 else {
+        guard withAddress(1, port, { systemConnect(descriptor, $0, $1) }) == 0 else {
             throw Failure.system("connect", errno)
         }
     }
@@ -296,6 +314,9 @@ private func isReady(_ descriptor: Int32, _ events: Int16, within time: Duration
 
 // A method of the same name hides them.
 private func systemClose(_ descriptor: Int32) -> Int32 { close(descriptor) }
+private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ size: socklen_t) -> Int32 {
+    connect(descriptor, address, size)
+}
 private func systemSend(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
     #if canImport(Darwin)
     send(descriptor, start, count, Int32(MSG_DONTWAIT))

@@ -8,14 +8,14 @@ extension RouteAdapterContract {
     static let bodies: [Case] = [
         Case("a body in chunks, and one that arrives byte by byte, arrive whole", needs: .http1) { fixture in
             try await withServer(fixture) { client in
-                let chunked = try client.connect()
+                let chunked = try await client.connect()
                 await chunked.send("POST /echo/a/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
                 for _ in 0..<100 { await chunked.send("3\r\nabc\r\n") }
                 let echo = try await client.object(chunked.exchange("0\r\n\r\n"))
                 #expect(echo["count"]?.number == 300)
                 try await #expect(chunked.exchange("GET /host HTTP/1.1\r\nHost: a\r\n\r\n").status == .ok)
 
-                let slow = try client.connect()
+                let slow = try await client.connect()
                 for byte in Array("POST /echo/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n012345678".utf8) {
                     await slow.send([byte])
                 }
@@ -30,7 +30,7 @@ extension RouteAdapterContract {
                     (500_000, "Content-Length: 500000"),
                     (14, "Transfer-Encoding: chunked"),
                 ] {
-                    let connection = try client.connect()
+                    let connection = try await client.connect()
                     // The body looks like a request, and must not be taken for one.
                     let body =
                         size == 14
@@ -58,7 +58,7 @@ extension RouteAdapterContract {
                         ("/limited", 408, "Content-Length: 60000"),
                     ] {
                         group.addTask {
-                            let connection = try Client(server).connect()
+                            let connection = try await Client(server).connect()
                             let request = "POST \(path) HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n"
                             try await #expect(connection.exchange(request).status.code == code, "\(framing)")
                             #expect(await connection.isClosedByPeer())
@@ -73,7 +73,7 @@ extension RouteAdapterContract {
             try await fixture.withServer(EndpointSet(endpoints)) { server in
                 for (path, code) in [("/status/401", 401), ("/limited", 413)] {
                     for framing in ["Content-Length: 10000000000", "Transfer-Encoding: chunked"] {
-                        let connection = try Client(server).connect()
+                        let connection = try await Client(server).connect()
                         await connection.send("POST \(path) HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n")
                         let chunk = chunk(framing)
                         if code == 413 { await connection.send(chunk + chunk) }
@@ -88,7 +88,7 @@ extension RouteAdapterContract {
         Case("who asks before sending a body is told to go on when it is wanted", needs: [.http1, .expectContinue]) {
             fixture in
             try await withServer(fixture) { client in
-                let connection = try client.connect()
+                let connection = try await client.connect()
                 await connection.send(
                     "POST /echo/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
                 try await #expect(connection.answer().status == .continue)
@@ -110,7 +110,7 @@ extension RouteAdapterContract {
             fixture in
             try await withServer(fixture) { client in
                 let start = ContinuousClock.now
-                let connection = try client.connect()
+                let connection = try await client.connect()
                 let chunks = String(repeating: "1\r\na\r\n", count: 40_000)
                 await connection.send(
                     "POST /echo/a/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(chunks)0\r\n\r\n")
@@ -136,7 +136,7 @@ extension RouteAdapterContract {
             try await withServer(fixture) { client in
                 for path in ["/nothing", "/host"] {
                     for framing in ["Content-Length: 10000000000", "Transfer-Encoding: chunked"] {
-                        let connection = try client.connect()
+                        let connection = try await client.connect()
                         await connection.send("POST \(path) HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n")
                         let sent = await connection.offer(chunk(framing), upTo: 50 << 20, until: .seconds(10))
                         #expect(sent < 50 << 20, "\(path), \(framing)")
@@ -153,7 +153,7 @@ extension RouteAdapterContract {
                         "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616",
                         String(repeating: "9", count: 40),
                     ] {
-                        let connection = try client.connect()
+                        let connection = try await client.connect()
                         await connection.send(
                             "POST \(path) HTTP/1.1\r\nHost: a\r\nContent-Length: \(length)\r\n\r\nabc")
                         let code = try await connection.answerOrEnd()?.status.code
@@ -180,7 +180,7 @@ private func expectTricklesEnd(_ client: Client, _ paths: [String]) async throws
         for path in paths {
             for (framing, piece) in [("Content-Length: 1000000", "a"), ("Transfer-Encoding: chunked", "1\r\na\r\n")] {
                 group.addTask {
-                    let connection = try client.connect()
+                    let connection = try await client.connect()
                     await connection.send("POST \(path) HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n")
                     async let rest = connection.rest(within: .seconds(15))
                     let sender = Task {

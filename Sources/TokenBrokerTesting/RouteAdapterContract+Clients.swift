@@ -13,11 +13,11 @@ extension RouteAdapterContract {
             try await fixture.withServer(EndpointSet([waiting])) { server in
                 let request = "POST /waiting HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
                 // The one that leaves is the one that began the shared work.
-                let leaving = try Client(server).connect()
+                let leaving = try await Client(server).connect()
                 await leaving.send(request)
                 await leaving.send("1")
                 try await issuer.begun.wait("the request to arrive")
-                let staying = try Client(server).connect()
+                let staying = try await Client(server).connect()
                 await staying.send(request)
                 await staying.send("1")
                 try await waiting.second.wait("the second request to arrive")
@@ -31,7 +31,7 @@ extension RouteAdapterContract {
         Case("a client that goes away within its body is nobody's trouble", needs: .http1) { fixture in
             try await withServer(fixture) { client in
                 for _ in 0..<20 {
-                    let connection = try client.connect()
+                    let connection = try await client.connect()
                     await connection.send("POST /echo/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\nabc")
                     connection.close()
                 }
@@ -48,7 +48,7 @@ extension RouteAdapterContract {
                     let before = (entered: endpoint.entered.value, cancelled: endpoint.cancelled.value)
                     var connections: [RawConnection] = []
                     for index in 0..<50 {
-                        let connection = try client.connect()
+                        let connection = try await client.connect()
                         let body = index % 2 == 0 ? "\r\n" : "Content-Length: 3\r\n\r\nabc"
                         await connection.send("POST /endless HTTP/1.1\r\nHost: a\r\n\(body)")
                         leave(connection)
@@ -70,21 +70,21 @@ extension RouteAdapterContract {
         },
         Case("a connection whose client has closed its side is not held", needs: .http1) { fixture in
             try await withServer(fixture) { client in
-                let silent = try client.connect()
+                let silent = try await client.connect()
                 silent.closeSending()
                 #expect(await silent.isClosedByPeer(), "It has sent nothing.")
                 for path in ["/status/422", "/host"] {
-                    let idle = try client.connect()
+                    let idle = try await client.connect()
                     _ = try await idle.exchange("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
                     idle.closeSending()
                     #expect(await idle.isClosedByPeer(), "It is idle after \(path).")
                     // It may have its answer or not.
-                    let asking = try client.connect()
+                    let asking = try await client.connect()
                     await asking.send("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
                     asking.closeSending()
                     #expect(await asking.rest() != nil, "It has asked for \(path).")
                 }
-                let begun = try client.connect()
+                let begun = try await client.connect()
                 await begun.send("GET /status/422 HT")
                 begun.closeSending()
                 #expect(await begun.rest() != nil, "Its head is not whole.")
@@ -101,7 +101,7 @@ extension RouteAdapterContract {
             try await fixture.withServer(EndpointSet([WaitingEndpoint(tokens: issuer), HealthEndpoint(path: "/idle")]))
             { server in
                 let client = Client(server)
-                let idle = server.transport == nil ? try client.connect() : nil
+                let idle = server.transport == nil ? try await client.connect() : nil
                 if let idle { try await #expect(idle.exchange("GET /idle HTTP/1.1\r\nHost: a\r\n\r\n").status == .ok) }
                 async let answer = client.send(.post, "/waiting", body: [1])
                 try await issuer.begun.wait("the request to arrive")
@@ -119,20 +119,20 @@ extension RouteAdapterContract {
             let waiting = WaitingEndpoint(tokens: issuer)
             try await withServer(fixture, [waiting]) { client in
                 let request = "POST /waiting HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1"
-                let silent = try client.connect()
-                let idle = try client.connect()
+                let silent = try await client.connect()
+                let idle = try await client.connect()
                 _ = try await idle.exchange("GET /status/422 HTTP/1.1\r\nHost: a\r\n\r\n")
-                let begun = try client.connect()
+                let begun = try await client.connect()
                 await begun.send("GET /status/422 HTTP/1.1\r\nHo")
-                let sending = try client.connect()
+                let sending = try await client.connect()
                 await sending.send("POST /limited HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
-                let asking = try client.connect()
+                let asking = try await client.connect()
                 await asking.send(request)
-                let pipelining = try client.connect()
+                let pipelining = try await client.connect()
                 await pipelining.send(request + "GET /host HTTP/1.1\r\nHost: a\r\n\r\n")
                 var toHost: RawConnection?
                 if fixture.has(.boundedBodies) {
-                    toHost = try client.connect()
+                    toHost = try await client.connect()
                     await toHost?.send("POST /host HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
                 }
                 try await waiting.second.wait("two requests to arrive")
@@ -158,7 +158,7 @@ extension RouteAdapterContract {
             needs: [.http1, .gracefulShutdown, .boundedWrites]
         ) { fixture in
             try await withServer(fixture) { client in
-                let connection = try client.connect(bufferSize: 16 << 10)
+                let connection = try await client.connect(bufferSize: 16 << 10)
                 let request = Array("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
                 await connection.offer(request, upTo: 1 << 20, until: .seconds(1))
                 try await shutDown(client.server)
@@ -177,7 +177,15 @@ private func shutDown(_ server: RouteAdapterContract.Server) async throws {
 
 /// Waits until the listener is closed and refuses; until then the shutdown has not begun.
 private func refusal(_ client: Client) async throws {
-    guard await eventually({ (try? client.connect()) == nil }) else {
+    func isRefused() async -> Bool {
+        do {
+            _ = try await client.connect()
+            return false
+        } catch {
+            return RawConnection.isRefusal(error)
+        }
+    }
+    guard await eventually({ await isRefused() }) else {
         throw Gate.Unmet(what: "the listener to be closed")
     }
 }

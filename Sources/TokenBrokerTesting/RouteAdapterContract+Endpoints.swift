@@ -11,8 +11,8 @@ struct Client: Sendable {
 
     init(_ server: RouteAdapterContract.Server) { self.server = server }
 
-    func connect(bufferSize: Int? = nil) throws -> RawConnection {
-        try RawConnection(port: server.port, bufferSize: bufferSize)
+    func connect(bufferSize: Int? = nil) async throws -> RawConnection {
+        try await RawConnection.connect(port: server.port, bufferSize: bufferSize)
     }
 
     /// Whether a client of its own is served.
@@ -32,7 +32,7 @@ struct Client: Sendable {
         }
         var head = "\(method.rawValue) \(path) HTTP/1.1\r\nHost: \(authority)\r\nContent-Length: \(body.count)\r\n"
         for field in fields { head += "\(field.name.rawName): \(field.value)\r\n" }
-        let connection = try connect()
+        let connection = try await connect()
         await connection.send(Array("\(head)\r\n".utf8) + body)
         return try await connection.answer(isToHead: method == .head)
     }
@@ -233,11 +233,13 @@ final class Gate: Sendable {
 }
 
 /// Whether something comes true in time.
-func eventually(within time: Duration = RawConnection.patience, _ condition: () -> Bool) async -> Bool {
+func eventually(within time: Duration = RawConnection.patience, _ condition: () async -> Bool) async -> Bool {
     let clock = ContinuousClock()
     let deadline = clock.now + time
-    while !condition() {
-        guard clock.now < deadline, (try? await Task.sleep(for: .milliseconds(5))) != nil else { return condition() }
+    while await !condition() {
+        guard clock.now < deadline, (try? await Task.sleep(for: .milliseconds(5))) != nil else {
+            return await condition()
+        }
     }
     return true
 }

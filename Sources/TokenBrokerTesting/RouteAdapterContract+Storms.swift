@@ -26,7 +26,7 @@ extension RouteAdapterContract {
                     let requests = (0..<1100).map { index in
                         request(index, isOurs(index), index == 999 ? "Connection: close\r\n" : "")
                     }
-                    let connection = try client.connect()
+                    let connection = try await client.connect()
                     async let sent = connection.send(requests.joined())
                     try await expectAnswers(connection, 1000, isOurs)
                     _ = await sent
@@ -38,7 +38,7 @@ extension RouteAdapterContract {
             fixture in
             try await withServer(fixture) { client in
                 for path in ["/large", "/host"] {
-                    let connection = try client.connect(bufferSize: 16 << 10)
+                    let connection = try await client.connect(bufferSize: 16 << 10)
                     let request = Array("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
                     let taken: Int? = try await within(.seconds(20)) {
                         await connection.offer(request, upTo: 8 << 20, until: .seconds(2))
@@ -73,7 +73,7 @@ private func request(_ index: Int, _ isOurs: Bool, _ fields: String = "") -> Str
 
 /// Sends requests and reads their answers at the same time.
 private func storm(_ client: Client, _ count: Int, _ isOurs: @Sendable (Int) -> Bool) async throws {
-    let connection = try client.connect()
+    let connection = try await client.connect()
     async let sent = connection.send((0..<count).map { request($0, isOurs($0)) }.joined())
     try await expectAnswers(connection, count, isOurs)
     #expect(await sent)

@@ -211,7 +211,7 @@ extension RouteAdapterContract {
                 #if os(Linux)
                 guard client.server.transport == nil else { return }
                 // Another address of this machine, and a fixture that made the first one up is found out.
-                let other = try RawConnection(port: client.server.port, source: 77)
+                let other = try await RawConnection.connect(port: client.server.port, source: 77)
                 let echo = try await other.exchange("GET /echo/a/b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 let ip = try client.object(echo)["peer"]?.string?.description ?? ""
                 #expect(ip == "127.0.0.77" || ip == "::ffff:127.0.0.77", "The peer is \(ip).")
