@@ -19,7 +19,7 @@ public enum RouteAdapterContract {
         /// Takes the bits as they are.
         public init(rawValue: Int) { self.rawValue = rawValue }
 
-        /// It speaks plain HTTP/1.1 at its port.
+        /// It speaks plain HTTP/1.1 at its port, and keeps connections for further requests.
         public static let http1 = Self(rawValue: 1)
         /// It keeps all of repeated request fields.
         public static let repeatedFields = Self(rawValue: 2)
