@@ -127,6 +127,7 @@ let package = Package(
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
                 .gated("NIOCore", "swift-nio", by: "HummingbirdSupport"),
                 .gated("NIOHTTPTypes", "swift-nio-extras", by: "HummingbirdSupport"),
+                .gated("ServiceLifecycle", "swift-service-lifecycle", by: "HummingbirdSupport"),
             ],
             path: "Adapters/Hummingbird/Sources"
         ),

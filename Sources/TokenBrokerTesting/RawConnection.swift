@@ -1,5 +1,6 @@
 import Dispatch
 import HTTPTypes
+import Synchronization
 import TokenBroker
 
 #if canImport(Glibc)
@@ -12,119 +13,223 @@ import Darwin
 
 /// A TCP connection to a loopback port that sends exactly what it is told and reads HTTP/1.1 answers.
 ///
-/// Calls to the system block, so each connection has a queue of its own for them. None waits longer than ``patience``.
+/// Calls to the system block, so each connection has queues of its own for them, one for each direction. None waits longer than
+/// ``patience``.
 final class RawConnection: Sendable {
-    private let descriptor: Int32
-    private let queue = DispatchQueue(label: "RawConnection")
-    private static let patience = 20
+    /// How long a call waits for the other end, unless it is told otherwise.
+    static let patience = Duration.seconds(20)
 
-    /// A call that failed, and the system's number for why.
-    struct Failure: Error {
-        var call: String
-        var number: Int32
+    private let descriptor: Mutex<Int32>
+    private let sending = DispatchQueue(label: "RawConnection.sending")
+    private let receiving = DispatchQueue(label: "RawConnection.receiving")
+    /// What was received and is not yet part of an answer.
+    private let received = Mutex(Received())
+
+    private struct Received {
+        var bytes: [UInt8] = []
+        var start = 0
+        var rest: ArraySlice<UInt8> { bytes[start...] }
+
+        mutating func append(_ more: [UInt8]) {
+            bytes.removeFirst(start)
+            start = 0
+            bytes += more
+        }
+
+        mutating func take(_ count: Int) -> [UInt8] {
+            defer { start += count }
+            return Array(bytes[start..<start + count])
+        }
+    }
+
+    /// A call that failed.
+    enum Failure: Error, CustomStringConvertible {
+        /// The call, and the system's number for why.
+        case system(String, Int32)
+        /// Neither a byte nor the end came in this time.
+        case silence(Duration)
+
+        var description: String {
+            switch self {
+            case .system(let call, let number): "\(call): \(String(cString: strerror(number)))"
+            case .silence(let time): "neither a byte nor the end of the connection within \(time)"
+            }
+        }
+    }
+
+    /// Whether nobody listens.
+    static func isRefusal(_ error: any Error) -> Bool {
+        if case Failure.system("connect", ECONNREFUSED) = error { true } else { false }
     }
 
     /// The connection ended within an answer, or what came was none.
     struct NoAnswer: Error, CustomStringConvertible {
         var received: [UInt8]
+        /// Whether the connection ended before the first byte.
+        var isEnd: Bool { received.isEmpty }
         var description: String {
-            "no answer, but \(received.count) bytes: \(String(decoding: received.prefix(200), as: UTF8.self))"
+            received.isEmpty
+                ? "the connection was closed without an answer"
+                : "no answer, but \(received.count) bytes: \(String(decoding: received.prefix(200), as: UTF8.self))"
         }
     }
 
     /// Connects to `127.0.0.1`.
-    init(port: Int) throws {
-        #if canImport(Darwin)
-        descriptor = socket(AF_INET, SOCK_STREAM, 0)
-        #else
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        #endif
-        guard descriptor >= 0 else { throw Failure(call: "socket", number: errno) }
-        var limit = timeval(tv_sec: Self.patience, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
-        #if canImport(Darwin)
-        var on: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_NOSIGPIPE, &on, socklen_t(MemoryLayout<Int32>.size))
-        #endif
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+    /// - Parameters:
+    ///   - port: Where somebody listens.
+    ///   - source: The last byte of its own address, for a client that is told from others; Linux only.
+    ///   - bufferSize: What the kernel is to hold for it in each direction, so that one that does not read is noticed soon.
+    static func connect(port: Int, source: UInt8? = nil, bufferSize: Int? = nil) async throws -> RawConnection {
+        // A listener that has stopped accepting keeps the call waiting.
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue(label: "RawConnection.connecting").async {
+                continuation.resume(
+                    with: Result { try RawConnection(port: port, source: source, bufferSize: bufferSize) })
             }
-        }
-        if result != 0 {
-            let number = errno
-            _ = systemClose(descriptor)
-            throw Failure(call: "connect", number: number)
         }
     }
 
-    deinit { _ = systemClose(descriptor) }
+    private init(port: Int, source: UInt8?, bufferSize: Int?) throws {
+        #if canImport(Darwin)
+        let descriptor = socket(AF_INET, SOCK_STREAM, 0)
+        #else
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        #endif
+        guard descriptor >= 0 else { throw Failure.system("socket", errno) }
+        self.descriptor = Mutex(descriptor)
+        var limit = timeval(tv_sec: Int(Self.patience.components.seconds), tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        if var size = bufferSize.map(Int32.init) {
+            for option in [SO_SNDBUF, SO_RCVBUF] {
+                setsockopt(descriptor, SOL_SOCKET, option, &size, socklen_t(MemoryLayout<Int32>.size))
+            }
+        }
+        var on: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        #if canImport(Darwin)
+        setsockopt(descriptor, SOL_SOCKET, SO_NOSIGPIPE, &on, socklen_t(MemoryLayout<Int32>.size))
+        #endif
+        if let source {
+            guard withAddress(source, 0, { bind(descriptor, $0, $1) }) == 0 else {
+                throw Failure.system("bind", errno)
+            }
+        }
+        guard withAddress(1, port, { systemConnect(descriptor, $0, $1) }) == 0 else {
+            throw Failure.system("connect", errno)
+        }
+    }
+
+    deinit { closeDescriptor() }
+
+    private func closeDescriptor() {
+        descriptor.withLock { descriptor in
+            if descriptor >= 0 { _ = systemClose(descriptor) }
+            descriptor = -1
+        }
+    }
+
+    private var current: Int32 { descriptor.withLock { $0 } }
+
+    // MARK: Ends
 
     /// Ends both directions, as when a page is closed.
-    func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    func close() { shutdown(current, Int32(SHUT_RDWR)) }
+
+    /// Says that nothing more will be sent, and goes on reading.
+    func closeSending() { shutdown(current, Int32(SHUT_WR)) }
+
+    /// Ends the connection by a reset. Not while another call waits.
+    func reset() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(current, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        closeDescriptor()
+    }
+
+    /// Whether the other end closes or resets the connection without another byte.
+    func isClosedByPeer(within time: Duration = patience) async -> Bool {
+        guard received.withLock({ $0.rest.isEmpty }) else { return false }
+        return await (try? receive(within: time))?.isEmpty ?? false
+    }
+
+    /// Everything that comes before the other end closes or resets the connection, without what was read as answers; `nil` if it does
+    /// not end in this time, or after so many bytes.
+    func rest(within time: Duration = patience, limit: Int = 1 << 20) async -> [UInt8]? {
+        let clock = ContinuousClock()
+        let deadline = clock.now + time
+        while received.withLock({ $0.rest.count }) < limit {
+            guard let bytes = try? await receive(within: deadline - clock.now) else { return nil }
+            if bytes.isEmpty { return received.withLock { $0.take($0.rest.count) } }
+            received.withLock { $0.append(bytes) }
+        }
+        return nil
+    }
+
+    // MARK: Sending
 
     /// Sends everything.
     /// - Returns: Whether it could; not if the other end is gone, or does not take it.
     @discardableResult
     func send(_ bytes: [UInt8]) async -> Bool {
-        await withCheckedContinuation { continuation in
-            queue.async { [descriptor] in
-                var rest = bytes[...]
-                while !rest.isEmpty {
-                    #if canImport(Darwin)
-                    let flags: Int32 = 0
-                    #else
-                    let flags = Int32(MSG_NOSIGNAL)
-                    #endif
-                    let count = rest.withUnsafeBytes { systemSend(descriptor, $0.baseAddress, $0.count, flags) }
-                    guard count > 0 else { return continuation.resume(returning: false) }
-                    rest = rest.dropFirst(count)
-                }
-                continuation.resume(returning: true)
-            }
-        }
+        await offer(bytes, upTo: bytes.count, until: Self.patience) == bytes.count
     }
 
     /// Sends text.
     @discardableResult
     func send(_ text: String) async -> Bool { await send(Array(text.utf8)) }
 
-    /// Some bytes; empty at the end of the connection.
-    /// - Throws: ``Failure`` if nothing comes, or the connection was reset.
-    private func receive() async throws -> [UInt8] {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { [descriptor] in
-                var buffer = [UInt8](repeating: 0, count: 64 << 10)
-                let count = recv(descriptor, &buffer, buffer.count, 0)
-                guard count >= 0 else { return continuation.resume(throwing: Failure(call: "recv", number: errno)) }
-                continuation.resume(returning: Array(buffer.prefix(count)))
+    /// Sends bytes again and again.
+    /// - Parameters:
+    ///   - bytes: What is repeated.
+    ///   - limit: The number of bytes to offer.
+    ///   - quiet: Ends when nothing more was taken for so long, or the other end is gone.
+    /// - Returns: How many bytes the kernel took. Nobody need have read them.
+    @discardableResult
+    func offer(_ bytes: [UInt8], upTo limit: Int, until quiet: Duration) async -> Int {
+        await withCheckedContinuation { continuation in
+            sending.async { [current] in
+                var count = 0
+                while count < limit {
+                    let position = count % bytes.count
+                    let size = min(bytes.count - position, limit - count)
+                    let sent = bytes[position..<position + size].withUnsafeBytes {
+                        systemSend(current, $0.baseAddress, $0.count)
+                    }
+                    if sent > 0 {
+                        count += sent
+                    } else if errno != EAGAIN || !isReady(current, Int16(POLLOUT), within: quiet) {
+                        break
+                    }
+                }
+                continuation.resume(returning: count)
             }
         }
     }
 
-    /// Whether the other end closes or resets the connection without another byte.
-    func isClosedByPeer() async -> Bool {
-        do {
-            return try await receive().isEmpty
-        } catch let failure as Failure {
-            return failure.number == ECONNRESET
-        } catch {
-            return false
+    // MARK: Receiving
+
+    /// Some bytes; empty at the end of the connection, closed or reset.
+    private func receive(within time: Duration = patience) async throws -> [UInt8] {
+        try await withCheckedThrowingContinuation { continuation in
+            receiving.async { [current] in
+                guard isReady(current, Int16(POLLIN), within: time) else {
+                    return continuation.resume(throwing: Failure.silence(time))
+                }
+                var buffer = [UInt8](repeating: 0, count: 64 << 10)
+                let count = recv(current, &buffer, buffer.count, 0)
+                guard count >= 0 || errno == ECONNRESET || errno == EPIPE else {
+                    return continuation.resume(throwing: Failure.system("recv", errno))
+                }
+                continuation.resume(returning: Array(buffer.prefix(max(0, count))))
+            }
         }
     }
 
     /// The next answer.
     /// - Parameters:
     ///   - isToHead: Whether it answers a HEAD request, and has no body whatever its length.
-    ///   - received: What was read beyond the answers before, and then beyond this one.
-    func answer(isToHead: Bool = false, received: inout [UInt8]) async throws -> TransportResponse {
-        let head = try await upTo("\r\n\r\n", &received)
+    ///   - time: How long it may be silent.
+    func answer(isToHead: Bool = false, within time: Duration = patience) async throws -> TransportResponse {
+        let head = try await upTo("\r\n\r\n", time)
         var lines = head.split(separator: "\r\n")
         guard !lines.isEmpty, case let status = lines.removeFirst().split(separator: " ", maxSplits: 2),
             status.count >= 2, status[0].hasPrefix("HTTP/1."), let code = Int(status[1]), (100...999).contains(code)
@@ -141,17 +246,17 @@ final class RawConnection: Sendable {
         if isToHead || code < 200 || code == 204 || code == 304 {
             // None.
         } else if response.headerFields[.transferEncoding]?.lowercased() == "chunked" {
-            while let size = Int(try await upTo("\r\n", &received), radix: 16), size > 0 {
-                body += try await exactly(size, &received)
-                _ = try await upTo("\r\n", &received)
+            while let size = Int(try await upTo("\r\n", time), radix: 16), size > 0 {
+                body += try await exactly(size, time)
+                _ = try await upTo("\r\n", time)
             }
-            while try await !upTo("\r\n", &received).isEmpty {}
+            while try await !upTo("\r\n", time).isEmpty {}
         } else if let length = response.headerFields[.contentLength] {
             guard let length = Int(length), length >= 0 else { throw NoAnswer(received: Array(head.utf8)) }
-            body = try await exactly(length, &received)
+            body = try await exactly(length, time)
         } else {
-            while case let more = try await receive(), !more.isEmpty { received += more }
-            (body, received) = (received, [])
+            guard let rest = await rest(within: time) else { throw Failure.silence(time) }
+            body = rest
         }
         return TransportResponse(head: response, body: body)
     }
@@ -159,35 +264,63 @@ final class RawConnection: Sendable {
     /// One request and its answer.
     func exchange(_ request: String, isToHead: Bool = false) async throws -> TransportResponse {
         await send(request)
-        var received: [UInt8] = []
-        return try await answer(isToHead: isToHead, received: &received)
+        return try await answer(isToHead: isToHead)
     }
 
-    private func upTo(_ end: String, _ received: inout [UInt8]) async throws -> String {
+    private func upTo(_ end: String, _ time: Duration) async throws -> String {
+        let end = Array(end.utf8)
         while true {
-            if let range = received.firstRange(of: end.utf8) {
-                defer { received.removeSubrange(..<range.upperBound) }
-                return String(decoding: received[..<range.lowerBound], as: UTF8.self)
+            let text: String? = received.withLock { received in
+                guard let range = received.rest.firstRange(of: end) else { return nil }
+                let text = received.take(range.lowerBound - received.start)
+                received.start = range.upperBound
+                return String(decoding: text, as: UTF8.self)
             }
-            try await more(&received)
+            if let text { return text }
+            try await more(time)
         }
     }
 
-    private func exactly(_ count: Int, _ received: inout [UInt8]) async throws -> [UInt8] {
-        while received.count < count { try await more(&received) }
-        defer { received.removeFirst(count) }
-        return Array(received.prefix(count))
+    private func exactly(_ count: Int, _ time: Duration) async throws -> [UInt8] {
+        while received.withLock({ $0.rest.count }) < count { try await more(time) }
+        return received.withLock { $0.take(count) }
     }
 
-    private func more(_ received: inout [UInt8]) async throws {
-        let bytes = try await receive()
-        guard !bytes.isEmpty else { throw NoAnswer(received: received) }
-        received += bytes
+    private func more(_ time: Duration) async throws {
+        let bytes = try await receive(within: time)
+        guard !bytes.isEmpty else { throw NoAnswer(received: received.withLock { Array($0.rest) }) }
+        received.withLock { $0.append(bytes) }
     }
+}
+
+/// Calls `body` with `127.0.0.host`.
+private func withAddress(_ host: UInt8, _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(port).bigEndian
+    address.sin_addr.s_addr = (UInt32(0x7f00_0000) + UInt32(host)).bigEndian
+    return withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+}
+
+/// Waits until a call would not block, because it can go on or because the other end is gone.
+private func isReady(_ descriptor: Int32, _ events: Int16, within time: Duration) -> Bool {
+    var entry = pollfd(fd: descriptor, events: events, revents: 0)
+    return poll(&entry, 1, Int32(max(0, time / .milliseconds(1)))) > 0
 }
 
 // A method of the same name hides them.
 private func systemClose(_ descriptor: Int32) -> Int32 { close(descriptor) }
-private func systemSend(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int, _ flags: Int32) -> Int {
-    send(descriptor, start, count, flags)
+private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ size: socklen_t) -> Int32 {
+    connect(descriptor, address, size)
+}
+private func systemSend(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
+    #if canImport(Darwin)
+    send(descriptor, start, count, Int32(MSG_DONTWAIT))
+    #else
+    send(descriptor, start, count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+    #endif
 }

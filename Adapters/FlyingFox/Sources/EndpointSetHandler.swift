@@ -17,9 +17,14 @@ extension HTTPServer {
     /// ```
     ///
     /// `sharedRequestReplaySize: 0` lets a route answer before a large body has arrived; with FlyingFox's default it is read to its end
-    /// first, however slowly it comes. What FlyingFox 0.27 itself does not do:
+    /// first, however slowly it comes. What FlyingFox 0.27 itself does not do; a reverse proxy that normalizes requests, with limits of its own,
+    /// makes up for most of it:
     /// - it keeps only the last of repeated request fields, and sends no `100 Continue`;
-    /// - it does not notice that a client is gone before it answers;
+    /// - it does not notice that a client is gone before it answers, and bounds neither answers that nobody reads nor bodies that no route
+    ///   reads;
+    /// - it accepts requests that RFC 9112 has it refuse: without `Host` or with several, with unclear lengths and transfer codings, or
+    ///   malformed ones behind good ones;
+    /// - it does not refuse `CONNECT`, and sends no `Date`;
     /// - it reads a request of up to `sharedRequestBufferSize` to its end before any route, however long that takes;
     /// - it ends a route after its own `timeout`, with 500: keep `route.deadline` below;
     /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects in that time.

@@ -9,7 +9,7 @@ import Testing
 
 private struct FlyingFoxFixture: RouteAdapterFixture {
     // What FlyingFox does not do is in the documentation of `mount`.
-    static let capabilities = RouteAdapterContract.Capabilities.http1
+    static let capabilities: RouteAdapterContract.Capabilities = [.http1, .http10]
 
     func withServer(
         _ endpoints: EndpointSet, _ body: @Sendable (RouteAdapterContract.Server) async throws -> Void

@@ -3,7 +3,17 @@ import HTTPTypes
 public import Hummingbird
 public import NIOCore
 import NIOHTTPTypes
+import ServiceLifecycle
 public import TokenBroker
+
+// For the members of the kernel's view of a connection.
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
 
 extension Router {
     /// Mounts the broker's routes on this router.
@@ -21,6 +31,16 @@ extension Router {
     /// The context must be a ``ConnectionRequestContext``, such as ``BrokerRequestContext``, for the broker to know its peers, to answer
     /// `Expect: 100-continue`, and to stop working for a client that is gone. With another context that is left out, and whatever depends
     /// on the peer's address refuses, unless it is a `RemoteAddressRequestContext`.
+    ///
+    /// What Hummingbird 2.28 itself does not do; a reverse proxy that normalizes requests, with limits of its own, makes up for it:
+    /// - it reads a body that no route reads to its end, however long that takes;
+    /// - after an `Upgrade` or `CONNECT` on a path of yours it answers nothing more, and keeps what comes until the client leaves. On the
+    ///   broker's paths the connection is closed after the answer;
+    /// - it takes HTTP/1.0 for HTTP/1.1: the connection stays open, and the client may be sent `100 Continue`;
+    /// - it accepts requests without `Host`, transfer codings other than `chunked`, and targets in absolute form whose authority is not
+    ///   that of `Host`, which counts. The broker's paths refuse a second `Host`;
+    /// - it waits without limit for a client that does not read, also when it shuts down: set `idleTimeout`, and
+    ///   `maximumGracefulShutdownDuration` of the service group.
     ///
     /// - Parameter endpoints: The routes.
     public func mount(_ endpoints: EndpointSet) {
@@ -66,9 +86,12 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         guard endpoints.contains(path: request.head.path ?? "") else { return try await next(request, context) }
+        // The host has made the first its authority, and left the others among the fields.
+        if let host = HTTPField.Name("Host"), request.headers.contains(host) { throw HTTPError(.badRequest) }
         let channel = (context as? any ConnectionRequestContext)?.channel
         let body = WatchedBody(IncomingBody(request, channel: channel))
-        let announcedLength = request.headers[.contentLength].flatMap { Int($0) }
+        // The host has seen that it is a number, but not that it fits.
+        let announcedLength = request.headers[.contentLength].map { Int($0) ?? .max }
         let peer = (context as? any RemoteAddressRequestContext)?.remoteAddress.map { address in
             PeerAddress(ip: address.ipAddress ?? "")
         }
@@ -82,18 +105,20 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let buffer = request.method == .head ? ByteBuffer() : ByteBuffer(bytes: answer.body)
         let hasRequestBody = announcedLength ?? 0 > 0 || request.headers.contains(.transferEncoding)
         let isBodyRead = await body.isFinished
-        if isBodyRead || !hasRequestBody {
-            response.body = ResponseBody(byteBuffer: buffer)
-        } else {
-            // Hummingbird would read the rest of the body whatever its length. We read a little, so that the client sees the answer
-            // rather than a reset, and then close.
+        let isBodyLeft = hasRequestBody && !isBodyRead
+        // After a request for an upgrade the host's decoder reads no other.
+        if isBodyLeft || Task.isShuttingDownGracefully || request.headers.contains(.upgrade) {
             response.headers[.connection] = "close"
             response.body = ResponseBody(contentLength: buffer.readableBytes) { writer in
                 try await writer.write(buffer)
                 try await writer.finish(nil)
-                _ = await body.drain()
-                throw UnreadBody()
+                // Hummingbird would read the rest of the body whatever its length. We read a little, so that the client sees the answer
+                // rather than a reset.
+                if isBodyLeft { _ = await body.drain() }
+                throw LastAnswer()
             }
+        } else {
+            response.body = ResponseBody(byteBuffer: buffer)
         }
         if request.method == .head { response.headers[.contentLength] = String(answer.body.count) }
         return response
@@ -105,8 +130,10 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let work = Task { await endpoints.respond(to: request) }
         let watch = DisconnectHandler { work.cancel() }
         channel.eventLoop.execute {
-            // A channel that is gone takes no handler.
-            do { try channel.pipeline.syncOperations.addHandler(watch) } catch { work.cancel() }
+            // First, since Hummingbird's own keep the end of the channel to themselves. A channel that is gone takes no handler.
+            do { try channel.pipeline.syncOperations.addHandler(watch, position: .first) } catch { work.cancel() }
+            // A client that was gone before that, the handler does not hear of.
+            channel.whenClientHasLeft { work.cancel() }
         }
         defer { channel.pipeline.removeHandler(watch, promise: nil) }
         return await withTaskCancellationHandler {
@@ -117,7 +144,23 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
     }
 
     /// Makes Hummingbird close the connection.
-    private struct UnreadBody: Error {}
+    private struct LastAnswer: Error {}
+}
+
+extension Channel {
+    /// Calls `body` if the client has closed its side by now, read or not.
+    fileprivate func whenClientHasLeft(_ body: @escaping @Sendable () -> Void) {
+        guard isActive else { return body() }
+        // A stream of HTTP/2 has no socket, and is inactive when its client has left.
+        guard let socket = self as? any SocketOptionProvider else { return }
+        #if os(Linux)
+        // TCP_CLOSE_WAIT of <netinet/tcp.h>.
+        socket.getTCPInfo().whenSuccess { if $0.tcpi_state == 8 { body() } }
+        #elseif canImport(Darwin)
+        // TCPS_CLOSE_WAIT of <netinet/tcp_fsm.h>.
+        socket.getTCPConnectionInfo().whenSuccess { if $0.tcpi_state == 5 { body() } }
+        #endif
+    }
 }
 
 /// Tells when the client has closed the connection, or its side of it.

@@ -1,4 +1,5 @@
 #if HummingbirdSupport
+import Dispatch
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -10,7 +11,10 @@ import TokenBrokerHummingbird
 import TokenBrokerTesting
 
 private struct HummingbirdFixture: RouteAdapterFixture {
-    static let capabilities = RouteAdapterContract.Capabilities.all
+    // What Hummingbird does not do is in the documentation of `mount`.
+    static let capabilities = RouteAdapterContract.Capabilities.all.subtracting([
+        .http10, .refusals, .boundedBodies, .declinedUpgrades,
+    ])
 
     func withServer(
         _ endpoints: EndpointSet, _ body: @Sendable (RouteAdapterContract.Server) async throws -> Void
@@ -37,11 +41,14 @@ private struct HummingbirdFixture: RouteAdapterFixture {
             },
             logger: logger
         )
-        let services = ServiceGroup(services: [application], logger: logger)
+        var configuration = ServiceGroupConfiguration(services: [application], logger: logger)
+        // A client that does not read would keep it for ever.
+        configuration.maximumGracefulShutdownDuration = .seconds(10)
+        let services = ServiceGroup(configuration: configuration)
         let server = Task { try await services.run() }
         let shutDown: @Sendable () async throws -> Void = {
             await services.triggerGracefulShutdown()
-            try await server.value
+            do { try await server.value } catch is CancellationError {}
         }
         for await port in ports {
             do {
@@ -67,14 +74,36 @@ private struct Fixed: Endpoint {
         try await test.run(on: HummingbirdFixture())
     }
 
+    @Test func aRequestWithTwoHostsIsRefused() async throws {
+        let endpoint = Fixed(path: "/a") { _ in RouteResponse(status: .ok) }
+        try await HummingbirdFixture().withServer(EndpointSet([endpoint])) { server in
+            for (fields, status) in [("Host: a\r\nhost: b", 400), ("Host: a\r\nHost: a", 400), ("Host: a", 200)] {
+                let answer = try await answer("GET /a HTTP/1.1\r\n\(fields)\r\nConnection: close\r\n\r\n", server)
+                #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(fields)")
+            }
+        }
+    }
+
     @Test func withTheBasicContextThePeerIsUnknown() async throws {
         let peer = Fixed(path: "/peer") { RouteResponse(status: $0.peer == nil ? .ok : .internalServerError) }
         try await HummingbirdFixture().withServer(BasicRequestContext.self, EndpointSet([peer])) { server in
-            let client = try RawClient(port: UInt16(server.port))
-            client.send("GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            let answer = client.read().map { String(decoding: $0, as: UTF8.self) }
-            #expect(answer?.hasPrefix("HTTP/1.1 200 ") == true)
-            client.close()
+            let answer = try await answer("GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", server)
+            #expect(answer.hasPrefix("HTTP/1.1 200 "))
+        }
+    }
+
+    /// What comes for a request first. The client blocks, and so has a thread of its own.
+    private func answer(_ request: String, _ server: RouteAdapterContract.Server) async throws -> String {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue(label: "answer").async {
+                continuation.resume(
+                    with: Result {
+                        let client = try RawClient(port: UInt16(server.port))
+                        defer { client.close() }
+                        client.send(request)
+                        return client.read().map { String(decoding: $0, as: UTF8.self) } ?? ""
+                    })
+            }
         }
     }
 }

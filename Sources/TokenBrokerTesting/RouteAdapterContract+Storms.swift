@@ -1,0 +1,115 @@
+import HTTPTypes
+import Testing
+import TokenBroker
+
+// MARK: - Many requests on one connection
+
+extension RouteAdapterContract {
+    static let storms: [Case] = [
+        Case("twenty thousand requests of ours that are sent at once are answered in order", needs: .http1) { fixture in
+            try await withServer(fixture) { try await storm($0, 20_000) { _ in true } }
+        },
+        Case("twenty thousand requests of the host's that are sent at once are answered in order", needs: .http1) {
+            fixture in
+            try await withServer(fixture) { try await storm($0, 20_000) { _ in false } }
+        },
+        Case("twenty thousand requests of the host's that wait for one of ours are answered in order", needs: .http1) {
+            fixture in
+            try await withServer(fixture) { client in
+                let connection = try await client.connect()
+                // The many before it have the server read much at a time, so that the many after it wait in memory.
+                let requests = (0..<25_000).map { $0 == 5000 ? request("/slow") : request($0, false) }
+                async let sent = connection.send(requests.joined())
+                try await expectAnswers(connection, 5000) { _ in false }
+                try await #expect(connection.answer().status == .accepted)
+                try await expectAnswers(connection, 19_999) { _ in false }
+                #expect(await sent)
+                try await #expect(client.isServed())
+            }
+        },
+        Case("twenty thousand requests of ours and of the host's are answered in order", needs: .http1) { fixture in
+            try await withServer(fixture) { try await storm($0, 20_000) { $0 % 7 == 0 || $0 % 100 > 50 } }
+        },
+        Case("a request that asks to close is the last of many to be answered", needs: .http1) { fixture in
+            try await withServer(fixture) { client in
+                for isLastOurs in [true, false] {
+                    let isOurs = { @Sendable (index: Int) in index == 999 ? isLastOurs : index % 3 != 0 }
+                    let requests = (0..<1100).map { index in
+                        request(index, isOurs(index), index == 999 ? "Connection: close\r\n" : "")
+                    }
+                    let connection = try await client.connect()
+                    async let sent = connection.send(requests.joined())
+                    try await expectAnswers(connection, 1000, isOurs)
+                    _ = await sent
+                    #expect(await connection.isClosedByPeer(), "Something follows the last answer.")
+                }
+            }
+        },
+        Case("a client that does not read is not read from, and holds up nobody", needs: [.http1, .boundedWrites]) {
+            fixture in
+            try await withServer(fixture) { client in
+                for path in ["/large", "/host"] {
+                    let connection = try await client.connect(bufferSize: 16 << 10)
+                    let request = Array("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+                    let taken: Int? = try await within(.seconds(20)) {
+                        await connection.offer(request, upTo: 8 << 20, until: .seconds(2))
+                    }
+                    guard let taken, taken < 8 << 20 else {
+                        Issue.record("\(path): requests are still read, although nobody reads the answers.")
+                        continue
+                    }
+                    try await #expect(client.isServed())
+                    // The rest of the last request, and all are answered.
+                    async let sent = connection.send(Array(request.dropFirst(taken % request.count)) + request)
+                    let size = path == "/large" ? LargeEndpoint.size : 4
+                    for index in 0..<taken / request.count + 2 {
+                        let answer = try await connection.answer()
+                        guard answer.status == .ok, answer.body.count == size else {
+                            Issue.record("\(path), answer \(index): \(answer.status), \(answer.body.count) bytes")
+                            break
+                        }
+                    }
+                    #expect(await sent)
+                }
+            }
+        },
+    ]
+}
+
+private let codes = [200, 201, 202, 401, 403, 404, 409, 422, 429, 500, 503]
+
+private func request(_ index: Int, _ isOurs: Bool, _ fields: String = "") -> String {
+    request(isOurs ? "/status/\(codes[index % codes.count])" : "/host", fields)
+}
+
+private func request(_ path: String, _ fields: String = "") -> String {
+    "GET \(path) HTTP/1.1\r\nHost:a\r\n\(fields)\r\n"
+}
+
+/// Sends requests and reads their answers at the same time.
+private func storm(_ client: Client, _ count: Int, _ isOurs: @Sendable (Int) -> Bool) async throws {
+    let connection = try await client.connect()
+    async let sent = connection.send((0..<count).map { request($0, isOurs($0)) }.joined())
+    try await expectAnswers(connection, count, isOurs)
+    #expect(await sent)
+    try await #expect(client.isServed())
+}
+
+private func expectAnswers(_ connection: RawConnection, _ count: Int, _ isOurs: (Int) -> Bool) async throws {
+    for index in 0..<count {
+        let code = isOurs(index) ? codes[index % codes.count] : 200
+        let body = isOurs(index) ? [1, 2, 3] : Array("host".utf8)
+        do {
+            let answer = try await connection.answer()
+            guard answer.status.code == code, answer.body == body else {
+                Issue.record(
+                    "Answer \(index) of \(count) is \(answer.status) with \(answer.body.count) bytes, expected \(code)."
+                )
+                return
+            }
+        } catch {
+            Issue.record("Answer \(index) of \(count) did not come: \(error)")
+            return
+        }
+    }
+}
