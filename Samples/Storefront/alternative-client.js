@@ -242,7 +242,7 @@ class PaymentFlow {
     button.setAttribute('aria-disabled', 'true');
     try {
       const { id } = await this.#client.payInvoice();
-      // The button is gone.
+      // Safari does not focus a button that is clicked.
       this.#part('result').focus();
       this.#options.onPaymentSuccess?.({ invoiceId: id });
     } catch (error) {
@@ -265,9 +265,14 @@ class PaymentFlow {
     badge.dataset.state = status;
     const text = status.charAt(0).toUpperCase() + status.slice(1);
     if (badge.textContent !== text) badge.textContent = text;
-    // Paid once, paid for good.
-    if (status !== 'open') this.#container.querySelector('#invoice-pay')?.remove();
-    this.#part('result').hidden = status !== 'paid';
+    const result = this.#part('result');
+    result.hidden = status !== 'paid';
+    const pay = this.#container.querySelector('#invoice-pay');
+    if (!pay || status === 'open') return;
+    // Paid once, paid for good. The keyboard's focus must not go with the button.
+    const hadFocus = pay === document.activeElement;
+    pay.remove();
+    if (hadFocus) result.focus();
   }
 
   /** @param {Invoice} invoice */

@@ -51,6 +51,12 @@ function showError(error) {
   byID('error').hidden = false;
 }
 
+/** The keyboard's focus stays in the payer's half. */
+function hideError() {
+  if (byID('error').contains(document.activeElement)) byID('payer').focus();
+  byID('error').hidden = true;
+}
+
 /**
  * What a payer is told, and what they can do then: try again, sign in, tell the shop the reference, or nothing.
  *
@@ -354,7 +360,7 @@ function observe(client) {
   client.addEventListener('invoice', (event) => {
     isPaid = /** @type {CustomEvent} */ (event).detail.status === 'paid';
     byID('invoice-waiting').hidden = true;
-    byID('error').hidden = true;
+    hideError();
     if (!hasInvoice) for (const id of ['read-again', 'pretend-refused']) setBusy(id, false);
     hasInvoice = true;
     watch();
@@ -461,9 +467,8 @@ byID('retry').addEventListener('click', () => {
     location.reload();
     return;
   }
-  byID('error').hidden = true;
-  byID('invoice-waiting').hidden = flow !== null && hasInvoice;
-  byID('payer').focus();
+  byID('invoice-waiting').hidden = hasInvoice;
+  hideError();
   proceed();
 });
 whenClicked('read-again', async () => {

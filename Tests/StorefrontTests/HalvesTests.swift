@@ -9,6 +9,12 @@ import TokenBroker
     private static let tab = "\u{e004}"
     private static let isReady = "document.querySelector('#status')?.dataset.state === 'ready'"
 
+    private static let isPaid = """
+        document.querySelector('#invoice-status')?.textContent === 'Paid'
+            && document.querySelector('#invoice-pay') === null
+            && document.querySelector('#invoice-result').checkVisibility()
+        """
+
     private func withDemo(
         lifetime: String = "60s", _ body: (Browser, _ address: String) async throws -> Void
     ) async throws {
@@ -118,16 +124,6 @@ import TokenBroker
 
     @Test func `the keyboard alone pays, once and for good`() async throws {
         try await withDemo(lifetime: "3s") { browser, address in
-            let isPaid = """
-                document.querySelector('#invoice-status')?.textContent === 'Paid'
-                    && document.querySelector('#invoice-pay') === null
-                    && document.querySelector('#invoice-result').checkVisibility()
-                """
-            // A second window of the same payer, who may press its button later on.
-            try await browser.open(address)
-            try await browser.wait(until: Self.isReady)
-            let other = try await browser.window()
-            try await browser.switchTo(browser.openWindow())
             try await browser.open(address)
             try await browser.wait(until: Self.isReady)
             #expect(try await browser.run("return document.querySelector('#invoice-status').textContent") == "Open")
@@ -142,7 +138,7 @@ import TokenBroker
                 ) == .array(["invoice-pay", "solid"])
             )
             try await browser.press(Browser.enter)
-            try await browser.wait(until: isPaid)
+            try await browser.wait(until: Self.isPaid)
             #expect(try await browser.run("return document.activeElement.id") == "invoice-result")
 
             // Nor is there a button after another token, or on a page that is loaded anew.
@@ -150,15 +146,33 @@ import TokenBroker
                 "window.renewals = Number(document.querySelector('#token-renewals').textContent);")
             try await browser.wait(
                 until: "Number(document.querySelector('#token-renewals').textContent) > window.renewals")
-            try await browser.wait(until: "\(Self.isReady) && \(isPaid)")
+            try await browser.wait(until: "\(Self.isReady) && \(Self.isPaid)")
             try await browser.open(address)
             try await browser.wait(until: Self.isReady)
-            #expect(try await browser.run("return \(isPaid)") == .bool(true))
+            #expect(try await browser.run("return \(Self.isPaid)") == .bool(true))
+        }
+    }
+
+    /// The other window hears of it when its button is pressed, or when its token ends.
+    @Test(arguments: ["60s", "3s"])
+    func `what is paid in one window is paid in the other, and the focus stays`(lifetime: String) async throws {
+        try await withDemo(lifetime: lifetime) { browser, address in
+            try await browser.open(address)
+            try await browser.wait(until: Self.isReady)
+            _ = try await browser.run("document.querySelector('#invoice-pay').focus()")
+            let other = try await browser.window()
+            try await browser.switchTo(browser.openWindow())
+            try await browser.open(address)
+            try await browser.wait(until: Self.isReady)
+            _ = try await browser.run("document.querySelector('#invoice-pay').click()")
+            try await browser.wait(until: Self.isPaid)
 
             try await browser.switchTo(other)
-            _ = try await browser.run("document.querySelector('#invoice-pay')?.click()")
-            try await browser.wait(until: isPaid)
-            #expect(try await browser.run("return document.querySelector('#error').hidden") == .bool(true))
+            if lifetime == "60s" { try await browser.press(Browser.enter) }
+            try await browser.wait(until: Self.isPaid)
+            #expect(
+                try await browser.run("return [document.activeElement.id, document.querySelector('#error').hidden]")
+                    == .array(["invoice-result", .bool(true)]))
         }
     }
 
@@ -279,6 +293,30 @@ import TokenBroker
                     == .array([
                         .array(failed.map { .number(Double($0)) }), .number(0), .bool(offersSomething),
                     ]))
+        }
+    }
+
+    @Test func `after a failure another try is offered, and brings the invoice without losing the focus`() async throws
+    {
+        try await withDemo { browser, address in
+            try await browser.prepareEachPage(
+                with: """
+                    const realFetch = window.fetch;
+                    window.isDown = true;
+                    window.fetch = async (...request) => {
+                        if (!window.isDown || !String(request[0]).includes('checkout-token')) return realFetch(...request);
+                        return new Response('', { status: 404 });
+                    };
+                    """
+            )
+            try await browser.open(address)
+            try await browser.wait(until: "!document.querySelector('#error').hidden")
+            _ = try await browser.run("window.isDown = false; document.querySelector('#retry').focus();")
+            try await browser.press(Browser.enter)
+            try await browser.wait(until: "\(Self.isReady) && document.querySelector('#invoice-pay') !== null")
+            #expect(
+                try await browser.run("return [document.activeElement.id, document.querySelector('#error').hidden]")
+                    == .array(["payer", .bool(true)]))
         }
     }
 
