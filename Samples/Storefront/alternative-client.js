@@ -3,11 +3,13 @@
  * A stand-in for the vendor's browser SDK, `@getalternative/partner-sdk`, for the sandbox only: the same way in, and
  * as little behind it as shows what a token does. In your page, load the vendor's SDK instead.
  *
- * Beyond the vendor's surface it has `readInvoice()`, `spoilNextCall()` and events, so that the sample can show what
- * goes on.
+ * Beyond the vendor's surface it has `readInvoice()`, `payInvoice()`, `spoilNextCall()` and events, so that the sample
+ * can show what goes on.
  */
 
 /**
+ * What the vendor documents of an invoice, and after that what the sandbox adds.
+ *
  * @typedef {object} Invoice
  * @property {string} id
  * @property {string} customer_id
@@ -18,6 +20,9 @@
  * @property {string} created_at
  * @property {number} sub_total
  * @property {number} total
+ * @property {string} customer_name
+ * @property {string} memo What the invoice is for.
+ * @property {{ description: string, quantity: number, unit_price: number, amount: number }[]} line_items
  */
 
 /**
@@ -51,7 +56,7 @@ export class VendorError extends Error {
 
 /**
  * Its events: `call`, then `answer`, or `refused` (a 401; `onAccessTokenExpired` is called next), `renewed` and
- * `resumed`. `invoice` whenever one was read.
+ * `resumed`. `request` whenever something is sent, and `invoice` whenever one was read.
  */
 export class AlternativeClient extends EventTarget {
   /** Where each environment is. The sandbox is wherever the page says. */
@@ -91,9 +96,17 @@ export class AlternativeClient extends EventTarget {
 
   /** Reads the session's invoice, with a new token if this one is refused. */
   async readInvoice() {
-    const invoice = /** @type {Invoice} */ (await this.#get('/checkout/v1/invoice'));
-    this.dispatchEvent(new CustomEvent('invoice', { detail: invoice }));
-    return invoice;
+    return this.#invoice('GET', '/checkout/v1/invoice');
+  }
+
+  /** Pays the session's invoice. One that was paid in another window counts as paid. */
+  async payInvoice() {
+    try {
+      return await this.#invoice('POST', '/checkout/v1/payments');
+    } catch (error) {
+      if (error instanceof VendorError && error.status === 409) return this.readInvoice();
+      throw error;
+    }
   }
 
   /** Sends the next call with a damaged token, which the vendor refuses. */
@@ -101,36 +114,51 @@ export class AlternativeClient extends EventTarget {
     this.#isNextCallSpoilt = true;
   }
 
-  /** @param {string} path */
-  async #get(path) {
+  /**
+   * @param {'GET' | 'POST'} method
+   * @param {string} path
+   */
+  async #invoice(method, path) {
+    const invoice = /** @type {Invoice} */ (await this.#call(method, path));
+    this.dispatchEvent(new CustomEvent('invoice', { detail: invoice }));
+    return invoice;
+  }
+
+  /**
+   * @param {'GET' | 'POST'} method
+   * @param {string} path
+   */
+  async #call(method, path) {
     this.dispatchEvent(new Event('call'));
     const token = this.#token;
-    const first = await this.#send(path, token);
+    const first = await this.#send(method, path, token);
     if (first.status !== 401) {
       this.dispatchEvent(new Event('answer'));
       return body(first);
     }
     this.dispatchEvent(new Event('refused'));
     await this.#renew(token);
-    const second = await this.#send(path, this.#token);
+    const second = await this.#send(method, path, this.#token);
     if (second.ok) this.dispatchEvent(new Event('resumed'));
     return body(second);
   }
 
   /**
+   * @param {'GET' | 'POST'} method
    * @param {string} path
    * @param {string} token
    */
-  async #send(path, token) {
+  async #send(method, path, token) {
     const spoilt = this.#isNextCallSpoilt;
     this.#isNextCallSpoilt = false;
     const call = async () => {
       // Safari before 16 has no `AbortSignal.timeout`.
       const controller = new AbortController();
       const timer = setTimeout(() => controller.abort(), 10_000);
+      this.dispatchEvent(new Event('request'));
       try {
         return await fetch(this.#base + path, {
-          headers: { Authorization: `Bearer ${token}${spoilt ? 'spoilt' : ''}` },
+          method, headers: { Authorization: `Bearer ${token}${spoilt ? 'spoilt' : ''}` },
           cache: 'no-store', credentials: 'omit', signal: controller.signal,
         });
       } finally {
@@ -213,7 +241,9 @@ class PaymentFlow {
     if (button.getAttribute('aria-disabled') === 'true') return;
     button.setAttribute('aria-disabled', 'true');
     try {
-      const { id } = await this.#client.readInvoice();
+      const { id } = await this.#client.payInvoice();
+      // Safari does not focus a button that is clicked.
+      this.#part('result').focus();
       this.#options.onPaymentSuccess?.({ invoiceId: id });
     } catch (error) {
       this.#options.onPaymentError?.(error);
@@ -222,42 +252,63 @@ class PaymentFlow {
     }
   }
 
-  /** @param {Invoice} invoice */
-  #show(invoice) {
-    const money = new Intl.NumberFormat('en', { style: 'currency', currency: invoice.currency });
-    /** @type {Record<string, string>} */
-    const texts = {
-      number: `Invoice ${invoice.invoice_number}`,
-      status: invoice.status,
-      total: money.format(invoice.total),
-      due: `Due ${day(invoice.due_date)}`,
-      issued: day(invoice.created_at),
-      customer: invoice.customer_id,
-      subtotal: money.format(invoice.sub_total),
-      tax: money.format(invoice.total - invoice.sub_total),
-      'total-row': money.format(invoice.total),
-      pay: `Pay ${money.format(invoice.total)}`,
-    };
-    if (!this.#container.hasChildNodes()) this.#build();
-    for (const [name, text] of Object.entries(texts)) {
-      const element = this.#container.querySelector(`#invoice-${name}`);
-      if (element && element.textContent !== text) element.textContent = text;
-    }
+  /** @param {string} name */
+  #part(name) {
+    return /** @type {HTMLElement} */ (this.#container.querySelector(`#invoice-${name}`));
   }
 
-  #build() {
-    /** @param {string} label @param {string} name */
-    const row = (label, name) => [element('dt', {}, label), element('dd', { id: `invoice-${name}` })];
+  /** @param {Invoice} invoice */
+  #show(invoice) {
+    if (!this.#container.hasChildNodes()) this.#build(invoice);
+    const { status } = invoice;
+    const badge = this.#part('status');
+    badge.dataset.state = status;
+    const text = status.charAt(0).toUpperCase() + status.slice(1);
+    if (badge.textContent !== text) badge.textContent = text;
+    const result = this.#part('result');
+    result.hidden = status !== 'paid';
+    const pay = this.#container.querySelector('#invoice-pay');
+    if (!pay || status === 'open') return;
+    // Paid once, paid for good. The keyboard's focus must not go with the button.
+    const hadFocus = pay === document.activeElement;
+    pay.remove();
+    if (hadFocus) result.focus();
+  }
+
+  /** @param {Invoice} invoice */
+  #build(invoice) {
+    const format = new Intl.NumberFormat('en', { style: 'currency', currency: invoice.currency });
+    const money = (/** @type {number} */ amount) => format.format(amount);
+    const fact = (/** @type {string} */ label, /** @type {string} */ text) => element('div', {},
+      element('dt', {}, label), element('dd', {}, text));
+    const sum = (/** @type {string} */ label, /** @type {number} */ amount) => element('tr', {},
+      element('th', { scope: 'row' }, label), element('td', {}, money(amount)));
+    const total = sum('Total', invoice.total);
+    total.className = 'total';
+    total.lastElementChild?.setAttribute('id', 'invoice-total');
     const pay = element('button', { id: 'invoice-pay', type: 'button', class: 'primary' });
+    pay.textContent = `Pay ${money(invoice.total)}`;
     pay.addEventListener('click', () => this.#pay(pay));
     this.#container.replaceChildren(
-      element('div', { class: 'invoice-head' }, element('h2', { id: 'invoice-number', tabindex: '-1' }),
-        element('span', { id: 'invoice-status', class: 'pill' })),
-      element('p', { id: 'invoice-total', class: 'total' }),
-      element('p', { id: 'invoice-due', class: 'quiet' }),
-      element('dl', { class: 'rows' }, ...row('Issued', 'issued'), ...row('Customer', 'customer'),
-        ...row('Subtotal', 'subtotal'), ...row('Tax', 'tax'), ...row('Total', 'total-row')),
+      element('div', { class: 'invoice-head' },
+        element('h3', { id: 'invoice-number' }, `Invoice ${invoice.invoice_number}`),
+        element('p', { class: 'badge-line' }, element('span', { class: 'unseen' }, 'Status: '),
+          element('span', { id: 'invoice-status', class: 'badge' }))),
+      element('p', { id: 'invoice-memo' }, invoice.memo),
+      element('dl', { class: 'dates' }, fact('Billed to', invoice.customer_name),
+        fact('Issued', day(invoice.created_at)), fact('Due', day(invoice.due_date))),
+      element('table', { class: 'lines' },
+        element('caption', { class: 'unseen' }, 'What the invoice is for'),
+        element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'Description'),
+          element('th', { scope: 'col' }, 'Amount'))),
+        element('tbody', {}, ...invoice.line_items.map((line) => element('tr', {},
+          element('th', { scope: 'row' }, line.description,
+            element('span', { class: 'quiet small' }, ` ${line.quantity} × ${money(line.unit_price)}`)),
+          element('td', {}, money(line.amount))))),
+        element('tfoot', {}, sum('Subtotal', invoice.sub_total), sum('Tax', invoice.total - invoice.sub_total), total)),
       pay,
+      element('p', { id: 'invoice-result', class: 'result', tabindex: '-1', hidden: '' },
+        'Paid in full. Thank you.'),
     );
   }
 }
@@ -294,7 +345,7 @@ export function claims(token) {
 function day(date) {
   const parsed = new Date(date);
   if (Number.isNaN(parsed.getTime())) return date;
-  return new Intl.DateTimeFormat('en', { dateStyle: 'long', timeZone: 'UTC' }).format(parsed);
+  return new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeZone: 'UTC' }).format(parsed);
 }
 
 /**

@@ -29,7 +29,108 @@ function whenClicked(id, work) {
   });
 }
 
-// MARK: What the page shows
+// MARK: What the payer sees
+
+/** @param {unknown} error */
+function showError(error) {
+  const { title, text, then } = plainWords(error);
+  const code = error instanceof CheckoutTokenError ? error.code : 'vendor';
+  showStop(error, code);
+  byID('error').dataset.code = code;
+  byID('invoice-waiting').hidden = true;
+  // Whatever fails after the payment is not the payer's concern.
+  if (isPaid) return;
+  byID('error-title').textContent = title;
+  byID('error-text').textContent = text;
+  byID('error-reference').hidden = then !== 'tell';
+  const incident = error instanceof CheckoutTokenError ? error.incident : null;
+  byID('error-reference').textContent = `Reference: ${incident ?? code}`;
+  byID('retry').hidden = then === null || then === 'tell';
+  byID('retry').textContent = then === 'sign in' ? 'Sign in' : 'Try again';
+  byID('retry').dataset.then = then ?? '';
+  byID('error').hidden = false;
+}
+
+/** The keyboard's focus stays in the payer's half. */
+function hideError() {
+  if (byID('error').contains(document.activeElement)) byID('payer').focus();
+  byID('error').hidden = true;
+}
+
+/**
+ * What a payer is told, and what they can do then: try again, sign in, tell the shop the reference, or nothing.
+ *
+ * @typedef {{ title: string, text: string, then: 'try again' | 'sign in' | 'tell' | null }} Words
+ */
+
+/**
+ * @param {unknown} error
+ * @returns {Words}
+ */
+function plainWords(error) {
+  if (error instanceof CheckoutTokenError) return wordsForCodes[error.code];
+  if (error instanceof VendorError) {
+    return {
+      title: error.status === 429 ? 'The payment provider is busy' : 'The payment provider gave no answer',
+      text: 'Try again. The page then shows whether the invoice is paid.', then: 'try again',
+    };
+  }
+  return { title: 'Something went wrong on this page', text: 'Try again, or reload the page.', then: 'try again' };
+}
+
+/** @type {Words} */
+const wrongPage = {
+  title: 'This page does not work', text: 'Nothing was paid. Tell the shop the reference below.', then: 'tell',
+};
+/** @type {Words} */
+const wrongAddress = {
+  title: 'This link is not right', text: 'Nothing was paid. Ask the shop for a new link.', then: null,
+};
+
+/** @type {Record<import('./checkout-token.js').CheckoutTokenErrorCode, Words>} */
+const wordsForCodes = {
+  sign_in: { title: 'You are not signed in', text: 'Sign in to the shop to see and pay this invoice.', then: 'sign in' },
+  forbidden: {
+    title: 'This invoice is not yours to pay',
+    text: 'You are signed in, but not as someone who may see it. If it should be yours, ask the shop for a new link.',
+    then: null,
+  },
+  access_unavailable: {
+    title: 'The shop cannot check your sign-in right now', text: 'Nothing was paid. Try again in a moment.',
+    then: 'try again',
+  },
+  session_rejected: {
+    title: 'There is no such invoice', text: 'The payment provider does not know it. Ask the shop for a new link.',
+    then: null,
+  },
+  invalid_request: wrongAddress,
+  invalid_options: wrongAddress,
+  too_many_requests: { title: 'Too many tries', text: 'Wait a moment, then try again.', then: 'try again' },
+  too_slow: { title: 'The connection is slow', text: 'Nothing was paid. Try again.', then: 'try again' },
+  vendor_busy: {
+    title: 'The payment provider is busy', text: 'Nothing was paid. Try again in a moment.', then: 'try again',
+  },
+  vendor_unavailable: {
+    title: 'The payment provider cannot be reached', text: 'Nothing was paid. Try again in a few minutes.',
+    then: 'try again',
+  },
+  misconfigured: {
+    title: 'The shop is not set up correctly', text: 'Nothing was paid. Tell the shop the reference below.',
+    then: 'tell',
+  },
+  network: { title: 'The shop cannot be reached', text: 'Check your connection, then try again.', then: 'try again' },
+  timeout: { title: 'The shop takes too long to answer', text: 'Nothing was paid. Try again.', then: 'try again' },
+  http_error: { title: 'The shop gave no answer', text: 'Nothing was paid. Try again in a moment.', then: 'try again' },
+  invalid_answer: wrongPage,
+  aborted: { title: 'The page stopped waiting', text: 'Nothing was paid. Try again.', then: 'try again' },
+  method_not_allowed: wrongPage,
+  too_large: wrongPage,
+  unsupported_media_type: wrongPage,
+  blocked: wrongPage,
+  callback_failed: wrongPage,
+};
+
+// MARK: What the developer sees
 
 /**
  * @param {'starting' | 'ready' | 'renewing' | 'failed'} state
@@ -41,7 +142,7 @@ function status(state, text) {
 }
 
 /**
- * For screen readers; only what somebody asked for, and what happens for the first time.
+ * For screen readers; only what somebody asked for, and never what happens by itself.
  *
  * @param {string} text
  */
@@ -49,128 +150,124 @@ function announce(text) {
   byID('announcements').textContent = text;
 }
 
+/** When the request began that the next steps are part of. */
+let beginning = 0;
+
 /**
- * @param {'waiting' | 'active' | 'done' | 'failed'} state
+ * @param {'waiting' | 'active' | 'done' | 'failed' | 'skipped'} state
  * @param {number[]} numbers
  */
 function steps(state, ...numbers) {
+  const time = `${new Date().toLocaleTimeString('en-GB')}, ${Math.round(performance.now() - beginning)} ms`;
+  const words = {
+    waiting: 'Not yet', active: 'Now', done: `Done ${time}`, failed: `Failed ${time}`, skipped: 'Not reached',
+  };
   for (const number of numbers) {
     const step = /** @type {HTMLElement} */ (document.querySelector(`[data-step="${number}"]`));
     step.dataset.state = state;
-    if (state === 'done') step.dataset.at = new Date().toLocaleTimeString('en-GB');
-    else delete step.dataset.at;
+    let text = step.querySelector('.state');
+    if (!text) {
+      text = document.createElement('span');
+      text.className = 'state';
+      step.append(text);
+    }
+    text.textContent = words[state];
   }
 }
+
+/** Nothing was sent, or the broker refused before it asked the vendor. */
+const refusals = [
+  'blocked', 'invalid_options', 'callback_failed', 'sign_in', 'forbidden', 'access_unavailable', 'too_many_requests',
+  'invalid_request', 'method_not_allowed', 'unsupported_media_type', 'too_large', 'too_slow',
+];
+/** The broker could not get a token from the vendor. */
+const vendorFaults = ['session_rejected', 'vendor_busy', 'vendor_unavailable', 'misconfigured'];
+
+/**
+ * Says what stopped, and marks only a step that was tried.
+ *
+ * @param {unknown} error
+ * @param {string} code
+ */
+function showStop(error, code) {
+  for (const step of document.querySelectorAll('[data-state="active"][data-step]')) {
+    const number = Number(/** @type {HTMLElement} */ (step).dataset.step);
+    if (number === 1) {
+      const failed = vendorFaults.includes(code) ? 1 : refusals.includes(code) ? null : 3;
+      steps('skipped', 1, 2, 3, 4, 5, 6, 7, 8);
+      if (failed) steps('failed', failed);
+    } else if (number === 6 && error instanceof CheckoutTokenError && error.status !== null) {
+      steps('done', 6);
+      steps('failed', 7);
+    } else {
+      steps('failed', number);
+    }
+  }
+  if (error instanceof CheckoutTokenError) {
+    const incident = error.incident ? `, incident ${error.incident}` : '';
+    const asked = refusals.includes(code) ? ' The vendor was not asked.' : '';
+    status('failed', `${error.status ?? 'No answer'} ${code}${incident}.${asked}`);
+    if (code === 'sign_in') byID('visitor').textContent = 'nobody is signed in';
+  } else if (error instanceof VendorError) {
+    status('failed', error.status ? `${error.status} from the vendor.` : 'No answer from the vendor.');
+  } else {
+    status('failed', String(error));
+  }
+}
+
+/** The order of the claims; the rest follow by name. A token's own order is left to its issuer, and changes. */
+const claimOrder = ['partner_id', 'client_id', 'customer_id', 'invoice_id', 'exp'];
 
 /** @param {string} token */
 function showToken(token) {
   const info = checkoutToken?.current;
   if (!info) return;
-  const said = claims(token);
   byID('token-id').textContent = info.tokenId;
-  byID('token-lifetime').textContent = seconds(info.expiresIn);
-  byID('token-claims').replaceChildren(...Object.entries(said).flatMap(([name, value]) => {
-    const term = document.createElement('dt');
-    term.textContent = name;
-    const text = document.createElement('dd');
-    text.dataset.claim = name;
-    const time = info.expiresAt.toLocaleTimeString('en-GB');
-    text.textContent = name === 'exp' ? `${time} (${value})` : String(value);
-    return [term, text];
+  byID('token-lifetime').textContent = `left of ${life(info.expiresIn)}`;
+  const said = claims(token);
+  const rest = Object.keys(said).filter((name) => !claimOrder.includes(name)).sort();
+  const names = [...claimOrder.filter((name) => name in said), ...rest];
+  byID('token-claims').replaceChildren(...names.map((name) => {
+    const row = document.createElement('tr');
+    const header = document.createElement('th');
+    header.scope = 'row';
+    header.textContent = name;
+    const cell = document.createElement('td');
+    cell.dataset.claim = name;
+    const value = typeof said[name] === 'string' ? said[name] : JSON.stringify(said[name]);
+    cell.textContent = name === 'exp' ? `${value} (${info.expiresAt.toLocaleTimeString('en-GB')})` : String(value);
+    row.append(header, cell);
+    return row;
   }));
   countDown();
 }
 
+/** Whole seconds, rounded up, and so never more than the whole seconds that the token came with. */
 function countDown() {
   const info = checkoutToken?.current;
   if (!info) return;
-  const left = info.timeLeft / 1000;
-  const text = seconds(Math.ceil(left));
+  const text = life(Math.ceil(info.timeLeft / 1000));
   if (byID('token-countdown').textContent !== text) byID('token-countdown').textContent = text;
-  /** @type {HTMLProgressElement} */ (byID('token-life')).value = Math.min(1, left / (info.expiresIn || 1));
+  const left = info.timeLeft / 1000 / (info.expiresIn || 1);
+  /** @type {HTMLProgressElement} */ (byID('token-life')).value = Math.min(1, left);
 }
 
-/** @param {number} count */
-function seconds(count) {
-  return count < 120 ? `${count} s` : `${Math.floor(count / 60)} min`;
+/** @param {number} seconds */
+function life(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  const rest = seconds % 60;
+  return `${Math.floor(seconds / 60)} min${rest > 0 ? ` ${rest} s` : ''}`;
 }
 
-/** @param {unknown} error */
-function showError(error) {
-  const { title, text, detail } = plainWords(error);
-  byID('error-title').textContent = title;
-  byID('error-text').textContent = text;
-  byID('error-detail').textContent = detail;
-  byID('error').dataset.code = error instanceof CheckoutTokenError ? error.code : 'vendor';
-  byID('error').hidden = false;
-  byID('invoice-waiting').hidden = true;
-  for (const step of document.querySelectorAll('[data-state="active"][data-step]')) {
-    steps('failed', Number(/** @type {HTMLElement} */ (step).dataset.step));
-  }
-  status('failed', 'Stopped: see above.');
+/** @param {string} id */
+function count(id) {
+  byID(id).textContent = String(Number(byID(id).textContent) + 1);
 }
 
-/**
- * @param {unknown} error
- * @returns {{ title: string, text: string, detail: string }}
- */
-function plainWords(error) {
-  if (error instanceof CheckoutTokenError) {
-    const detail = [
-      `Code ${error.code}`, error.status && `status ${error.status}`, error.incident && `incident ${error.incident}`,
-    ].filter(Boolean).join(', ');
-    return { ...wordsForCodes[error.code], detail };
-  }
-  if (error instanceof VendorError) {
-    return {
-      title: 'The invoice could not be read',
-      text: error.status === 429 ? 'The payment provider is busy. Wait a second and try again.' : error.message,
-      detail: error.status ? `Status ${error.status} from the vendor` : 'No answer from the vendor',
-    };
-  }
-  return { title: 'Something went wrong in this page', text: 'Try again. If it stays, reload the page.', detail: '' };
-}
-
-const wrongPage = { title: 'This page does not work', text: 'Nothing was paid. Tell the shop the code below.' };
-const wrongAddress = {
-  title: 'The page asked the wrong way', text: 'The customer or the invoice in the address is not valid.',
-};
-
-/** @type {Record<import('./checkout-token.js').CheckoutTokenErrorCode, { title: string, text: string }>} */
-const wordsForCodes = {
-  sign_in: { title: 'You are not signed in', text: 'Sign in to the shop, then try again.' },
-  forbidden: {
-    title: 'This invoice is not yours to pay', text: 'You are signed in, but not as someone who may pay it.',
-  },
-  access_unavailable: {
-    title: 'The shop cannot check your sign-in right now', text: 'Nothing was paid. Try again in a moment.',
-  },
-  session_rejected: {
-    title: 'There is no such invoice', text: 'The payment provider does not know this customer or this invoice.',
-  },
-  invalid_request: wrongAddress,
-  invalid_options: wrongAddress,
-  too_many_requests: { title: 'Too many tries', text: 'Wait a moment, then try again.' },
-  too_slow: { title: 'The connection is slow', text: 'Nothing was paid. Try again.' },
-  vendor_busy: { title: 'The payment provider is busy', text: 'Nothing was paid. Try again in a moment.' },
-  vendor_unavailable: {
-    title: 'The payment provider cannot be reached', text: 'Nothing was paid. Try again in a few minutes.',
-  },
-  misconfigured: {
-    title: 'The shop is not set up correctly', text: 'Nothing was paid. Tell the shop the incident number below.',
-  },
-  network: { title: 'The shop cannot be reached', text: 'Check your connection, then try again.' },
-  timeout: { title: 'The shop takes too long to answer', text: 'Nothing was paid. Try again.' },
-  http_error: { title: 'The shop gave no answer', text: 'Nothing was paid. Try again in a moment.' },
-  invalid_answer: {
-    title: 'The shop answered in a way this page does not understand', text: 'Nothing was paid. Try again.',
-  },
-  aborted: { title: 'The page stopped waiting', text: 'Nothing was paid. Try again.' },
-  method_not_allowed: wrongPage,
-  too_large: wrongPage,
-  unsupported_media_type: wrongPage,
-  blocked: wrongPage,
-  callback_failed: wrongPage,
+/** @type {typeof window.fetch} */
+const countedFetch = (...request) => {
+  count('broker-requests');
+  return window.fetch(...request);
 };
 
 // MARK: What the page does
@@ -182,18 +279,19 @@ let client;
 /** @type {ReturnType<AlternativeClient['createPaymentFlow']> | null} */
 let flow = null;
 let hasInvoice = false;
-let renewals = 0;
-let replacements = 0;
+let isPaid = false;
 
 async function start() {
   status('starting', 'Asking the shop’s server for a token.');
-  steps('waiting', 1, 2, 3, 4, 5, 6, 7, 8);
-  steps('active', 1);
   const config = await configuration();
-  showDoor(config);
-  checkoutToken = createCheckoutToken({
-    endpoint: config.tokenEndpoint, customerId: config.customerId, invoiceId: config.invoiceId, onWait,
+  showConfiguration(config);
+  checkoutToken ??= createCheckoutToken({
+    endpoint: config.tokenEndpoint, customerId: config.asked.customerId, invoiceId: config.asked.invoiceId, onWait,
+    fetch: countedFetch,
   });
+  beginning = performance.now();
+  steps('waiting', 2, 3, 4, 5, 6, 7, 8);
+  steps('active', 1);
   const { accessToken, onAccessTokenExpired } = await checkoutToken.forClient();
   steps('done', 1, 2, 3);
   showToken(accessToken);
@@ -203,13 +301,7 @@ async function start() {
   });
   observe(client);
   flow = client.createPaymentFlow({
-    containerId: 'payment-flow', invoiceId: config.invoiceId,
-    onPaymentSuccess: () => {
-      byID('payment-result').textContent = 'Paid, for show. No money moved.';
-      byID('payment-result').hidden = false;
-      announce('Paid, for show. No money moved.');
-    },
-    onPaymentError: showError,
+    containerId: 'payment-flow', invoiceId: config.asked.invoiceId, onPaymentError: showError,
   });
 }
 
@@ -225,10 +317,8 @@ async function renew(onAccessTokenExpired) {
   const wasRefusedEarly = (checkoutToken?.current?.timeLeft ?? 0) > 0;
   const token = await onAccessTokenExpired();
   steps('done', 6, 7);
-  renewals += 1;
-  if (wasRefusedEarly) replacements += 1;
-  byID('token-renewals').textContent = String(renewals);
-  byID('token-replacements').textContent = String(replacements);
+  count('token-renewals');
+  if (wasRefusedEarly) count('token-replacements');
   showToken(token);
   return token;
 }
@@ -250,12 +340,15 @@ function watch() {
 function onWait({ seconds: pause, error }) {
   const { title } = plainWords(error);
   status('renewing', `${title}. Trying again in ${Math.ceil(pause)} s.`);
-  announce(`${title}. Trying again.`);
 }
 
 /** @param {AlternativeClient} client */
 function observe(client) {
-  client.addEventListener('call', () => steps('active', 4));
+  client.addEventListener('request', () => count('vendor-calls'));
+  client.addEventListener('call', () => {
+    beginning = performance.now();
+    steps('active', 4);
+  });
   client.addEventListener('answer', () => steps('done', 4));
   client.addEventListener('refused', () => {
     steps('done', 4);
@@ -264,52 +357,84 @@ function observe(client) {
   });
   client.addEventListener('renewed', () => steps('active', 8));
   client.addEventListener('resumed', () => steps('done', 8));
-  client.addEventListener('invoice', () => {
+  client.addEventListener('invoice', (event) => {
+    isPaid = /** @type {CustomEvent} */ (event).detail.status === 'paid';
     byID('invoice-waiting').hidden = true;
-    byID('error').hidden = true;
+    hideError();
     if (!hasInvoice) for (const id of ['read-again', 'pretend-refused']) setBusy(id, false);
     hasInvoice = true;
     watch();
     const at = new Date().toLocaleTimeString('en-GB');
-    status('ready', `${renewals > 0 ? 'Renewed and still on the same page. ' : ''}Invoice read at ${at}.`);
+    status('ready', `${isPaid ? 'Paid' : 'Ready to pay'}. Last call at ${at}.`);
   });
 }
 
-/** What the server says, and what the address says over it: `?customer=…&invoice=…`. */
+/**
+ * What the server says, and what the page asks for: `?customer=…&invoice=…` or, without them, the visitor's own. Asking
+ * as somebody else makes nobody somebody else: who is signed in is up to the session.
+ */
 async function configuration() {
   const response = await fetch('config.json', { cache: 'no-store' });
   const config = await response.json();
   const query = new URLSearchParams(location.search);
   return {
     ...config,
-    customerId: query.get('customer') ?? config.customerId,
-    invoiceId: query.get('invoice') ?? config.invoiceId,
+    asked: {
+      customerId: query.get('customer') ?? config.customerId, invoiceId: query.get('invoice') ?? config.invoiceId,
+    },
   };
 }
 
 /**
- * The visitor may try for somebody else's invoice, and should not get it.
- *
- * @param {{ tokenEndpoint: string, customerId: string, other?: { customerId: string, invoiceId: string } }} config
+ * @typedef {{ customerId: string, invoiceId: string }} Session
+ * @param {Session & { shop: string, tokenEndpoint: string, asked: Session, other?: Session }} config
  */
-function showDoor({ tokenEndpoint, customerId, other }) {
-  if (!other) return;
-  byID('visitor').textContent = customerId;
-  byID('other-customer').textContent = other.customerId;
-  byID('door').hidden = false;
-  const otherToken = createCheckoutToken({ endpoint: tokenEndpoint, ...other, maxWait: 5_000 });
+function showConfiguration({ shop, tokenEndpoint, customerId, invoiceId, asked, other }) {
+  byID('shop').textContent = shop;
+  byID('shop-mark').textContent = shop.charAt(0);
+  byID('visitor').textContent = `${customerId} (HttpOnly cookie)`;
+  const foreign = asked.customerId === customerId ? '' : ' (not the session’s)';
+  byID('asked-for').textContent = `${asked.invoiceId} of ${asked.customerId}${foreign}`;
+  const isOwn = asked.customerId === customerId && asked.invoiceId === invoiceId;
+  const link = /** @type {HTMLAnchorElement} */ (byID('switch'));
+  if (!isOwn) {
+    link.href = './';
+    link.textContent = `Back to ${customerId}’s own invoice`;
+    link.hidden = false;
+  } else if (other) {
+    link.href = `?${new URLSearchParams({ customer: other.customerId, invoice: other.invoiceId })}`;
+    link.textContent = `Open this page for ${other.customerId}’s invoice`;
+    link.hidden = false;
+  }
+  if (other && !isAsking) {
+    isAsking = true;
+    offerToAsk(createCheckoutToken({ endpoint: tokenEndpoint, ...other, maxWait: 5_000, fetch: countedFetch }), other);
+  }
+}
+
+let isAsking = false;
+
+/**
+ * The visitor may try for somebody else's token, and should not get it.
+ *
+ * @param {import('./checkout-token.js').CheckoutToken} otherToken
+ * @param {Session} other
+ */
+function offerToAsk(otherToken, { customerId }) {
+  byID('try-other').textContent = `Ask for ${customerId}’s token`;
+  setBusy('try-other', false);
   whenClicked('try-other', async () => {
     try {
       await otherToken.get();
-      showAnswer('given', 'A token was given', 'That must not happen: this server does not check whose invoice it is.');
+      showAnswer('given', 'A token was given.', 'That must not happen: nobody checked whose invoice it is.');
     } catch (error) {
       const { status: number, code } = error instanceof CheckoutTokenError ? error : { status: null, code: 'page' };
       const isRefusal = code === 'forbidden' || code === 'sign_in';
       showAnswer(
-        isRefusal ? 'refused' : 'unclear', `${number ?? 'No answer'} ${code}`,
+        isRefusal ? 'refused' : 'unclear', `${number ?? 'No answer'} ${code}.`,
         isRefusal
-          ? 'Refused, and no call was made to the vendor. An invoice that does not exist gets the very same answer.'
-          : plainWords(error).text,
+          ? 'The vendor was not asked. An invoice that does not exist gets the same answer.'
+          : plainWords(error).title,
       );
     }
   });
@@ -321,9 +446,9 @@ function showDoor({ tokenEndpoint, customerId, other }) {
  * @param {string} text
  */
 function showAnswer(state, verdict, text) {
-  byID('other-answer').dataset.state = state;
-  byID('other-status').textContent = verdict;
-  byID('other-text').textContent = text;
+  byID('answer').dataset.state = state;
+  byID('answer-verdict').textContent = verdict;
+  byID('answer-text').textContent = text;
 }
 
 /** Starts, or goes on where it stopped. */
@@ -337,19 +462,23 @@ async function proceed() {
 }
 
 byID('retry').addEventListener('click', () => {
-  byID('error').hidden = true;
-  byID('invoice-waiting').hidden = flow !== null;
-  byID('invoice-panel').focus();
+  if (byID('retry').dataset.then === 'sign in') {
+    // In this demo, the page itself signs the visitor in.
+    location.reload();
+    return;
+  }
+  byID('invoice-waiting').hidden = hasInvoice;
+  hideError();
   proceed();
 });
 whenClicked('read-again', async () => {
   await flow?.refresh();
-  if (byID('error').hidden) announce('The invoice was read again.');
+  if (byID('status').dataset.state === 'ready') announce('The invoice was read again.');
 });
 whenClicked('pretend-refused', async () => {
   client.spoilNextCall();
   await flow?.refresh();
-  if (byID('error').hidden) announce('The token was refused and replaced. The page went on.');
+  if (byID('status').dataset.state === 'ready') announce('The token was refused and replaced. The page went on.');
 });
 
 setInterval(countDown, 250);

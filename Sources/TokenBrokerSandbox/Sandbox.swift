@@ -6,8 +6,10 @@ public import TokenBroker
 /// The vendor's API in miniature: the paths, errors, rate limit and token shapes of Alternative Payments, as an
 /// ``EndpointSet`` to be mounted on any server.
 ///
-/// It knows one API key and a small catalogue: customer `cus_demo` owns every invoice whose id begins with `inv_`, customer
-/// `cus_other` every one that begins with `oth_`. Access tokens are opaque, checkout tokens are JWTs signed with a key made at start.
+/// It knows one API key and a small catalogue: customer `cus_demo` owns every invoice whose id begins with `inv_`,
+/// customer `cus_other` every one that begins with `oth_`. Access tokens are opaque, checkout tokens are JWTs signed with
+/// a key made at start. `POST /checkout/v1/payments`, which the vendor does not document, pays a session's invoice once,
+/// for show.
 public struct Sandbox: Sendable {
     /// The routes, to be mounted as they are.
     public let endpoints: EndpointSet

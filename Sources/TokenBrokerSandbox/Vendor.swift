@@ -14,6 +14,7 @@ final class Vendor: Sendable {
     private struct Memory {
         var accessTokens: [ExactString: Date] = [:]
         var answeredWithinASecond: [Date] = []
+        var paidInvoices: Set<ExactString> = []
         var calls = CallCount()
     }
 
@@ -32,6 +33,7 @@ final class Vendor: Sendable {
             },
             route(.post, "/checkout-auth/init") { await $0.checkoutToken($1) },
             route(.get, "/checkout/v1/invoice") { await $0.invoiceOfSession($1) },
+            route(.post, "/checkout/v1/payments") { await $0.payInvoiceOfSession($1) },
             route(.get, "/invoices/{id}") { await $0.invoice($1) },
             route(.get, "/customers/{id}") { await $0.customer($1) },
             CallsRoute(count: { [self] in memory.withLock { $0.calls } }),
@@ -114,9 +116,10 @@ final class Vendor: Sendable {
                 field: "invoice_id"
             )
         }
-        // A JWT tells whole seconds; rounded up, so that the token lives at least as long as configured.
-        let end = now().timeIntervalSince1970 + configuration.checkoutTokenLifetime / .seconds(1)
-        let expiry = Date(timeIntervalSince1970: end.rounded(.up))
+        // A JWT tells whole seconds. Counted from the second that `Date` tells, as vendors do.
+        let start = now().timeIntervalSince1970.rounded(.down)
+        let lifetime = (configuration.checkoutTokenLifetime / .seconds(1)).rounded(.up)
+        let expiry = Date(timeIntervalSince1970: start + lifetime)
         let claims = CheckoutClaims(
             clientID: configuration.clientID, customerID: customer.unicode, invoiceID: invoice.unicode, expiry: expiry
         )
@@ -128,16 +131,27 @@ final class Vendor: Sendable {
     }
 
     private func invoiceOfSession(_ request: RouteRequest) async -> RouteResponse {
-        guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
-            return .unauthorized
+        guard let id = await invoiceID(ofSession: request) else { return .unauthorized }
+        return invoice(id).map(RouteResponse.json) ?? .unauthorized
+    }
+
+    /// Not among the vendor's documented paths: what its SDK does to pay, without a card and without money.
+    private func payInvoiceOfSession(_ request: RouteRequest) async -> RouteResponse {
+        guard let id = await invoiceID(ofSession: request) else { return .unauthorized }
+        guard memory.withLock({ $0.paidInvoices.insert(id).inserted }) else {
+            return .error(.conflict, "conflict", "invoice is already paid")
         }
-        return Catalogue.invoice(ExactString(claims.invoiceID)).map(RouteResponse.json) ?? .unauthorized
+        return invoice(id).map(RouteResponse.json) ?? .unauthorized
     }
 
     private func invoice(_ request: RouteRequest) async -> RouteResponse {
         guard hasAccessToken(request) else { return .unauthorized }
-        return Catalogue.invoice(ExactString(request.pathParameters["id"] ?? "")).map(RouteResponse.json)
+        return invoice(ExactString(request.pathParameters["id"] ?? "")).map(RouteResponse.json)
             ?? .error(.notFound, "not_found", "invoice not found")
+    }
+
+    private func invoice(_ id: ExactString) -> JSONValue? {
+        Catalogue.invoice(id, isPaid: memory.withLock { $0.paidInvoices.contains(id) }, at: now())
     }
 
     private func customer(_ request: RouteRequest) async -> RouteResponse {
@@ -147,6 +161,14 @@ final class Vendor: Sendable {
     }
 
     // MARK: Proofs
+
+    /// The invoice that a checkout token is for; `nil` without a valid one.
+    private func invoiceID(ofSession request: RouteRequest) async -> ExactString? {
+        guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
+            return nil
+        }
+        return ExactString(claims.invoiceID)
+    }
 
     /// Takes id and secret as they are, and form-encoded as RFC 6749 (section 2.3.1) wants them.
     private func credentialsAreRight(_ authorization: String?) -> Bool {

@@ -163,13 +163,16 @@ struct StorefrontFile: Endpoint {
     let path: RoutePath
     let type: String
     let content: [UInt8]
+    /// The Content-Security-Policy of a page.
+    var policy: String?
     /// The cookie to set, by the authority that the browser asked.
     var cookie: (@Sendable (_ authority: String?) -> String)?
 
     fileprivate static func all(vendor: String, _ visitors: Visitors) -> [StorefrontFile] {
         let javaScript = "text/javascript; charset=utf-8"
         let settings: JSONValue = [
-            "vendor": .string(vendor), "environment": "sandbox", "tokenEndpoint": "/api/checkout-token",
+            "shop": "Harbour Cycles", "vendor": .string(vendor), "environment": "sandbox",
+            "tokenEndpoint": "/api/checkout-token",
             "customerId": .string(Visitors.customer), "invoiceId": .string(Visitors.invoice),
             "other": [
                 "customerId": .string(Visitors.otherCustomer), "invoiceId": .string(Visitors.otherInvoice),
@@ -179,6 +182,8 @@ struct StorefrontFile: Endpoint {
             // Signs the visitor in. No script can read this cookie, and no other site's page can have it sent.
             .init(
                 path: "/", type: "text/html; charset=utf-8", content: PackageResources.index_html,
+                policy: "default-src 'self'; connect-src 'self' \(vendor); base-uri 'none'; form-action 'none'; "
+                    + "frame-ancestors 'none'; object-src 'none'",
                 cookie: { "\(visitors.cookie(for: $0)); Path=/; HttpOnly; SameSite=Strict" }
             ),
             .init(path: "/app.js", type: javaScript, content: PackageResources.app_js),
@@ -195,6 +200,7 @@ struct StorefrontFile: Endpoint {
             return RouteResponse(status: .methodNotAllowed, headerFields: [.allow: "GET, HEAD"])
         }
         var fields: HTTPFields = [.contentType: type, .cacheControl: "no-cache", .xContentTypeOptions: "nosniff"]
+        fields[.contentSecurityPolicy] = policy
         fields[.setCookie] = cookie?(request.head.authority)
         return RouteResponse(status: .ok, headerFields: fields, body: content)
     }

@@ -57,6 +57,44 @@ struct SandboxTests {
         }
     }
 
+    @Test func `an invoice is paid once, by its own session, and stays paid`() async throws {
+        let sandbox = await sandbox()
+        let access = try await accessToken(sandbox)
+        let token = try #require(try await initialize(sandbox, access).body["token"]?.string)
+        let other = try #require(
+            try await initialize(sandbox, access, #"{"customer_id": "cus_demo", "invoice_id": "inv_2"}"#).body["token"]?
+                .string)
+        #expect(try await call(sandbox, .post, "/checkout/v1/payments").status == 401)
+        #expect(try await call(sandbox, .post, "/checkout/v1/payments", "Bearer \(token)x").status == 401)
+        #expect(try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(token)").body["status"] == "open")
+
+        let paid = try await call(sandbox, .post, "/checkout/v1/payments", "Bearer \(token)")
+        #expect(paid.status == 200)
+        #expect(paid.body["status"] == "paid")
+        #expect(try await call(sandbox, .post, "/checkout/v1/payments", "Bearer \(token)").status == 409)
+        #expect(try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(token)").body["status"] == "paid")
+        #expect(try await call(sandbox, .get, "/invoices/inv_1", access).body["status"] == "paid")
+        #expect(try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(other)").body["status"] == "open")
+    }
+
+    @Test(arguments: [("inv_1001", "INV-1001"), ("oth_2001", "OTH-2001"), ("inv_a_b", "INV-A-B")])
+    func `an invoice's number fits its id, and its lines add up`(id: String, number: String) async throws {
+        let sandbox = await sandbox()
+        let invoice = try await call(sandbox, .get, "/invoices/\(id)", accessToken(sandbox)).body
+        #expect(invoice["invoice_number"] == .string(number))
+        func cents(_ value: JSONValue?) -> Int { Int(((value?.number ?? 0) * 100).rounded()) }
+        guard case .array(let lines) = invoice["line_items"] else {
+            Issue.record("no lines")
+            return
+        }
+        #expect(!lines.isEmpty)
+        for line in lines {
+            #expect(cents(line["quantity"]) * cents(line["unit_price"]) == cents(line["amount"]) * 100)
+        }
+        #expect(lines.map { cents($0["amount"]) }.reduce(0, +) == cents(invoice["sub_total"]))
+        #expect(cents(invoice["total"]) > cents(invoice["sub_total"]))
+    }
+
     @Test func aSessionGetsASignedTokenThatOpensItsInvoice() async throws {
         let sandbox = await sandbox()
         let answer = try await initialize(sandbox, try await accessToken(sandbox), path: "/v1/checkout-auth/init")
