@@ -152,7 +152,7 @@ let package = Package(
             name: "token-broker",
             dependencies: [
                 "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
-                "TokenBrokerHummingbird", "TokenBrokerSandbox", .httpTypes, .logging,
+                "TokenBrokerHummingbird", "TokenBrokerSandbox", .httpTypes, .logging, .metrics,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("Hummingbird", "hummingbird", by: "CommandLineSupport"),
                 .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
@@ -273,7 +273,10 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenBrokerProgramTests",
-            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging]
+            dependencies: [
+                "token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging, .metrics,
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+            ]
         ),
         .testTarget(
             name: "StorefrontTests",

@@ -15,7 +15,7 @@ struct Demo: AsyncParsableCommand {
 
     @Option(help: "The port of the page and the broker; 0 for any free one. The sandbox takes another free one.")
     var port = 8080
-    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"))
+    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"), transform: Lifetime.init)
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(30))
     @Option(help: ArgumentHelp("A proxy in front of the demo; repeat it for several.", valueName: "address or block"))
     var trustedProxy: [String] = []
@@ -91,7 +91,7 @@ private struct Shop: Service {
 
     private func announce(_ port: Int, _ visitors: Visitors) {
         let address = "http://127.0.0.1:\(port)"
-        standardOutput.line(
+        announcements.line(
             """
             Open \(address)/
 

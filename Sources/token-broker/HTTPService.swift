@@ -7,7 +7,6 @@ import ServiceLifecycle
 import Synchronization
 import TokenBroker
 import TokenBrokerHummingbird
-import UnixSignals
 
 /// An HTTP server for an ``EndpointSet``, run until it is shut down gracefully.
 struct HTTPService: Service {
@@ -212,32 +211,6 @@ private final class RequestHeadDeadline: ChannelInboundHandler, RemovableChannel
             tell()
             context.fireChannelRead(data)
         }
-    }
-}
-
-/// Runs services until one fails or a signal asks to stop, then stops them in reverse order within `deadline`.
-func run(_ services: [any Service], deadline: Duration, logger: Logger) async throws {
-    var configuration = ServiceGroupConfiguration(
-        services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
-    )
-    configuration.maximumGracefulShutdownDuration = deadline
-    do {
-        try await ServiceGroup(configuration: configuration).run()
-    } catch let failure as Failure {
-        throw failure.exit()
-    }
-}
-
-/// Something to do once a server listens; afterwards it only waits for the end.
-struct Announcement: Service {
-    let server: HTTPService
-    let announce: @Sendable (Int) -> Void
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            if let port = await server.port() { announce(port) }
-        }
-        try await gracefulShutdown()
     }
 }
 #endif

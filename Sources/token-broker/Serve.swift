@@ -8,8 +8,8 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the server that a configuration file describes.",
         discussion: """
-            SIGTERM and SIGINT stop it: it takes no new connections, and requests under way are finished within \
-            server.shutdownDeadline.
+            SIGTERM, SIGINT and SIGQUIT stop it: it takes no new connections, and requests under way are finished within \
+            server.shutdownDeadline; a second one ends it at once. SIGHUP changes nothing.
             """
     )
 
@@ -18,6 +18,7 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let logger = logging.makeLogger()
+        let signals = await Signals(hangUp: .isTold, logger: logger)
         let broker = try await configurationFile.compose(logger: logger)
         let settings = broker.server
         let (host, port) = (settings.host, settings.port)
@@ -28,10 +29,10 @@ struct Serve: AsyncParsableCommand {
         )
         let server = HTTPService(broker.endpoints, host: host, port: port, limits: limits, logger: logger)
         let announcement = Announcement(server: server) { port in
-            standardOutput.line("token-broker listens on http://\(host):\(port)")
+            announcements.line("token-broker listens on \(address(host, port))")
         }
         try await token_broker.run(
-            [broker, server, announcement], deadline: settings.shutdownDeadline, logger: logger
+            [broker, server, announcement], until: signals, deadline: settings.shutdownDeadline, logger: logger
         )
     }
 }
@@ -47,7 +48,7 @@ struct ConfigurationOption: ParsableArguments {
         do {
             return try await Composer(registry: .program).compose(BrokerConfiguration.load(config), logger: logger)
         } catch {
-            throw Failure.configuration("\(error)").exit()
+            throw Failure.configuration("\(error)")
         }
     }
 }
