@@ -11,7 +11,7 @@ import Musl
 import Darwin
 #endif
 
-/// A stream of the process, written unbuffered and a whole line at a time, so that a reader behind a pipe sees each line at once.
+/// A stream of the process, written unbuffered, so that a reader behind a pipe sees each line at once.
 struct StandardStream: Sendable {
     let descriptor: Int32
 

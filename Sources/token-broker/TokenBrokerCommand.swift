@@ -87,8 +87,8 @@ struct TokenBrokerCommand: AsyncParsableCommand {
 // The parser has a method of this name.
 private func leave(_ code: Int32) -> Never { exit(code) }
 
-/// Otherwise the next file or connection that is opened would take the place of a stream that is closed, and a token that
-/// is printed would go there. What is written to these fails.
+/// Otherwise the next file or connection that is opened would take the place of a stream that is closed, and a token
+/// that is printed would go there. What is written to these fails.
 private func openClosedStreams() {
     for (stream, mode) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDONLY)]
     where fcntl(stream, F_GETFD) < 0 {

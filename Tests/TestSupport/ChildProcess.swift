@@ -3,8 +3,8 @@ import Synchronization
 
 /// A process in a group of its own, which ends with it. For tests only.
 ///
-/// It starts with no signal blocked and none ignored. Foundation's `Process` lets it inherit both from the thread that starts
-/// it, and among the threads of a test many have SIGTERM blocked.
+/// It starts with no signal blocked and none ignored. Foundation's `Process` lets it inherit both from the thread that
+/// starts it, and many threads of a test have SIGTERM blocked.
 public final class ChildProcess: Sendable {
     private static let running = Mutex<Set<Int32>>([])
     /// What is still there when the tests end, however they end in order.
