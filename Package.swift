@@ -154,8 +154,9 @@ let package = Package(
             name: "token-broker",
             dependencies: [
                 "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
-                "TokenBrokerNIO", "TokenBrokerSandbox", .httpTypes, .logging,
+                "TokenBrokerNIO", "TokenBrokerSandbox", .httpTypes, .logging, .metrics,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
+                .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
                 .gated("UnixSignals", "swift-service-lifecycle", by: "CommandLineSupport"),
             ],
@@ -272,7 +273,10 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenBrokerProgramTests",
-            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging]
+            dependencies: [
+                "token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging, .metrics,
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+            ]
         ),
         .testTarget(
             name: "StorefrontTests",

@@ -198,7 +198,7 @@ private struct Assembly {
 
     private func pseudonym() async throws(Failure) -> (@Sendable (Principal) -> String)? {
         guard let key = settings.limits.auditKey else { return nil }
-        return try await build(key.section) { try key.pseudonym(environment: environment) }
+        return try await build(key.section) { try key.pseudonym(environment: environment, logger: logger) }
     }
 
     private func credentials(

@@ -158,7 +158,7 @@ func configurationText(path: String) throws(ConfigurationError) -> String {
         file = try SmallFile(path: path, maximumBytes: ConfigurationNode.maximumBytes, source: path)
     } catch {
         if error.code == .malformed { throw ConfigurationError([.tooLarge(path)]) }
-        throw unreadable("the file cannot be read")
+        throw unreadable("the file cannot be read: \(error.message)")
     }
     guard let bytes = file?.bytes else { throw unreadable("no such file") }
     guard let text = String(validating: bytes, as: UTF8.self) else {

@@ -359,7 +359,7 @@ private func isNumber(_ text: String) -> Bool {
 }
 
 /// The candidate that `name` was most likely meant to be; `nil` if none is near. Case, `_` and `-` do not count.
-func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
+package func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
     func plain(_ text: String) -> [Character] { text.lowercased().filter { $0 != "_" && $0 != "-" } }
     guard name.count <= 64 else { return nil }
     let name = plain(name)

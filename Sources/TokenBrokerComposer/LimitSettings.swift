@@ -1,4 +1,5 @@
 #if ConfigurationSupport
+import Logging
 import TokenBroker
 
 #if JWTSupport
@@ -141,11 +142,13 @@ extension ConfigurationType {
 
 extension LimitSettings.AuditKey {
     /// What the log calls a principal: the first 128 bits of a hash of its tenant and subject.
-    func pseudonym(environment: [String: String]) throws(CredentialError) -> @Sendable (Principal) -> String {
+    func pseudonym(
+        environment: [String: String], logger: Logger? = nil
+    ) throws(CredentialError) -> @Sendable (Principal) -> String {
         let secrets =
             switch self {
             case .file(let path): SharedSecrets(file: path)
-            case .variable(let name): SharedSecrets(variable: name, in: environment)
+            case .variable(let name): SharedSecrets(variable: name, in: environment, logger: logger)
             }
         let secret = try secrets.load().first ?? Secret("")
         #if JWTSupport

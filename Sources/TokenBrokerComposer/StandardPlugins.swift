@@ -67,6 +67,7 @@ extension Registry {
             guard let value = context.environment[name], !value.isEmpty else {
                 throw TransportError(.other, message: "\(key): \(ConfiguredNames.variable(name)) is not set")
             }
+            context.logger.warnOfQuotes(in: name, value)
             return value
         }
         var configuration = CurlTransport.Configuration(
@@ -107,7 +108,8 @@ extension Registry {
     ) { context, clientID, clientSecret in
         let names = context.names(clientID, clientSecret, or: context.profile.credentialVariables)
         return EnvironmentCredentials(
-            clientID: names.clientID, clientSecret: names.clientSecret, environment: context.environment
+            clientID: names.clientID, clientSecret: names.clientSecret, environment: context.environment,
+            logger: context.logger
         )
     }
 
@@ -475,7 +477,11 @@ extension Registry {
     ) throws -> SharedSecrets? {
         let secrets =
             file.map { SharedSecrets(file: $0, minimumBytes: minimumBytes, logger: context.logger) }
-            ?? variable.map { SharedSecrets(variable: $0, in: context.environment, minimumBytes: minimumBytes) }
+            ?? variable.map {
+                SharedSecrets(
+                    variable: $0, in: context.environment, minimumBytes: minimumBytes, logger: context.logger
+                )
+            }
         _ = try secrets?.load()
         return secrets
     }

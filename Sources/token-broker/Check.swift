@@ -18,11 +18,11 @@ struct Check: AsyncParsableCommand {
         let broker = try await configurationFile.compose(logger: logging.makeLogger())
         let outcome = await Result { () async throws(Failure) in try await check(broker) }
         await broker.shutdown()
-        if case .failure(let failure) = outcome { throw failure.exit() }
+        try outcome.get()
     }
 
     private func check(_ broker: Broker) async throws(Failure) {
-        standardOutput.line("configuration: fine")
+        try printResult("configuration: fine")
         let id = CredentialID(broker.vendor.profile.id)
         let found: [Credential]
         do {
@@ -31,14 +31,15 @@ struct Check: AsyncParsableCommand {
             throw .configuration("\(error)")
         }
         guard !found.isEmpty else { throw .configuration("no source has credentials for \(id)") }
-        standardOutput.line("credentials: found")
+        try printResult("credentials: found")
         guard live else { return }
+        let token: Token
         do {
-            let token = try await broker.accessTokens.token(for: TokenRequest())
-            standardOutput.line("access token: issued, lives for another \(token.remaining.components.seconds) s")
+            token = try await broker.accessTokens.token(for: TokenRequest())
         } catch {
             throw Failure(error)
         }
+        try printResult("access token: issued, lives for another \(token.remaining.components.seconds) s")
     }
 }
 

@@ -14,7 +14,7 @@ struct Demo: AsyncParsableCommand {
 
     @Option(help: "The port of the page and the broker; 0 for any free one. The sandbox takes another free one.")
     var port = 8080
-    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"))
+    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"), transform: Lifetime.init)
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(30))
     @Option(help: ArgumentHelp("A proxy in front of the demo; repeat it for several.", valueName: "address or block"))
     var trustedProxy: [String] = []
@@ -54,7 +54,6 @@ struct Demo: AsyncParsableCommand {
         } catch {
             await broker?.shutdown()
             await vendor?.close()
-            if let failure = error as? Failure { throw failure.exit() }
             throw error
         }
     }
@@ -89,7 +88,7 @@ private struct Shop {
 
     func announce(_ port: Int, vendor: String, _ visitors: Visitors) {
         let address = "http://127.0.0.1:\(port)"
-        standardOutput.line(
+        announcements.line(
             """
             page and API on \(address), vendor's sandbox on \(vendor)
 

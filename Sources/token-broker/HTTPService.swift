@@ -31,7 +31,7 @@ struct HTTPService: Service {
         do {
             server = try await .listen(endpoints, host: host, port: port, limits: limits, logger: logger)
         } catch {
-            throw .cannotListen("cannot listen on \(place(host, port)): \(reason(error, setting))")
+            throw .cannotListen("cannot listen on \(address(host, port)): \(reason(error, setting))")
         }
     }
 
@@ -48,9 +48,6 @@ struct HTTPService: Service {
     /// For a server that is not run.
     func close() async { await server.close() }
 }
-
-/// Host and port as they stand in a URL.
-func place(_ host: String, _ port: Int) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
 private func reason(_ error: any Error, _ setting: String) -> String {
     switch (error as? IOError)?.errnoCode {

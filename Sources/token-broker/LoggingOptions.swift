@@ -2,6 +2,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Logging
+import Synchronization
 import TokenBroker
 
 /// `--log-level` and `--log-format`, which every subcommand takes. Log lines go to standard error.
@@ -23,25 +24,74 @@ struct LoggingOptions: ParsableArguments {
     }
 
     func makeLogger(_ label: String = "token-broker") -> Logger {
-        var logger = Logger(label: label) { label in
-            switch logFormat {
-            case .text: StreamLogHandler.standardError(label: label)
-            case .json: JSONLogHandler(label: label)
-            }
-        }
+        let format = logFormat
+        standardError.describeDropped { format.dropped($0, label) }
+        var logger = Logger(label: label) { label in format.handler(label) { standardError.write($0) } }
         logger.logLevel = logLevel.level
         return logger
     }
 }
 
-/// Writes each message as one line of JSON to standard error.
+extension LoggingOptions.Format {
+    /// - Parameter write: Takes each event as one line.
+    func handler(_ label: String, to write: @escaping @Sendable ([UInt8]) -> Void) -> any LogHandler {
+        switch self {
+        case .text: StreamLogHandler(label: label, stream: TextLines(write: write))
+        case .json: JSONLogHandler(label: label, write: write)
+        }
+    }
+
+    /// The line that tells how many lines are missing in its place.
+    func dropped(_ count: Int, _ label: String) -> [UInt8] {
+        let line = Mutex<[UInt8]>([])
+        handler(label) { bytes in line.withLock { $0 = bytes } }
+            .log(
+                event: LogEvent(
+                    level: .warning, message: "log lines were dropped, since nobody read them in time",
+                    metadata: ["count": "\(count)"], source: "token-broker", file: #fileID, function: #function,
+                    line: #line
+                )
+            )
+        return line.withLock { $0 }
+    }
+}
+
+/// Lines of text. Control characters in them are written as escapes, so that an event is one line whatever it tells.
+private struct TextLines: TextOutputStream, Sendable {
+    let write: @Sendable ([UInt8]) -> Void
+
+    func write(_ string: String) {
+        let line = string.hasSuffix("\n") ? string.dropLast() : string[...]
+        guard line.unicodeScalars.contains(where: Self.isControl) else { return write(Array(string.utf8)) }
+        var escaped = String.UnicodeScalarView()
+        for scalar in line.unicodeScalars {
+            if Self.isControl(scalar) {
+                escaped.append(contentsOf: scalar.escaped(asASCII: true).unicodeScalars)
+            } else {
+                escaped.append(scalar)
+            }
+        }
+        write(Array("\(String(escaped))\n".utf8))
+    }
+
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || (0x2028...0x2029).contains(scalar.value)
+    }
+}
+
+/// Writes each event as one line of JSON.
 struct JSONLogHandler: LogHandler {
     let label: String
     var logLevel: Logger.Level = .info
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
 
-    init(label: String) { self.label = label }
+    let write: @Sendable ([UInt8]) -> Void
+
+    init(label: String, write: @escaping @Sendable ([UInt8]) -> Void) {
+        self.label = label
+        self.write = write
+    }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -58,7 +108,7 @@ struct JSONLogHandler: LogHandler {
         members["label"] = .string(label)
         members["message"] = .string(event.message.description)
         if let error = event.error { members["error"] = .string("\(error)") }
-        standardError.write(JSONValue.object(members).serialized + [UInt8(ascii: "\n")])
+        write(JSONValue.object(members).serialized + [UInt8(ascii: "\n")])
     }
 
     private func json(_ value: Logger.Metadata.Value) -> JSONValue {

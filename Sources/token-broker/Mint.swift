@@ -31,12 +31,12 @@ struct Mint: AsyncParsableCommand {
         }
         await broker.shutdown()
         switch outcome {
-        case .success(let token): show(token, environment: broker.environment)
-        case .failure(let error): throw Failure(error).exit()
+        case .success(let token): try show(token, environment: broker.environment)
+        case .failure(let error): throw Failure(error)
         }
     }
 
-    private func show(_ token: Token, environment: String) {
+    private func show(_ token: Token, environment: String) throws(Failure) {
         let text = token.secret.reveal()
         let claims = UnverifiedJWT(text)?.claims ?? .null
         let expiresAt = token.expiresAt.formatted(.iso8601)
@@ -45,12 +45,16 @@ struct Mint: AsyncParsableCommand {
                 "token": .string(text), "claims": claims, "expiresAt": .string(expiresAt),
                 "expiresIn": .number(Double(token.remaining.components.seconds)), "environment": .string(environment),
             ]
-            standardOutput.write(all.serialized + [UInt8(ascii: "\n")])
+            try printResult(all.serialized + [UInt8(ascii: "\n")])
         } else {
-            standardOutput.line(text)
-            standardOutput.line("claims: \(String(decoding: claims.serialized, as: UTF8.self))")
-            standardOutput.line("expires: \(expiresAt), in \(token.remaining.components.seconds) s")
-            standardOutput.line("environment: \(environment)")
+            try printResult(
+                """
+                \(text)
+                claims: \(String(decoding: claims.serialized, as: UTF8.self))
+                expires: \(expiresAt), in \(token.remaining.components.seconds) s
+                environment: \(environment)
+                """
+            )
         }
     }
 }

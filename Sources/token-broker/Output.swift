@@ -11,30 +11,49 @@ import Musl
 import Darwin
 #endif
 
-/// A stream of the process, written unbuffered and a whole line at a time, so that a reader behind a pipe sees each line at once.
+/// A stream of the process, written unbuffered, so that a reader behind a pipe sees each line at once.
 struct StandardStream: Sendable {
     let descriptor: Int32
 
-    func write(_ bytes: [UInt8]) {
+    /// Waits until the reader has taken everything.
+    /// - Returns: What is wrong, as in `errno`; otherwise 0.
+    func write(_ bytes: [UInt8]) -> Int32 {
         var rest = bytes[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { systemWrite(descriptor, $0) }
-            if written < 0, errno == EINTR { continue }
-            // Nobody reads any more; there is nobody to tell.
-            guard written > 0 else { return }
-            rest = rest.dropFirst(written)
+            if written >= 0 {
+                rest = rest.dropFirst(written)
+                continue
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN:
+                // Whoever started the process, and shares the stream with it, does not want to wait.
+                var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                _ = poll(&ready, 1, -1)
+            case let code: return code
+            }
         }
+        return 0
     }
-
-    func line(_ text: String = "") { write(Array("\(text)\n".utf8)) }
 }
 
 private func systemWrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
     write(descriptor, buffer.baseAddress, buffer.count)
 }
 
-let standardOutput = StandardStream(descriptor: STDOUT_FILENO)
-let standardError = StandardStream(descriptor: STDERR_FILENO)
+/// Prints what a command was asked for, and waits for the reader.
+func printResult(_ bytes: [UInt8]) throws(Failure) {
+    let code = StandardStream(descriptor: STDOUT_FILENO).write(bytes)
+    guard code == 0 else { throw .cannotPrint(String(cString: strerror(code))) }
+}
+
+func printResult(_ text: String) throws(Failure) { try printResult(Array("\(text)\n".utf8)) }
+
+/// What a server says on standard output, which nobody has to read.
+let announcements = LogWriter(StandardStream(descriptor: STDOUT_FILENO))
+/// The log, and what else goes to standard error.
+let standardError = LogWriter(StandardStream(descriptor: STDERR_FILENO))
 
 /// Why a command ends otherwise than with success: what it prints, and the exit code (from `sysexits.h`).
 struct Failure: Error {
@@ -43,6 +62,9 @@ struct Failure: Error {
 
     static func configuration(_ message: String) -> Failure { Failure(code: ExitCode(78), message: message) }
     static func cannotListen(_ message: String) -> Failure { Failure(code: ExitCode(71), message: message) }
+    static func cannotPrint(_ reason: String) -> Failure {
+        Failure(code: ExitCode(74), message: "cannot write to standard output: \(reason)")
+    }
 
     init(code: ExitCode, message: String) {
         self.code = code
@@ -60,12 +82,6 @@ struct Failure: Error {
             default: ExitCode(70)
             }
         self.init(code: code, message: "no token: \(error)")
-    }
-
-    /// Prints itself and hands the exit code to the argument parser.
-    func exit() -> ExitCode {
-        standardError.line("token-broker: \(message)")
-        return code
     }
 }
 #endif

@@ -16,9 +16,9 @@ struct Plugins: AsyncParsableCommand {
     func run() async throws {
         let documentation = Registry.program.documentation
         switch format {
-        case .text: standardOutput.line(documentation.text)
-        case .markdown: standardOutput.line(documentation.markdown)
-        case .json: standardOutput.line(documentation.json)
+        case .text: try printResult(documentation.text)
+        case .markdown: try printResult(documentation.markdown)
+        case .json: try printResult(documentation.json)
         }
     }
 }

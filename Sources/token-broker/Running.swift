@@ -1,18 +1,85 @@
 #if CommandLineSupport
+import Dispatch
 import Logging
 import ServiceLifecycle
+import Synchronization
+import TokenBroker
 import UnixSignals
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 /// Runs services until one fails or a signal asks to stop, then stops them in reverse order within `deadline`.
-func run(_ services: [any Service], deadline: Duration, logger: Logger) async throws {
-    var configuration = ServiceGroupConfiguration(
-        services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
-    )
+func run(
+    _ services: [any Service], until signals: Signals? = nil, deadline: Duration, logger: Logger
+) async throws {
+    let signals = if let signals { signals } else { await Signals(hangUp: .ends, logger: logger) }
+    // Its messages describe Swift types, which tell nobody anything.
+    var groupLogger = logger
+    groupLogger.logLevel = max(logger.logLevel, .notice)
+    var configuration = ServiceGroupConfiguration(services: services, logger: groupLogger)
     configuration.maximumGracefulShutdownDuration = deadline
-    do {
-        try await ServiceGroup(configuration: configuration).run()
-    } catch let failure as Failure {
-        throw failure.exit()
+    let group = ServiceGroup(configuration: configuration)
+    signals.onStop { signal in
+        logger.info("stopping", metadata: ["signal": "\(signal)", "deadline": "\(deadline.configured)"])
+        // For what does not even end when it is cancelled, and on a thread that nothing of it can occupy.
+        let end = DispatchTime.now() + .milliseconds(Int(deadline / .milliseconds(1))) + .seconds(1)
+        DispatchQueue(label: "token-broker.end").asyncAfter(deadline: end) {
+            standardError.line("token-broker: it did not end within \(deadline.configured)")
+            standardError.flush(within: .milliseconds(100))
+            _exit(70)
+        }
+        Task { await group.triggerGracefulShutdown() }
+    }
+    try await group.run()
+}
+
+/// The signals that a server listens to. SIGTERM, SIGINT and SIGQUIT ask it to stop, the second one at once.
+final class Signals: Sendable {
+    /// What SIGHUP means.
+    enum HangUp {
+        /// The terminal was closed, and the server with it, unless it was started to survive that (`nohup`).
+        case ends
+        /// There is nothing to reload.
+        case isTold
+    }
+
+    private let stop = Mutex<(@Sendable (UnixSignal) -> Void)?>(nil)
+
+    /// Listens from now on. Until ``onStop(_:)`` is called, what asks to stop ends the process at once.
+    init(hangUp: HangUp, logger: Logger) async {
+        var trapped: [UnixSignal] = [.sigterm, .sigint, .sigquit]
+        if !Self.isHangUpIgnored { trapped.append(.sighup) }
+        let signals = await UnixSignalsSequence(trapping: trapped)
+        Task { [self] in
+            for await signal in signals {
+                if signal == .sighup, hangUp == .isTold {
+                    logger.notice("SIGHUP: nothing is reloaded; restart the program to apply a changed configuration")
+                } else if let stop = stop.withLock({ $0.take() }) {
+                    stop(signal)
+                } else {
+                    _exit(128 + signal.rawValue)
+                }
+            }
+        }
+    }
+
+    /// Calls `action` for the first signal that asks to stop.
+    func onStop(_ action: @escaping @Sendable (UnixSignal) -> Void) { stop.withLock { $0 = action } }
+
+    private static var isHangUpIgnored: Bool {
+        let previous = signal(SIGHUP, SIG_IGN)
+        signal(SIGHUP, previous)
+        // A number in the place of a function, which cannot be compared otherwise.
+        return unsafeBitCast(previous, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 }
+
+/// Where a server is reached.
+func address(_ host: String, _ port: Int) -> String { "http://\(Host(bare: host)?.description ?? host):\(port)" }
 #endif

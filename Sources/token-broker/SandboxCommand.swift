@@ -17,9 +17,9 @@ struct SandboxCommand: AsyncParsableCommand {
     var host = "127.0.0.1"
     @Option(help: "The port to listen on; 0 for any free one.")
     var port = 8081
-    @Option(help: ArgumentHelp("How long access tokens live.", valueName: "duration"))
+    @Option(help: ArgumentHelp("How long access tokens live.", valueName: "duration"), transform: Lifetime.init)
     var accessTokenLifetime: Lifetime = Lifetime(.seconds(3600))
-    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"))
+    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"), transform: Lifetime.init)
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(900))
     @Option(help: ArgumentHelp("How many calls are answered in any second; 0 for no limit.", valueName: "number"))
     var requestsPerSecond = 5
@@ -32,6 +32,9 @@ struct SandboxCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func validate() throws {
+        guard Host(bare: host) != nil else {
+            throw ValidationError("--host must be a host name or an IP address, without port or brackets")
+        }
         guard (0...65_535).contains(port) else { throw ValidationError("--port must be from 0 to 65535") }
         guard requestsPerSecond >= 0 else { throw ValidationError("--requests-per-second must not be negative") }
     }
@@ -45,30 +48,26 @@ struct SandboxCommand: AsyncParsableCommand {
                 servesV1: !withoutV1
             )
         )
-        let server: HTTPService
-        do {
-            server = try await HTTPService(
-                sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
-        } catch {
-            throw error.exit()
-        }
-        standardOutput.line("sandbox listens on http://\(place(host, server.port))")
+        let server = try await HTTPService(
+            sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
+        announcements.line("sandbox listens on \(address(host, server.port))")
         try await token_broker.run([server], deadline: .seconds(5), logger: logger)
     }
 }
 
 /// A duration on the command line, as in the configuration file.
-struct Lifetime: ExpressibleByArgument, CustomStringConvertible {
+struct Lifetime: CustomStringConvertible {
     let duration: Duration
 
     init(_ duration: Duration) { self.duration = duration }
 
-    init?(argument: String) {
-        guard let duration = Duration(configured: argument), duration > .zero else { return nil }
+    init(argument: String) throws {
+        guard let duration = Duration(configured: argument), duration > .zero else {
+            throw ValidationError("expected a duration such as 30s, 5m or 1h")
+        }
         self.duration = duration
     }
 
     var description: String { duration.configured }
-    var defaultValueDescription: String { description }
 }
 #endif

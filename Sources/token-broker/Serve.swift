@@ -9,8 +9,8 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the server that a configuration file describes.",
         discussion: """
-            SIGTERM and SIGINT stop it: it takes no new connections, and requests under way are finished within \
-            server.shutdownDeadline.
+            SIGTERM, SIGINT and SIGQUIT stop it: it takes no new connections, and requests under way are finished within \
+            server.shutdownDeadline; a second one ends it at once. SIGHUP changes nothing.
             """
     )
 
@@ -19,6 +19,7 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let logger = logging.makeLogger()
+        let signals = await Signals(hangUp: .isTold, logger: logger)
         let broker = try await configurationFile.compose(logger: logger)
         let settings = broker.server
         var limits = HTTPServer.Limits()
@@ -36,10 +37,12 @@ struct Serve: AsyncParsableCommand {
             )
         } catch {
             await broker.shutdown()
-            throw error.exit()
+            throw error
         }
-        standardOutput.line("token-broker listens on http://\(place(settings.host, server.port))")
-        try await token_broker.run([broker, server], deadline: settings.shutdownDeadline, logger: logger)
+        announcements.line("token-broker listens on \(address(settings.host, server.port))")
+        try await token_broker.run(
+            [broker, server], until: signals, deadline: settings.shutdownDeadline, logger: logger
+        )
     }
 }
 
@@ -54,7 +57,7 @@ struct ConfigurationOption: ParsableArguments {
         do {
             return try await Composer(registry: .program).compose(BrokerConfiguration.load(config), logger: logger)
         } catch {
-            throw Failure.configuration("\(error)").exit()
+            throw Failure.configuration("\(error)")
         }
     }
 }

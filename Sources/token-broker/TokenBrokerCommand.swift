@@ -1,5 +1,14 @@
 #if CommandLineSupport
 import ArgumentParser
+import TokenBrokerComposer
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
 
 @main
 struct TokenBrokerCommand: AsyncParsableCommand {
@@ -10,12 +19,81 @@ struct TokenBrokerCommand: AsyncParsableCommand {
             Start with 'token-broker demo': it needs nothing and shows the whole job in a page.
 
             Exit codes: 0 done; 64 wrong usage; 65 the vendor refuses this customer or invoice; 69 the vendor is \
-            unavailable; 70 internal error; 71 cannot listen; 77 the credentials are refused; 78 the configuration or \
-            the credentials cannot be used.
+            unavailable; 70 internal error, or no end in time; 71 cannot listen; 74 cannot write to standard output; \
+            77 the credentials are refused; 78 the configuration or the credentials cannot be used; 128 and the number \
+            of the signal that ended it at once.
             """,
         version: "0.1.0",
         subcommands: [Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self, Plugins.self]
     )
+
+    static func main() async {
+        openClosedStreams()
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGUSR1, SIG_IGN)
+        signal(SIGUSR2, SIG_IGN)
+        // Otherwise Swift prints what is in memory.
+        signal(SIGQUIT) { _exit(128 + $0) }
+        let code = await run(Array(CommandLine.arguments.dropFirst()))
+        // Nobody may read them any more.
+        announcements.flush(within: .milliseconds(100))
+        standardError.flush(within: .seconds(1))
+        leave(code.rawValue)
+    }
+
+    private static func run(_ arguments: [String]) async -> ExitCode {
+        do {
+            var command = try await asyncParseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            return .success
+        } catch {
+            do throws(Failure) {
+                try show(error, arguments)
+                return .success
+            } catch {
+                standardError.line("token-broker: \(error.message)")
+                return error.code
+            }
+        }
+    }
+
+    /// Prints what was asked for, such as the help.
+    /// - Throws: What else it is.
+    private static func show(_ error: any Error, _ arguments: [String]) throws(Failure) {
+        if let failure = error as? Failure { throw failure }
+        let code = exitCode(for: error)
+        guard code != .success else { return try printResult(fullMessage(for: error)) }
+        guard code == .validationFailure else {
+            throw Failure(code: ExitCode(70), message: "internal error: \(type(of: error))")
+        }
+        if let name = arguments.first, let nearest = nearestCommand(to: name) {
+            throw Failure(code: code, message: "there is no command '\(name)'; did you mean '\(nearest)'?")
+        }
+        let message = fullMessage(for: error)
+        throw Failure(code: code, message: message.hasPrefix("Error: ") ? String(message.dropFirst(7)) : message)
+    }
+
+    /// `nil` if it is one.
+    private static func nearestCommand(to name: String) -> String? {
+        let names = configuration.subcommands.map { $0.configuration.commandName ?? "\($0)".lowercased() } + ["help"]
+        return names.contains(name) ? nil : nearest(to: name, among: names)
+    }
+}
+
+// The parser has a method of this name.
+private func leave(_ code: Int32) -> Never { exit(code) }
+
+/// Otherwise the next file or connection that is opened would take the place of a stream that is closed, and a token
+/// that is printed would go there. What is written to these fails.
+private func openClosedStreams() {
+    for (stream, mode) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDONLY)]
+    where fcntl(stream, F_GETFD) < 0 {
+        _ = open("/dev/null", mode)
+    }
 }
 #else
 @main

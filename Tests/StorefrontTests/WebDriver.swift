@@ -28,16 +28,17 @@ struct Browser: Sendable {
         let options: JSONValue = ["args": .array(arguments.map(JSONValue.string))]
         let capabilities: JSONValue = ["capabilities": ["alwaysMatch": ["goog:chromeOptions": options]]]
         let browser = Browser(driver: driver, transport: transport, authority: "127.0.0.1:\(port)", session: "")
-        let answer = try await browser.call("/session", capabilities)
-        guard let id = answer["sessionId"]?.string else {
-            throw ToolError(description: "no session: \(answer)")
+        guard let answer = try? await browser.call("/session", capabilities), let id = answer["sessionId"]?.string
+        else {
+            await driver.terminate()
+            throw ToolError(description: "no session: \(driver.output)")
         }
         return Browser(driver: driver, transport: transport, authority: browser.authority, session: "/session/\(id)")
     }
 
     func stop() async {
         _ = try? await call(session, nil, method: .delete)
-        driver.signalToEnd()
+        await driver.terminate()
         await transport.shutdown()
     }
 

@@ -26,22 +26,23 @@ public final class HTTP2Server: Sendable {
 
     /// Where it listens, with the certificate of the servers that are trusted.
     public let port: Int
-    private let process: Process
+    private let process: ChildProcess
 
     /// - Parameter requests: How many are answered on each connection before the reaction.
     public init(_ reaction: Reaction, after requests: Int = 0, _ certificates: TLSServers) throws {
         let probe = try RawServer { _ in }
         port = probe.port
         probe.stop()
-        process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "python3", "-c", Self.script, reaction.rawValue, "\(requests)", "\(port)",
-            certificates.trustedCertificateFile, certificates.trustedKeyFile,
-        ]
         let output = Pipe()
-        process.standardOutput = output
-        try process.run()
+        process = try ChildProcess(
+            "/usr/bin/env",
+            [
+                "python3", "-c", Self.script, reaction.rawValue, "\(requests)", "\(port)",
+                certificates.trustedCertificateFile, certificates.trustedKeyFile,
+            ],
+            environment: ProcessInfo.processInfo.environment, output: output.fileHandleForWriting.fileDescriptor
+        )
+        try output.fileHandleForWriting.close()
         // It prints a line when it listens.
         guard try output.fileHandleForReading.read(upToCount: 1)?.isEmpty == false else {
             throw ToolError(description: "the HTTP/2 server did not start")
@@ -50,8 +51,7 @@ public final class HTTP2Server: Sendable {
 
     /// Ends it.
     public func stop() {
-        // It may have inherited a mask that keeps SIGTERM from it.
-        kill(process.processIdentifier, SIGKILL)
+        process.terminate()
         process.waitUntilExit()
     }
 

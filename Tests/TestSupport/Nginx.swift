@@ -3,7 +3,7 @@ import Foundation
 /// An nginx of a test's own. For tests only.
 public final class Nginx: Sendable {
     private let directory: URL
-    private let process: Process
+    private let process: ChildProcess
 
     /// Starts it and waits until it listens.
     /// - Parameters:
@@ -24,11 +24,11 @@ public final class Nginx: Sendable {
             }
             """
         try Data(configuration.utf8).write(to: directory.appending(path: "nginx.conf"))
-        process = Process()
-        process.executableURL = URL(filePath: "/usr/sbin/nginx")
-        process.arguments = ["-c", "\(folder)/nginx.conf", "-e", "\(folder)/error.log"]
         do {
-            try process.run()
+            process = try ChildProcess(
+                "/usr/sbin/nginx", ["-c", "\(folder)/nginx.conf", "-e", "\(folder)/error.log"],
+                environment: ProcessInfo.processInfo.environment
+            )
         } catch {
             throw ToolError(description: "nginx cannot be started; install nginx-light: \(error)")
         }

@@ -3,69 +3,91 @@ import Synchronization
 
 /// A program in a process of its own, whose output is read line by line. For tests only.
 public final class RunningProgram: Sendable {
-    private let process: Process
+    private let process: ChildProcess
     private let text = Mutex("")
     private let lines: AsyncStream<String>
-    private let end: AsyncStream<Int32>
+    private let found: AsyncStream<String>.Continuation
+    /// What nobody reads yet.
+    private let heldError = Mutex<FileHandle?>(nil)
+    private let readers = Mutex(0)
 
-    /// The built `token-broker`, which lies beside the test program.
-    public static func tokenBroker(_ arguments: [String], environment: [String: String] = [:]) throws -> RunningProgram
-    {
-        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let program = URL(filePath: tests).deletingLastPathComponent().appending(path: "token-broker").path
-        return try RunningProgram(program, arguments, environment: environment)
+    /// Where the built `token-broker` is: beside the test program.
+    public static var tokenBrokerPath: String {
+        get throws {
+            let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+            return URL(filePath: tests).deletingLastPathComponent().appending(path: "token-broker").path
+        }
     }
 
-    /// - Parameter environment: All of it, besides `PATH` and `HOME`.
-    public init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) throws {
-        let (lines, found) = AsyncStream.makeStream(of: String.self)
-        self.lines = lines
-        let (end, ended) = AsyncStream.makeStream(of: Int32.self)
-        self.end = end
-        process = Process()
-        process.executableURL = URL(filePath: path)
-        process.arguments = arguments
+    /// The built `token-broker`.
+    public static func tokenBroker(
+        _ arguments: [String], environment: [String: String] = [:], holdsError: Bool = false
+    ) throws -> RunningProgram {
+        try RunningProgram(tokenBrokerPath, arguments, environment: environment, holdsError: holdsError)
+    }
+
+    /// - Parameters:
+    ///   - environment: All of it, besides `PATH` and `HOME`.
+    ///   - holdsError: Whether nobody reads its standard error until ``readError()``.
+    public init(
+        _ path: String, _ arguments: [String], environment: [String: String] = [:], holdsError: Bool = false
+    ) throws {
+        (lines, found) = AsyncStream.makeStream(of: String.self)
         let own = ProcessInfo.processInfo.environment.filter { ["PATH", "HOME"].contains($0.key) }
-        process.environment = own.merging(environment) { $1 }
         let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        process.terminationHandler = { process in
-            ended.yield(process.terminationStatus)
-            ended.finish()
+        let error = holdsError ? Pipe() : output
+        process = try ChildProcess(
+            path, arguments, environment: own.merging(environment) { $1 },
+            output: output.fileHandleForWriting.fileDescriptor, error: error.fileHandleForWriting.fileDescriptor
+        )
+        // Only its own ends of them are left.
+        try output.fileHandleForWriting.close()
+        if holdsError {
+            try error.fileHandleForWriting.close()
+            heldError.withLock { $0 = error.fileHandleForReading }
         }
-        do {
-            try process.run()
-        } catch {
-            throw ToolError(description: "\(path) cannot be started: \(error)")
-        }
-        Thread.detachNewThread { [self] in
-            var rest = ""
-            while true {
-                let data = output.fileHandleForReading.availableData
-                if data.isEmpty { break }
-                let chunk = String(decoding: data, as: UTF8.self)
-                text.withLock { $0 += chunk }
-                rest += chunk
-                while let end = rest.firstIndex(of: "\n") {
-                    found.yield(String(rest[..<end]))
-                    rest = String(rest[rest.index(after: end)...])
-                }
-            }
-            if !rest.isEmpty { found.yield(rest) }
-            found.finish()
-        }
+        startReading(output.fileHandleForReading)
         // A test that waits for a line that never comes must end.
-        Thread.detachNewThread { [process] in
-            Thread.sleep(forTimeInterval: 120)
-            if process.isRunning { process.terminate() }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 120) { [process] in process.terminate() }
+    }
+
+    private func startReading(_ handle: FileHandle) {
+        readers.withLock { $0 += 1 }
+        Thread.detachNewThread { [self] in
+            read(handle)
+            let isLast = readers.withLock { readers in
+                readers -= 1
+                return readers == 0
+            }
+            if isLast { found.finish() }
         }
+    }
+
+    private func read(_ handle: FileHandle) {
+        var rest = ""
+        while true {
+            let data = handle.availableData
+            if data.isEmpty { break }
+            let chunk = String(decoding: data, as: UTF8.self)
+            text.withLock { $0 += chunk }
+            rest += chunk
+            while let end = rest.firstIndex(of: "\n") {
+                found.yield(String(rest[..<end]))
+                rest = String(rest[rest.index(after: end)...])
+            }
+        }
+        if !rest.isEmpty { found.yield(rest) }
+    }
+
+    /// Begins to read the standard error that was held.
+    public func readError() {
+        if let held = heldError.withLock({ $0.take() }) { startReading(held) }
     }
 
     /// What it printed so far, to both streams.
     public var output: String { text.withLock { $0 } }
     /// Its number.
-    public var processID: Int32 { process.processIdentifier }
+    public var processID: Int32 { process.processID }
 
     /// The next line that contains `text`.
     /// - Throws: ``ToolError`` with all output if the program ends without it.
@@ -82,18 +104,16 @@ public final class RunningProgram: Sendable {
     }
 
     /// Waits for its end.
-    /// - Returns: The exit code. Asked once; it is -1 afterwards.
+    /// - Returns: The exit code, or 128 and the number of the signal that ended it. Asked once; it is -1 afterwards.
     public func exitCode() async -> Int32 {
         for await _ in lines {}
-        // Not `waitUntilExit`, which would take a thread from the other tests.
-        for await code in end { return code }
-        return -1
+        return await process.exitCode()
     }
 
-    /// Sends SIGTERM, and waits neither for its end nor for that of programs it started, which share its output.
-    public func signalToEnd() { process.terminate() }
+    /// Sends a signal.
+    public func send(_ signal: Int32) { process.send(signal) }
 
-    /// Sends SIGTERM, and waits for its end.
+    /// Sends SIGTERM, and waits for its end; after a grace it is killed.
     @discardableResult
     public func terminate() async -> Int32 {
         process.terminate()

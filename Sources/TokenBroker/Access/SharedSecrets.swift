@@ -30,7 +30,11 @@ public struct SharedSecrets: Sendable {
     }
 
     /// The secrets that stood in a variable, in the same form.
-    public init(variable: String, in environment: [String: String], minimumBytes: Int = 16) {
+    /// - Parameter logger: For a value that stands in quotes.
+    public init(
+        variable: String, in environment: [String: String], minimumBytes: Int = 16, logger: Logger? = nil
+    ) {
+        if let value = environment[variable] { logger?.warnOfQuotes(in: variable, value) }
         self.place = .text(
             Secret(withoutByteOrderMark(environment[variable] ?? "")), source: ConfiguredNames.variable(variable)
         )

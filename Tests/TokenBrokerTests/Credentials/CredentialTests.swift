@@ -30,6 +30,34 @@ struct CredentialTests {
         #expect(!dumped.contains("sentinel"))
     }
 
+    @Test(arguments: ["\"sentinel\"", "'sentinel'", " \"sentinel\"\n", "\"\""])
+    func `quotes that no shell took away are kept and warned of`(value: String) async throws {
+        let handler = InMemoryLogHandler()
+        let logger = Logger(label: "test") { _ in handler }
+        let source = EnvironmentCredentials(
+            clientID: "AP_ID", clientSecret: "AP_SECRET", environment: ["AP_ID": "id", "AP_SECRET": value],
+            logger: logger
+        )
+        let secrets = SharedSecrets(variable: "SHARED", in: ["SHARED": value], minimumBytes: 1, logger: logger)
+        let trimmed = value.trimmingCharacters(in: .whitespacesAndNewlines)
+        #expect(try await source.credentials(for: "x").first?.clientSecret.reveal() == trimmed)
+        #expect(try secrets.load().map { $0.reveal() } == [trimmed])
+        #expect(handler.entries.map(\.level) == [.warning, .warning])
+        #expect(handler.entries.map { $0.metadata["variable"] } == ["AP_SECRET", "SHARED"])
+        #expect(!"\(handler.entries)".contains("sentinel"))
+    }
+
+    @Test(arguments: ["sentinel", "\"sentinel", "sentinel'", "\"sentinel'", "sen\"ti\"nel", "\"", "", "\u{301}\"a\""])
+    func `a value that does not stand in quotes is not warned of`(value: String) {
+        let handler = InMemoryLogHandler()
+        let logger = Logger(label: "test") { _ in handler }
+        _ = EnvironmentCredentials(
+            clientID: "AP_ID", clientSecret: "AP_SECRET", environment: ["AP_ID": value, "AP_SECRET": value],
+            logger: logger
+        )
+        #expect(handler.entries.isEmpty)
+    }
+
     @Test func theEnvironmentHasAPairOrNoneOrIsBroken() async throws {
         #expect(try await environment(["AP_ID": "id\n", "AP_SECRET": " sentinel\r\n"]) == wanted)
         #expect(try await environment(["OTHER": "x"]) == [])
