@@ -23,3 +23,13 @@ public struct EnvironmentCredentials: CredentialSource {
         try pair(from: values.mapValues { $0.reveal() }, names, source: "the environment").map { [$0] } ?? []
     }
 }
+
+extension EnvironmentCredentials: CredentialPlaces {
+    /// The variables.
+    public var places: [String] {
+        let variables = [names.clientID, names.clientSecret].compactMap(\.self).map(ConfiguredNames.variable)
+        return [
+            variables.joined(separator: " and ") + (variables.count > 1 ? ", which are not set" : ", which is not set")
+        ]
+    }
+}
