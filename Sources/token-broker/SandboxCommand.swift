@@ -46,9 +46,12 @@ struct SandboxCommand: AsyncParsableCommand {
             )
         )
         let server = HTTPService(sandbox.endpoints, host: host, port: port, logger: logger)
-        let host = host
+        let (host, clientId, clientSecret) = (host, clientId, clientSecret)
         let announcement = Announcement(server: server) { port in
             standardOutput.line("sandbox listens on http://\(host):\(port)")
+            // Made up for it, and worth nothing anywhere else.
+            standardOutput.line("client id \(clientId), client secret \(clientSecret)")
+            standardOutput.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
         }
         try await token_broker.run([server, announcement], deadline: .seconds(5), logger: logger)
     }
