@@ -16,7 +16,8 @@ import TokenBrokerTesting
             (["c": .number(5)], "customer_claim_malformed"), (["c": "cus_2"], "customer_not_in_claim"),
             (["c": .array([])], "customer_not_in_claim"), (["c": "cus_1"], "invoice_claim_missing"),
             (["c": "cus_1", "i": .bool(true)], "invoice_claim_malformed"),
-            (["c": "cus_1", "i": .array(["inv_2"])], "invoice_not_in_claim"), (["c": "cus_1", "i": .array(["inv_1"])], nil),
+            (["c": "cus_1", "i": .array(["inv_2"])], "invoice_not_in_claim"),
+            (["c": "cus_1", "i": .array(["inv_1"])], nil),
         ] as [([String: JSONValue], String?)])
     func `when a claim does`(claims: [String: JSONValue], reason: String?) async throws {
         let principal = Principal(subject: "anna", claims: claims)
