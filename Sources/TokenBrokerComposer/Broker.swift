@@ -42,6 +42,22 @@ public struct Broker: Sendable {
         }
     }
 
+    /// Loads the credentials, so that what is wrong with them is told before the first token is asked for.
+    /// - Throws: ``TokenError`` if they cannot be used, or if there are none; then it says where each source looked.
+    public func checkCredentials() async throws(TokenError) {
+        let id = CredentialID(vendor.profile.id)
+        let found: [Credential]
+        do {
+            found = try await credentials.credentials(for: id)
+        } catch {
+            throw TokenError(.misconfigured, message: "the credentials cannot be used", cause: error)
+        }
+        guard found.isEmpty else { return }
+        var error = TokenError.noCredentials(for: id, in: credentials)
+        error.message += "; put them there, or choose other places with credentials.sources"
+        throw error
+    }
+
     /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown
     /// begins; then shuts down. In a service group it stands before the server, since services end in reverse
     /// order.

@@ -16,7 +16,7 @@ public struct BrokerConfiguration: Sendable {
     /// What errors call the file.
     let name: String
     let root: ConfigurationNode
-    let environment: [String: String]
+    fileprivate(set) var environment: [String: String]
 
     /// - Parameters:
     ///   - text: YAML or JSON.
@@ -90,6 +90,8 @@ final class ConfigurationReader {
     private(set) var documentation: [ConfigurationDocumentation.Key] = []
 
     init(_ configuration: BrokerConfiguration) {
+        var configuration = configuration
+        configuration.environment = withoutServiceLinks(configuration.environment)
         self.configuration = configuration
         self.variables = EnvironmentVariablesProvider(environmentVariables: configuration.environment)
     }
@@ -287,11 +289,17 @@ final class ConfigurationReader {
             var node = member.value
             node.line = member.line
             let path = section + [displayed(member.name)]
-            if looksSecret(member.name), nearest(to: member.name, among: names.sorted()) == nil {
+            let places = places(of: member.name, among: names)
+            if !places.isEmpty || looksSecret(member.name),
+                nearest(to: member.name, among: names.sorted()) == nil
+            {
+                let place =
+                    places.isEmpty
+                    ? "say under \"credentials\" where they are, such as in variables or in a file of their own"
+                    : "say with \(places.joined(separator: " or ")) where it is"
                 note(
                     .secret, path, node: node,
-                    "this looks like a secret, and secrets never stand in this file; say under \"credentials\" "
-                        + "where they are, such as in variables or in a file of their own"
+                    "this looks like a secret, and secrets never stand in this file; \(place)"
                 )
             } else {
                 note(.unknownKey, path, node: node, unknown(member.name, among: names))
@@ -312,9 +320,47 @@ final class ConfigurationReader {
     }
 
     private func looksSecret(_ name: String) -> Bool {
-        let plain = name.lowercased().filter { $0.isLetter }
+        let plain = plain(name)
         return ["secret", "password", "passphrase", "apikey", "privatekey", "accesstoken", "bearer", "clientid"]
             .contains { plain.contains($0) }
+    }
+
+    /// The keys of the same section that say where the secret is that somebody wrote out, such as `secretFile` and
+    /// `secretVariable` for `secret` and `sharedSecret`.
+    private func places(of name: String, among names: Set<String>) -> [String] {
+        let name = plain(name)
+        return names.sorted().filter { key in
+            guard let suffix = ["File", "Variable"].first(where: key.hasSuffix) else { return false }
+            let stem = plain(String(key.dropLast(suffix.count)))
+            let isSecret = ["secret", "passphrase", "token", "credentials", "key"].contains { stem.hasSuffix($0) }
+            return isSecret && (name == stem || looksSecret(name) && (name.contains(stem) || stem.contains(name)))
+        }
+    }
+
+    private func plain(_ name: String) -> String { name.lowercased().filter { $0.isLetter } }
+}
+
+/// The environment without what Kubernetes and Docker set for a Service whose name begins as our variables do.
+///
+/// Where `X_SERVICE_HOST` is set, `X_SERVICE_…`, `X_PORT_<n>_…` and `X_PORT` are such service links, the last one if
+/// its value is a URL: a Service `token-broker-server` sets what would be the variable of `server.port`.
+private func withoutServiceLinks(_ environment: [String: String]) -> [String: String] {
+    let host = "_SERVICE_HOST"
+    let services = environment.keys.filter { $0.hasPrefix("TOKEN_BROKER") && $0.hasSuffix(host) }
+        .map { $0.dropLast(host.count) }
+    guard !services.isEmpty else { return environment }
+    return environment.filter { name, value in
+        !services.contains { service in
+            guard name.hasPrefix(service + "_") else { return false }
+            let words = name.dropFirst(service.count + 1).split(separator: "_", omittingEmptySubsequences: false)
+            switch words.first {
+            case "SERVICE": return words.count > 1
+            case "PORT" where words.count == 1:
+                return ["tcp://", "udp://", "sctp://"].contains { value.hasPrefix($0) }
+            case "PORT": return words.count > 2 && UInt16(words[1]) != nil
+            default: return false
+            }
+        }
     }
 }
 #endif

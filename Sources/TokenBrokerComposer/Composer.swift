@@ -51,12 +51,8 @@ public struct Composer: Sendable {
                 reader.note(.conflict, error.section, message: conflict)
                 throw ConfigurationError(reader.problems)
             }
-            throw ConfigurationError([
-                .init(
-                    .failed, place: configuration.name, key: error.section.joined(separator: "."),
-                    message: "it cannot be built: \(error.reason)"
-                )
-            ])
+            reader.note(.failed, error.section, message: error.reason)
+            throw ConfigurationError(reader.problems)
         }
     }
 }
@@ -83,6 +79,29 @@ private final class Repeating: ShutsDown {
     func shutdown() async {
         task.cancel()
         await task.value
+    }
+}
+
+/// What a key of a part leads to cannot be used, such as a file with a secret.
+struct KeyFailure: Error {
+    /// From the part's section on.
+    var path: [String]
+    /// Safe to log.
+    var reason: String
+
+    /// Says of what `body` cannot use which key led to it.
+    /// - Parameter key: `nil` if the section is the key.
+    static func attributing<Value>(to key: String?, _ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as CredentialError {
+            throw Self(key, error)
+        }
+    }
+
+    init(_ key: String?, _ error: CredentialError) {
+        path = key.map { [$0] } ?? []
+        reason = "\(error.source): \(error.message)"
     }
 }
 
@@ -266,12 +285,16 @@ private struct Assembly {
             return part
         } catch {
             // Only this package's errors are known to be safe as text.
+            let reason: String
             switch error {
-            case let error as TransportError: throw Failure(section: section, reason: error.description)
-            case let error as CredentialError: throw Failure(section: section, reason: error.description)
-            case let error as TokenError: throw Failure(section: section, reason: error.description)
-            default: throw Failure(section: section, reason: "\(type(of: error))")
+            case let error as KeyFailure:
+                throw Failure(section: section + error.path, reason: "it cannot be used: \(error.reason)")
+            case let error as TransportError: reason = error.description
+            case let error as CredentialError: reason = error.description
+            case let error as TokenError: reason = error.description
+            default: reason = "\(type(of: error))"
             }
+            throw Failure(section: section, reason: "it cannot be built: \(reason)")
         }
     }
 }

@@ -1,9 +1,9 @@
 #if ConfigurationSupport
 /// Why a configuration cannot be used: everything that is wrong with it, not only the first.
 ///
-/// Safe to print. It shows names of keys and variables, what is expected, and of what was found only its kind: a
-/// value is shown where a number or a duration is expected and something of that form was found, since anything
-/// else that stands in the wrong place could be a secret.
+/// Safe to print. It shows names of keys and variables, what is expected, and of what was found only its kind, since
+/// it could be a secret that stands in the wrong place. A value is shown only where a choice, a number, a duration, a
+/// flag or an origin is expected, and only if it is at most 64 of `[A-Za-z0-9._:/*-]`.
 public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
     /// At least one, in the order of the file.
     public var problems: [Problem]

@@ -69,7 +69,13 @@ extension ConfigurationNode {
             switch error {
             case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
                 .composer(_, let problem, let mark, _):
-                throw malformed(mark.line, "not valid YAML or JSON: \(problem)")
+                let isTab =
+                    text.isIndentedWithTab(line: mark.line)
+                    && ["any token", "indentation"].contains(where: problem.contains)
+                throw malformed(
+                    mark.line,
+                    isTab ? "tabs cannot indent YAML; use spaces" : "not valid YAML or JSON: \(problem)"
+                )
             case .duplicatedKeysInMapping(let keys, let context):
                 let names = keys.map { displayed($0) }.joined(separator: ", ")
                 throw malformed(context.mark.line, "this key stands twice: \(names)")
@@ -174,6 +180,13 @@ func displayed(_ name: String) -> String {
 }
 
 extension String {
+    /// Whether the white space at the beginning of a line, counted from 1, has a tab.
+    fileprivate func isIndentedWithTab(line: Int) -> Bool {
+        let lines = utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        return lines.indices.contains(line - 1)
+            && lines[line - 1].prefix { [0x20, 0x09].contains($0) }.contains(0x09)
+    }
+
     /// The first line where `marker` begins a word, which is how an anchor or an alias is written.
     fileprivate func firstLine(with marker: Character) -> Int? {
         var line = 1

@@ -130,7 +130,8 @@ extension ConfigurationType where Value == String {
         let names = choices.isEmpty ? "none, since none is registered" : choices.joined(separator: ", ")
         return Self("one of " + names, text: { $0 }) { (input) throws(Rejection) in
             guard let text = input.text, choices.contains(text) else {
-                var rejection = Rejection(input, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
+                var rejection = Rejection(
+                    input, isShown: true, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
                 if let text = input.text, let trait = withheld[text] {
                     rejection.found = "\(text), which this program was built without: it needs the trait \(trait)"
                     rejection.nearest = nil
@@ -158,7 +159,7 @@ extension ConfigurationType where Value == Int {
         let description = "a whole number from \(range.lowerBound) to \(range.upperBound)"
         return Self(description, text: { "\($0)" }) { (input) throws(Rejection) in
             guard let value = input.number.flatMap({ Int($0) }), range.contains(value) else {
-                throw Rejection(input, shown: input.number)
+                throw Rejection(input, isShown: true)
             }
             return value
         }
@@ -169,7 +170,7 @@ extension ConfigurationType where Value == Bool {
     /// `true` or `false`.
     public static var flag: Self {
         Self("true or false", text: { "\($0)" }) { (input) throws(Rejection) in
-            guard let value = input.flag else { throw Rejection(input) }
+            guard let value = input.flag else { throw Rejection(input, isShown: true) }
             return value
         }
     }
@@ -182,13 +183,39 @@ extension ConfigurationType where Value == Duration {
             "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured)"
         return Self(description, example: "250ms, 10s, 2m or 1h", text: { $0.configured }) {
             (input) throws(Rejection) in
-            let value = input.text.flatMap { Duration(configured: $0) }
-            guard let value, range.contains(value) else {
-                throw Rejection(input, shown: input.number ?? (value == nil ? nil : input.text))
+            guard let value = input.text.flatMap({ Duration(configured: $0) }), range.contains(value) else {
+                throw Rejection(input, isShown: true)
             }
             return value
         }
     }
+}
+
+extension ConfigurationType where Value == String {
+    /// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would
+    /// never match.
+    static var origin: Self {
+        Self("an exact origin: http(s)://host[:port] in lower case, without path, slash or *", text: { $0 }) {
+            (input) throws(Rejection) in
+            let text = input.text
+            let origin = text.flatMap { normalizedOrigin($0) }
+            guard let text, let origin, ExactString(text) == ExactString(origin) else {
+                throw Rejection(input, isShown: true, nearest: origin)
+            }
+            return text
+        }
+    }
+}
+
+/// The origin of a URL or of an origin in another spelling; `nil` if it has none, or a name with a `*`.
+private func normalizedOrigin(_ text: String) -> String? {
+    guard let scheme = text.firstRange(of: "://"), !text.contains("*") else { return nil }
+    let end = text[scheme.upperBound...].firstIndex(of: "/") ?? text.endIndex
+    guard let origin = Origin(text[..<end].lowercased()),
+        let defaultPort = ["https": UInt16(443), "http": 80][origin.scheme]
+    else { return nil }
+    return origin.authority.port == defaultPort
+        ? "\(origin.scheme)://\(origin.authority.host)" : origin.description
 }
 
 extension ConfigurationType where Value == ServerURL {
@@ -250,7 +277,7 @@ extension ConfigurationType {
     }
 }
 
-/// Why a value was not accepted, without the value.
+/// Why a value was not accepted.
 struct Rejection: Error {
     /// What was found, to complete "found …".
     var found: String
@@ -259,10 +286,10 @@ struct Rejection: Error {
     /// Which element of a list it is about.
     var element: Int?
 
-    /// - Parameter shown: The value itself, where a number or a duration is expected and it has that form.
-    ///   Anything else that stands in the wrong place could be a secret.
-    init(_ input: ConfigurationInput, shown: String? = nil, nearest: String? = nil) {
-        self.found = shown.map { String($0.prefix(30)) } ?? input.kind
+    /// - Parameter isShown: Whether to show the value: that of a choice, a number, a duration, a flag or an origin, and
+    ///   only if it is short and plain. Anything else that stands in the wrong place could be a secret.
+    init(_ input: ConfigurationInput, isShown: Bool = false, nearest: String? = nil) {
+        self.found = (isShown ? input.shown : nil) ?? input.kind
         self.nearest = nearest
     }
 }
@@ -329,6 +356,23 @@ enum ConfigurationInput: Sendable {
     /// A number with its digits, unless it is written as YAML alone allows.
     private static func json(ofNumber text: String) -> JSONValue? {
         (try? JSONValue.parse(Array(text.utf8))) ?? Double(text).map { JSONValue.number($0) }
+    }
+
+    /// The value as it was written, if it is at most 64 of `[A-Za-z0-9._:/*-]`.
+    var shown: String? {
+        func plain(_ text: String) -> String? {
+            let isPlain = text.utf8.allSatisfy { byte in
+                UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || "0123456789._:/*-".utf8.contains(byte)
+            }
+            return isPlain && (1...64).contains(text.utf8.count) ? text : nil
+        }
+        switch self {
+        case .plain where isNothing: return nil
+        case .plain(let text), .variable(let text): return plain(text)
+        // Quotes are what is wrong where a number or a flag is expected.
+        case .quoted(let text): return plain(text).map { "\"\($0)\"" }
+        case .list, .map: return nil
+        }
     }
 
     /// In words, without the value.

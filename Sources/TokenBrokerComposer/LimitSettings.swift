@@ -144,13 +144,13 @@ extension LimitSettings.AuditKey {
     /// What the log calls a principal: the first 128 bits of a hash of its tenant and subject.
     func pseudonym(
         environment: [String: String], logger: Logger? = nil
-    ) throws(CredentialError) -> @Sendable (Principal) -> String {
+    ) throws -> @Sendable (Principal) -> String {
         let secrets =
             switch self {
-            case .file(let path): SharedSecrets(file: path)
+            case .file(let path): SharedSecrets(file: path, logger: logger)
             case .variable(let name): SharedSecrets(variable: name, in: environment, logger: logger)
             }
-        let secret = try secrets.load().first ?? Secret("")
+        let secret = try KeyFailure.attributing(to: nil) { try secrets.load().first } ?? Secret("")
         #if JWTSupport
         let key = SymmetricKey(data: Array(secret.reveal().utf8))
         return { principal in

@@ -430,12 +430,7 @@ private enum Keys {
     )
     static let allowedOrigins = ConfigurationKey(
         "allowedOrigins",
-        .list(
-            of: .text.filter("an exact origin: http(s)://host[:port] in lower case, without path, slash or *") {
-                isOrigin($0)
-            }
-        ),
-        default: [], "Other sites whose pages may ask."
+        .list(of: .origin), default: [], "Other sites whose pages may ask."
     )
 
     static let allowedHeaders = ConfigurationKey(
@@ -492,13 +487,5 @@ private func isPath(_ text: String) -> Bool {
         && segments.dropFirst().dropLast().allSatisfy { !$0.isEmpty }
         && segments.allSatisfy { $0 != "." && $0 != ".." }
         && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._~/".contains($0)) }
-}
-
-/// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would never match.
-private func isOrigin(_ text: String) -> Bool {
-    guard let origin = Origin(text), let defaultPort = ["https": UInt16(443), "http": 80][origin.scheme] else {
-        return false
-    }
-    return ExactString(text) == origin.description && origin.authority.port != defaultPort
 }
 #endif

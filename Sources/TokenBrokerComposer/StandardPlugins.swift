@@ -137,7 +137,7 @@ extension Registry {
     ) { context, path, clientID, clientSecret, secondClientID, secondClientSecret in
         // Nothing is absent, as when systemd passes no credentials.
         guard let path = path ?? context.environment["CREDENTIALS_DIRECTORY"], !path.isEmpty else {
-            return CredentialChain([])
+            return NoDirectory()
         }
         return DirectoryCredentials(
             path: path, names: context.names(clientID, clientSecret),
@@ -262,7 +262,7 @@ extension Registry {
             "A JWK set, or public keys and certificates in PEM form; read anew when it changes."
         ),
         ConfigurationKey("keys", .optional(.object), default: nil, "A JWK set of public keys, written out."),
-        secretFile, secretVariable,
+        tokenSecretFile, tokenSecretVariable,
         ConfigurationKey("cookie", .optional(cookieName), default: nil, "The cookie it may stand in."),
         ConfigurationKey(
             "leeway", .duration(.zero ... .seconds(300)), default: .seconds(30),
@@ -314,14 +314,27 @@ extension Registry {
             }
             source = .secrets(secrets)
         }
-        return try await JWTAuthenticator(
-            .init(
-                issuer: issuer, audience: audience, algorithms: Set(algorithms), leeway: leeway,
-                subjectClaim: subjectClaim, tenantClaim: tenantClaim, cookie: cookie
-            ),
-            keys: source, wallClock: context.wallClock, logger: context.logger
+        let expected = JWTAuthenticator.Expectations(
+            issuer: issuer, audience: audience, algorithms: Set(algorithms), leeway: leeway,
+            subjectClaim: subjectClaim, tenantClaim: tenantClaim, cookie: cookie
         )
+        return try await authenticator(expected, source, isKeysFile: keysFile != nil, context)
     }
+
+    private static func authenticator(
+        _ expected: JWTAuthenticator.Expectations, _ keys: JWTKeys, isKeysFile: Bool, _ context: AccessContext
+    ) async throws -> JWTAuthenticator {
+        do throws(CredentialError) {
+            return try await JWTAuthenticator(expected, keys: keys, wallClock: context.wallClock)
+        } catch {
+            if isKeysFile { throw KeyFailure("keysFile", error) }
+            throw error
+        }
+    }
+
+    private static let tokenSecretMinimum = "at least 32 bytes for HS256, 48 for HS384 and 64 for HS512"
+    private static let tokenSecretFile = secretFile(minimum: tokenSecretMinimum)
+    private static let tokenSecretVariable = secretVariable(minimum: tokenSecretMinimum)
 
     private static let algorithms: ConfigurationType<[SigningAlgorithm]> = {
         let names = ConfigurationType.list(of: .choice(SigningAlgorithm.names))
@@ -456,7 +469,9 @@ extension Registry {
                     for member in members.compactMap(\.self) { policies.append(try await member.build(context)) }
                 } catch {
                     await AllOf(policies).shutdown()
-                    throw error
+                    guard var failure = error as? KeyFailure else { throw error }
+                    failure.path = ["of", names[policies.count]] + failure.path
+                    throw failure
                 }
                 return combine(policies)
             }
@@ -465,11 +480,19 @@ extension Registry {
 
     // MARK: Secrets that are shared with others
 
-    private static let secretFile = ConfigurationKey(
-        "secretFile", .optional(.text), default: nil,
-        "The file with the secret; up to four lines while it is being replaced."
-    )
-    private static let secretVariable = variableName("secretVariable", "The variable that holds the secret.")
+    private static let secretFile = secretFile(minimum: "at least 16 bytes")
+    private static let secretVariable = secretVariable(minimum: "at least 16 bytes")
+
+    private static func secretFile(minimum: String) -> ConfigurationKey<String?> {
+        ConfigurationKey(
+            "secretFile", .optional(.text), default: nil,
+            "The file with the secret, \(minimum); up to four lines while it is being replaced."
+        )
+    }
+
+    private static func secretVariable(minimum: String) -> ConfigurationKey<String?> {
+        variableName("secretVariable", "The variable that holds the secret, \(minimum).")
+    }
 
     /// `nil` if there is none. One that cannot be used stops the start.
     private static func secrets(
@@ -482,7 +505,7 @@ extension Registry {
                     variable: $0, in: context.environment, minimumBytes: minimumBytes, logger: context.logger
                 )
             }
-        _ = try secrets?.load()
+        _ = try KeyFailure.attributing(to: file != nil ? "secretFile" : "secretVariable") { try secrets?.load() }
         return secrets
     }
 
@@ -512,6 +535,12 @@ extension CredentialContext {
             clientSecret: needsSecret ? clientSecret ?? names?.clientSecret ?? "client_secret" : nil
         )
     }
+}
+
+/// Stands for the directory that systemd did not pass.
+private struct NoDirectory: CredentialSource, CredentialPlaces {
+    let places = ["the directory that CREDENTIALS_DIRECTORY names, which is not set"]
+    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] { [] }
 }
 
 extension CurlTransport: ShutsDown {}

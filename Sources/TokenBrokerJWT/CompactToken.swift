@@ -45,8 +45,23 @@ struct CompactToken: Sendable {
 
     /// Why a token proves nothing; without any of its content.
     enum Refusal: String, Error {
-        case missing, repeated, tooLong, malformed, algorithm, criticalExtension, type, unknownKey, signature, claims
-        case issuer, audience, expired, notYetValid, subject, tenant
+        case missing = "token_missing"
+        case repeated = "token_repeated"
+        case tooLong = "token_too_long"
+        case malformed = "token_malformed"
+        case algorithm = "wrong_algorithm"
+        case criticalExtension = "unknown_extension"
+        case type = "wrong_type"
+        case unknownKey = "unknown_key"
+        case signature = "bad_signature"
+        case claims = "claims_malformed"
+        case issuer = "wrong_issuer"
+        case audience = "wrong_audience"
+        case expiryMissing = "expiry_missing"
+        case expired = "token_expired"
+        case notYetValid = "token_not_yet_valid"
+        case subject = "subject_claim_missing"
+        case tenant = "tenant_claim_missing"
     }
 }
 #endif

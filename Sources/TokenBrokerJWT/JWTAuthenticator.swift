@@ -1,7 +1,6 @@
 #if JWTSupport
 public import FoundationEssentials
 import HTTPTypes
-public import Logging
 public import TokenBroker
 
 /// Believes a signed JSON Web Token (RFC 7519): as bearer token, or in a cookie.
@@ -13,12 +12,11 @@ public import TokenBroker
 ///   extensions and tokens for another purpose (`typ`) are refused (RFC 8725).
 /// - A bearer token comes before the cookie. Two of either prove nothing.
 ///
-/// Why a token was refused is logged at debug, without any of its content.
+/// Why a token is refused is told with ``AccessRefusal``, without any of its content.
 public struct JWTAuthenticator: Authenticator {
     private let expected: Expectations
     private let keys: JWTKeys
     private let wallClock: @Sendable () -> Date
-    private let logger: Logger
 
     /// What a token has to say.
     public struct Expectations: Sendable {
@@ -56,10 +54,9 @@ public struct JWTAuthenticator: Authenticator {
     ///   - expected: What a token has to say.
     ///   - keys: What verifies its signature.
     ///   - wallClock: For `exp` and `nbf`.
-    ///   - logger: For why a token was refused.
     /// - Throws: ``CredentialError`` if the keys are at hand and cannot be used for any of the algorithms.
     public init(
-        _ expected: Expectations, keys: JWTKeys, wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger
+        _ expected: Expectations, keys: JWTKeys, wallClock: @escaping @Sendable () -> Date = { Date() }
     ) async throws(CredentialError) {
         if let keys = try await keys.source.keysAtStart() {
             guard keys.keys.contains(where: { expected.algorithms.contains(where: $0.supports) }) else {
@@ -74,7 +71,6 @@ public struct JWTAuthenticator: Authenticator {
         self.expected = expected
         self.keys = keys
         self.wallClock = wallClock
-        self.logger = logger
     }
 
     /// See ``Authenticator/proof(in:)``.
@@ -84,7 +80,7 @@ public struct JWTAuthenticator: Authenticator {
     }
 
     /// Returns whom the token names.
-    /// - Throws: If there are no keys to verify with: they cannot be had, or their file cannot be used.
+    /// - Throws: ``AccessRefusal`` if it is not to be believed; something else if there are no keys to verify with: they cannot be had, or their file cannot be used.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
         do throws(Failure) {
             let token = try parsed(request)
@@ -98,9 +94,7 @@ public struct JWTAuthenticator: Authenticator {
         } catch {
             switch error {
             case .noKeys(let error): throw error
-            case .refused(let refusal):
-                logger.debug("a token proves nothing", metadata: ["reason": "\(refusal.rawValue)"])
-                return nil
+            case .refused(let refusal): throw AccessRefusal(reasons: [refusal.rawValue])
             }
         }
     }
@@ -153,7 +147,8 @@ public struct JWTAuthenticator: Authenticator {
         guard isAudience(claims["aud"]) else { throw .refused(.audience) }
         let now = wallClock().timeIntervalSince1970
         let leeway = expected.leeway / .seconds(1)
-        guard let end = claims["exp"]?.number, now < end + leeway else { throw .refused(.expired) }
+        guard let end = claims["exp"]?.number else { throw .refused(.expiryMissing) }
+        guard now < end + leeway else { throw .refused(.expired) }
         if let start = claims["nbf"] {
             guard let start = start.number, now >= start - leeway else { throw .refused(.notYetValid) }
         }

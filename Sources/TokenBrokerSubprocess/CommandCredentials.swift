@@ -15,7 +15,9 @@ public import TokenBroker
 ///
 /// It runs once in a while and not each time; while it fails, what it printed last counts. An exit code other than 0, no or too much output,
 /// and output in another form are broken; an empty array is absent.
-public struct CommandCredentials: CredentialSource {
+public struct CommandCredentials: CredentialSource, CredentialPlaces {
+    /// The program.
+    public let places: [String]
     private let cache: CredentialCache
 
     /// - Parameters:
@@ -37,6 +39,7 @@ public struct CommandCredentials: CredentialSource {
             command: command, environment: environment, needsSecret: needsSecret, timeout: timeout,
             alarm: Alarm(ContinuousClock()), wallClock: wallClock
         )
+        places = ["\(run.source), which printed an empty array"]
         cache = CredentialCache(source: run.source, refresh: refresh, clock: clock, logger: logger) {
             () async throws(CredentialError) in try await run.read()
         }

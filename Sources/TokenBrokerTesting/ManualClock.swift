@@ -1,6 +1,14 @@
 public import FoundationEssentials
 import Synchronization
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 /// A clock that stands still until a test moves it.
 ///
 /// ```swift
@@ -9,6 +17,9 @@ import Synchronization
 /// await clock.sleepers(1)        // the task sleeps now
 /// clock.advance(by: .seconds(5)) // and wakes
 /// ```
+///
+/// If tasks sleep on it and nobody moves it for five seconds of real time, it says so on standard error: a test that
+/// waits for them waits for ever.
 public final class ManualClock: Clock {
     /// A point in the clock's time.
     public struct Instant: InstantProtocol {
@@ -31,6 +42,11 @@ public final class ManualClock: Clock {
 
     private struct State {
         var now = Instant(offset: .zero)
+        /// How often the clock was moved.
+        var moves = 0
+        var isWatched = false
+        /// The moves when a standstill was last reported.
+        var reported: Int?
         var lastID: UInt64 = 0
         var sleepers: [Sleeper] = []
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
@@ -44,9 +60,23 @@ public final class ManualClock: Clock {
     }
 
     private let state = Mutex(State())
+    private let patience: Duration
+    private let report: @Sendable (String) -> Void
 
     /// A clock at its beginning.
-    public init() {}
+    /// - Parameters:
+    ///   - patience: How long in real time tasks may sleep on it without a move before that is reported.
+    ///   - report: Gets the report, once for each standstill. Unless given, it goes to standard error.
+    public init(
+        reportingStandstillAfter patience: Duration = .seconds(5), report: (@Sendable (String) -> Void)? = nil
+    ) {
+        self.patience = patience
+        self.report =
+            report ?? { text in
+                let line = Array("\(text)\n".utf8)
+                _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            }
+    }
 
     /// Where the clock stands.
     public var now: Instant { state.withLock { $0.now } }
@@ -70,7 +100,7 @@ public final class ManualClock: Clock {
                         state.sleepers.append(Sleeper(id: id, deadline: deadline, continuation: continuation))
                         return (nil, state.satisfiedWatchers())
                     }
-                if let result { continuation.resume(with: result) }
+                if let result { continuation.resume(with: result) } else { watch() }
                 for watcher in watchers { watcher.resume() }
             }
         } onCancel: {
@@ -86,11 +116,48 @@ public final class ManualClock: Clock {
     public func advance(by duration: Duration) {
         let woken = state.withLock { state in
             state.now = state.now.advanced(by: max(.zero, duration))
+            state.moves += 1
             let woken = state.sleepers.filter { $0.deadline <= state.now }
             state.sleepers.removeAll { $0.deadline <= state.now }
             return woken.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }
         }
         for sleeper in woken { sleeper.continuation.resume() }
+    }
+
+    /// Looks in real time after those who sleep, until nobody does.
+    private func watch() {
+        let begins = state.withLock { state in
+            defer { state.isWatched = true }
+            return !state.isWatched
+        }
+        guard begins else { return }
+        Task { [weak self, patience] in
+            while let moves = self?.movesWhileSomebodySleeps() {
+                try? await Task.sleep(for: patience)
+                self?.reportStandstill(since: moves)
+            }
+        }
+    }
+
+    private func movesWhileSomebodySleeps() -> Int? {
+        state.withLock { state in
+            state.isWatched = !state.sleepers.isEmpty
+            return state.isWatched ? state.moves : nil
+        }
+    }
+
+    private func reportStandstill(since moves: Int) {
+        let waiting: (count: Int, wait: Duration)? = state.withLock { state in
+            guard state.moves == moves, state.reported != moves, let first = state.sleepers.map(\.deadline).min()
+            else { return nil }
+            state.reported = moves
+            return (state.sleepers.count, state.now.duration(to: first))
+        }
+        guard let waiting else { return }
+        report(
+            "ManualClock: nobody has moved the clock for \(patience), and tasks that sleep on it: \(waiting.count). "
+                + "The first wakes after advance(by:) with \(waiting.wait); a test that waits for it without that hangs."
+        )
     }
 
     /// Waits until at least `count` tasks sleep on this clock.

@@ -23,14 +23,11 @@ struct Check: AsyncParsableCommand {
 
     private func check(_ broker: Broker) async throws(Failure) {
         try printResult("configuration: fine")
-        let id = CredentialID(broker.vendor.profile.id)
-        let found: [Credential]
         do {
-            found = try await broker.credentials.credentials(for: id)
+            try await broker.checkCredentials()
         } catch {
-            throw .configuration("\(error)")
+            throw .configuration(error.cause.map { "\($0)" } ?? error.message)
         }
-        guard !found.isEmpty else { throw .configuration("no source has credentials for \(id)") }
         try printResult("credentials: found")
         guard live else { return }
         let token: Token

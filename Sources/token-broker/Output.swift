@@ -81,7 +81,12 @@ struct Failure: Error {
             case .unavailable, .timedOut, .throttled: ExitCode(69)
             default: ExitCode(70)
             }
-        self.init(code: code, message: "no token: \(error)")
+        let explanation =
+            error.code == .requestRejected
+            ? "the vendor refuses this customer or invoice; check both ids, and that they belong to vendor.environment "
+                + "(\(error.message))"
+            : "\(error)"
+        self.init(code: code, message: "no token: \(explanation)")
     }
 }
 #endif

@@ -51,6 +51,9 @@ struct SandboxCommand: AsyncParsableCommand {
         let server = try await HTTPService(
             sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
         announcements.line("sandbox listens on \(address(host, server.port))")
+        // Made up for it, and worth nothing anywhere else.
+        announcements.line("client id \(clientId), client secret \(clientSecret)")
+        announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
         try await token_broker.run([server], deadline: .seconds(5), logger: logger)
     }
 }

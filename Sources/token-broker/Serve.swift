@@ -1,5 +1,6 @@
 #if CommandLineSupport
 import ArgumentParser
+import FoundationEssentials
 import Logging
 import TokenBroker
 import TokenBrokerComposer
@@ -40,25 +41,57 @@ struct Serve: AsyncParsableCommand {
             throw error
         }
         announcements.line("token-broker listens on \(address(settings.host, server.port))")
+        // Beside it, since a source may be slow; cancelled at the end.
+        async let _: Void = warnOfCredentials(of: broker, logger)
         try await token_broker.run(
             [broker, server], until: signals, deadline: settings.shutdownDeadline, logger: logger
         )
+    }
+
+    private func warnOfCredentials(of broker: Broker, _ logger: Logger) async {
+        do {
+            try await broker.checkCredentials()
+        } catch {
+            logger.warning("no token can be had until there are credentials", metadata: ["error": "\(error)"])
+        }
     }
 }
 
 /// `--config`, and what is made of it.
 struct ConfigurationOption: ParsableArguments {
     @Option(
-        help: ArgumentHelp("The configuration file, YAML or JSON. Default: $TOKEN_BROKER_CONFIG.", valueName: "file")
+        help: ArgumentHelp(
+            "The configuration file, YAML or JSON. Default: $TOKEN_BROKER_CONFIG, or broker.yaml in the working "
+                + "directory.",
+            valueName: "file"
+        )
     )
     var config: String?
 
     func compose(logger: Logger) async throws -> Broker {
+        let path = try path(logger)
         do {
-            return try await Composer(registry: .program).compose(BrokerConfiguration.load(config), logger: logger)
+            return try await Composer(registry: .program).compose(.load(path), logger: logger)
         } catch {
             throw Failure.configuration("\(error)")
         }
+    }
+
+    private static let fallback = "broker.yaml"
+
+    /// What is named, or what lies in the working directory.
+    private func path(_ logger: Logger) throws -> String? {
+        if let config { return config }
+        let environment = ProcessInfo.processInfo.environment
+        if environment["TOKEN_BROKER_CONFIG"]?.isEmpty == false { return nil }
+        guard FileManager.default.fileExists(atPath: Self.fallback) else {
+            throw Failure.configuration(
+                "no configuration file: name one with --config or TOKEN_BROKER_CONFIG, or put \(Self.fallback) into "
+                    + "the working directory"
+            )
+        }
+        logger.notice("the configuration is \(Self.fallback) in the working directory")
+        return Self.fallback
     }
 }
 #endif

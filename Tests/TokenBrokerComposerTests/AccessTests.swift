@@ -308,7 +308,7 @@ private struct Invoices: HTTPTransport {
             try await compose(values, environment: ["PROXY_SECRET": secret])
         }
         let problem = try #require(error?.problems.first)
-        #expect(problem.key == "access.authenticator")
+        #expect(problem.key == "access.authenticator.secretVariable")
         #expect(problem.message.contains("the variable PROXY_SECRET"))
         #expect(!"\(problem)".contains("sentinel"))
     }
@@ -340,7 +340,7 @@ private struct Invoices: HTTPTransport {
         ([:], "jwksURL", "expected one of jwksURL, keysFile, keys, secretFile, secretVariable, found none"),
         (["keysFile": "/k", "jwksURL": "\"https://id.example/\""], "keysFile", "found jwksURL and keysFile"),
         (["jwksURL": "\"http://id.example/\""], "jwksURL", "expected an https URL"),
-        (["keysFile": "/k", "algorithms": "[none]"], "algorithms", "found other text as element 1"),
+        (["keysFile": "/k", "algorithms": "[none]"], "algorithms", "found none as element 1"),
         (["keysFile": "/k", "algorithms": "[]"], "algorithms", "with at least one element"),
         (["keysFile": "/k", "algorithms": "[es256]"], "algorithms", "did you mean ES256?"),
         (["secretFile": "/s"], "algorithms", "expected only HS256, HS384 or HS512 with secretFile"),
@@ -371,7 +371,8 @@ private struct Invoices: HTTPTransport {
             try await compose(Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 })
         }
         let problem = try #require(error?.problems.first)
-        #expect(problem.key == "access.authenticator")
+        let named = ["keysFile", "secretVariable"].first { values[$0] != nil }.map { ".\($0)" } ?? ""
+        #expect(problem.key == "access.authenticator\(named)")
         #expect(problem.message.contains(message))
     }
 }

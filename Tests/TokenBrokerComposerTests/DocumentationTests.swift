@@ -68,4 +68,17 @@ import TokenBroker
         #expect(registry.documentation.text.contains("trait AfarSupport, which is off"))
     }
 }
+
+@Suite struct `The README` {
+    private let package = URL(filePath: #filePath).appending(path: "../../..").standardized
+
+    @Test func `shows as code for tests what a sample's tests run`() throws {
+        let readme = try String(contentsOf: package.appending(path: "README.md"), encoding: .utf8)
+        let section = try #require(readme.firstRange(of: "## In your tests")).upperBound
+        let block = try #require(readme[section...].split(separator: "```swift\n", maxSplits: 1).last)
+        let code = try #require(block.split(separator: "```", maxSplits: 1).first)
+        let sample = package.appending(path: "Samples/TransportInTests/Tests/CheckoutTests/InYourTests.swift")
+        #expect(try String(contentsOf: sample, encoding: .utf8) == code)
+    }
+}
 #endif

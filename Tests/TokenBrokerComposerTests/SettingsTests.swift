@@ -32,7 +32,7 @@ private func quotaCase(
     KeyCase(
         key: "quotas.\(name).perMinute", variable: "TOKEN_BROKER_QUOTAS_\(inVariable)_PER_MINUTE", written: "60",
         value: "60",
-        inEnvironment: "none", overridden: "none", refused: ["0": "0", "1.5": "1.5", "nine": "other text"],
+        inEnvironment: "none", overridden: "none", refused: ["0": "0", "1.5": "1.5", "nine": "nine"],
         expected: "a whole number from 1 to 1000000000, or none",
         read: { settings in quota(settings.limits.limits).map { "\($0.perMinute)" } ?? "none" }
     )
@@ -53,15 +53,15 @@ let keyCases: [KeyCase] = [
         inEnvironment: "0",
         overridden: "0",
         refused: [
-            "65536": "65536", "-1": "-1", "\"80\"": "other text", "80.5": "80.5", "yes": "other text",
-            "true": "true or false", "": "nothing", "99999999999999999999": "99999999999999999999",
+            "65536": "65536", "-1": "-1", "\"80\"": "\"80\"", "80.5": "80.5", "yes": "yes",
+            "true": "true", "": "nothing", "99999999999999999999": "99999999999999999999",
         ],
         expected: "a whole number from 0 to 65535", read: { "\($0.server.port)" }
     ),
     KeyCase(
         key: "server.shutdownDeadline", variable: "TOKEN_BROKER_SERVER_SHUTDOWN_DEADLINE", written: "1m",
         value: "1m",
-        inEnvironment: "0s", overridden: "0s", refused: ["10": "10", "11m": "11m", "soon": "other text"],
+        inEnvironment: "0s", overridden: "0s", refused: ["10": "10", "11m": "11m", "soon": "soon"],
         expected: "a duration from 0s to 10m", read: { $0.server.shutdownDeadline.configured }
     ),
     KeyCase(
@@ -76,17 +76,17 @@ let keyCases: [KeyCase] = [
     ),
     KeyCase(
         key: "server.headerBytes", variable: "TOKEN_BROKER_SERVER_HEADER_BYTES", written: "8192", value: "8192",
-        inEnvironment: "65536", overridden: "65536", refused: ["1000": "1000", "16k": "other text"],
+        inEnvironment: "65536", overridden: "65536", refused: ["1000": "1000", "16k": "16k"],
         expected: "a whole number from 1024 to 1048576", read: { "\($0.server.headerBytes)" }
     ),
     KeyCase(
         key: "server.connections", variable: "TOKEN_BROKER_SERVER_CONNECTIONS", written: "10", value: "10",
-        inEnvironment: "20", overridden: "20", refused: ["0": "0", "many": "other text"],
+        inEnvironment: "20", overridden: "20", refused: ["0": "0", "many": "many"],
         expected: "a whole number from 1 to 1000000", read: { "\($0.server.connections)" }
     ),
     KeyCase(
         key: "server.connectionsPerAddress", variable: "TOKEN_BROKER_SERVER_CONNECTIONS_PER_ADDRESS", written: "10",
-        value: "10", inEnvironment: "20", overridden: "20", refused: ["0": "0", "many": "other text"],
+        value: "10", inEnvironment: "20", overridden: "20", refused: ["0": "0", "many": "many"],
         expected: "a whole number from 1 to 1000000", read: { "\($0.server.connectionsPerAddress)" }
     ),
     KeyCase(
@@ -102,7 +102,7 @@ let keyCases: [KeyCase] = [
     ),
     KeyCase(
         key: "route.concurrentRequests", variable: "TOKEN_BROKER_ROUTE_CONCURRENT_REQUESTS", written: "5", value: "5",
-        inEnvironment: "6", overridden: "6", refused: ["0": "0", "none": "other text"],
+        inEnvironment: "6", overridden: "6", refused: ["0": "0", "none": "none"],
         expected: "a whole number from 1 to 1000000", read: { "\($0.limits.limits.concurrentRequests)" }
     ),
     quotaCase("address", "ADDRESS") { $0.perAddress },
@@ -110,7 +110,7 @@ let keyCases: [KeyCase] = [
     quotaCase("replacement", "REPLACEMENT") { $0.replacementsPerPrincipal },
     KeyCase(
         key: "quotas.principal.burst", variable: "TOKEN_BROKER_QUOTAS_PRINCIPAL_BURST", written: "7", value: "7",
-        inEnvironment: "8", overridden: "8", refused: ["0": "0", "none": "other text"],
+        inEnvironment: "8", overridden: "8", refused: ["0": "0", "none": "none"],
         expected: "a whole number from 1 to 1000000000", besides: ["quotas.principal.perMinute": "60"],
         read: { "\($0.limits.limits.perPrincipal?.burst ?? 0)" }
     ),
@@ -128,13 +128,15 @@ let keyCases: [KeyCase] = [
     KeyCase(
         key: "vendor.profile", variable: "TOKEN_BROKER_VENDOR_PROFILE", written: "alternative-payments",
         value: "alternative-payments", inEnvironment: "alternative-payments", overridden: "alternative-payments",
-        refused: ["alternativepayments": "other text; did you mean alternative-payments?", "stripe": "other text"],
+        refused: [
+            "alternativepayments": "alternativepayments; did you mean alternative-payments?", "stripe": "stripe",
+        ],
         expected: "one of alternative-payments", read: { $0.vendor.profile.id }
     ),
     KeyCase(
         key: "vendor.environment", variable: "TOKEN_BROKER_VENDOR_ENVIRONMENT", written: "demo", value: "demo",
         inEnvironment: "demo", overridden: "demo",
-        refused: ["dmeo": "other text; did you mean demo?", "3": "a number", "": "nothing"],
+        refused: ["dmeo": "dmeo; did you mean demo?", "3": "3", "live": "live", "li ve": "other text", "": "nothing"],
         expected: "one of demo, production, sandbox", read: { $0.environment }
     ),
     KeyCase(
@@ -152,7 +154,7 @@ let keyCases: [KeyCase] = [
     KeyCase(
         key: "vendor.basicEncoding", variable: "TOKEN_BROKER_VENDOR_BASIC_ENCODING", written: "raw", value: "raw",
         inEnvironment: "form", overridden: "form",
-        refused: ["from": "other text; did you mean form?", "1": "a number"],
+        refused: ["from": "from; did you mean form?", "1": "1"],
         expected: "form or raw", read: { $0.vendor.basicEncoding.rawValue }
     ),
     KeyCase(
@@ -160,7 +162,7 @@ let keyCases: [KeyCase] = [
         written: "client_secret_post", value: "client_secret_post", inEnvironment: "tls_client_auth",
         overridden: "tls_client_auth",
         refused: [
-            "client_secret_psot": "other text; did you mean client_secret_post?", "none": "other text", "1": "a number",
+            "client_secret_psot": "client_secret_psot; did you mean client_secret_post?", "none": "none", "1": "1",
         ],
         expected: "client_secret_basic, client_secret_post, private_key_jwt or tls_client_auth",
         read: { $0.vendor.clientAuthentication.rawValue }
@@ -170,8 +172,8 @@ let keyCases: [KeyCase] = [
         value: "file environment", inEnvironment: "environment, file", overridden: "environment file",
         refused: [
             "environment": "other text", "[]": "a list", "[environment, environment]": "a list",
-            "[environment, flie]": "other text as element 2; did you mean file?",
-            "[environment, 4]": "a number as element 2",
+            "[environment, flie]": "flie as element 2; did you mean file?",
+            "[environment, 4]": "4 as element 2",
         ],
         expected: "a list, each element one of ", besides: ["credentials.file.path": "/x"],
         read: { $0.credentials.map { $0.section[1] }.joined(separator: " ") }
@@ -179,13 +181,13 @@ let keyCases: [KeyCase] = [
     KeyCase(
         key: "transport.kind", variable: "TOKEN_BROKER_TRANSPORT_KIND", written: "curl", value: "transport",
         inEnvironment: "curl", overridden: "transport",
-        refused: ["culr": "other text; did you mean curl?", "[]": "a list"],
+        refused: ["culr": "culr; did you mean curl?", "[]": "a list"],
         expected: "one of curl", read: { $0.transport.section.joined() }
     ),
     KeyCase(
         key: "transport.timeout", variable: "TOKEN_BROKER_TRANSPORT_TIMEOUT", written: "250ms", value: "250ms",
         inEnvironment: "5m", overridden: "5m",
-        refused: ["0s": "0s", "6m": "6m", "1d": "other text", "5": "5", "1.5s": "other text"],
+        refused: ["0s": "0s", "6m": "6m", "1d": "1d", "5": "5", "1.5s": "1.5s"],
         expected: "a duration from 1ms to 5m, as 250ms, 10s, 2m or 1h", read: { $0.timeout.configured }
     ),
     KeyCase(
@@ -200,7 +202,7 @@ let keyCases: [KeyCase] = [
     KeyCase(
         key: "route.deadline", variable: "TOKEN_BROKER_ROUTE_DEADLINE", written: "1s", value: "1s",
         inEnvironment: "2s",
-        overridden: "2s", refused: ["0s": "0s", "-1s": "other text", "1h": "1h"],
+        overridden: "2s", refused: ["0s": "0s", "-1s": "-1s", "1h": "1h"],
         expected: "a duration from 1ms to 5m",
         read: { $0.route.deadline.configured }
     ),
@@ -210,16 +212,17 @@ let keyCases: [KeyCase] = [
         value: "https://shop.example http://localhost:8080", inEnvironment: "https://a.example, http://[::1]:8443",
         overridden: "https://a.example http://[::1]:8443",
         refused: [
-            "https://shop.example": "other text", "[\"*\"]": "other text as element 1",
-            "[\"null\"]": "other text as element 1",
-            "[\"https://ok.example\", \"https://*.example\"]": "other text as element 2",
-            "[\"https://shop.example/\"]": "other text as element 1",
-            "[\"https://Shop.example\"]": "other text as element 1",
-            "[\"https://shop.example:443\"]": "other text as element 1",
-            "[shop.example]": "other text as element 1",
-            "[\"https://::1\"]": "other text as element 1", "[\"https://[::1]x\"]": "other text as element 1",
+            "https://shop.example": "other text", "[\"*\"]": "\"*\" as element 1",
+            "[\"null\"]": "\"null\" as element 1",
+            "[\"https://ok.example\", \"https://*.example\"]": "\"https://*.example\" as element 2",
+            "[\"https://shop.example/\"]": "\"https://shop.example/\" as element 1; did you mean https://shop.example?",
+            "[https://Shop.example/a]": "https://Shop.example/a as element 1; did you mean https://shop.example?",
+            "[\"https://shop.example:443\"]":
+                "\"https://shop.example:443\" as element 1; did you mean https://shop.example?",
+            "[shop.example]": "shop.example as element 1",
+            "[\"https://::1\"]": "\"https://::1\" as element 1", "[\"https://[::1]x\"]": "other text as element 1",
             "[\"https://u@shop.example\"]": "other text as element 1",
-            "[\"ftp://shop.example\"]": "other text as element 1",
+            "[\"ftp://shop.example\"]": "\"ftp://shop.example\" as element 1",
         ],
         expected: "a list, each element an exact origin", read: { $0.route.allowedOrigins.joined(separator: " ") }
     ),
@@ -242,7 +245,7 @@ let keyCases: [KeyCase] = [
     KeyCase(
         key: "tokens.reuse", variable: "TOKEN_BROKER_TOKENS_REUSE", written: "false", value: "false",
         inEnvironment: "true",
-        overridden: "true", refused: ["no": "other text", "0": "a number", "\"true\"": "other text"],
+        overridden: "true", refused: ["no": "no", "0": "0", "\"true\"": "\"true\""],
         expected: "true or false", read: { "\($0.reuse)" }
     ),
     KeyCase(
@@ -256,12 +259,12 @@ let keyCases: [KeyCase] = [
 
 /// Keys whose values only a part that was built could tell: what is refused of them.
 let refusedOfPlugins: [(key: String, refused: [String: String], expected: String)] = [
-    ("access.mode", ["closed": "other text", "true": "true or false"], "one of open"),
+    ("access.mode", ["closed": "closed", "true": "true"], "one of open"),
     (
         "tokens.requestsPerSecond", ["0": "0", "1000001": "1000001", "1.5": "1.5"],
         "a whole number from 1 to 1000000"
     ),
-    ("tokens.burst", ["0": "0", "many": "other text"], "a whole number from 1 to 1000000"),
+    ("tokens.burst", ["0": "0", "many": "many"], "a whole number from 1 to 1000000"),
     ("transport.connectTimeout", ["0s": "0s", "2m": "2m", "3": "3"], "a duration from 1ms to 1m"),
     ("transport.caFile", ["3": "a number", "[]": "a list"], "text"),
     (
@@ -541,7 +544,8 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 }
 
 @Suite struct `Secrets` {
-    private let sentinel = "sentinel-4242-secret"
+    // With a sign that is not shown even where a choice, a number, a duration, a flag or an origin is expected.
+    private let sentinel = "sentinel+4242=secret"
 
     @Test(arguments: [
         "credentials.client_secret", "credentials.clientSecret", "vendor.clientSecret",
@@ -712,9 +716,12 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 
     @Test func `is refused when it is not there or too short`() async throws {
         for (values, environment, reason) in [
-            (["audit.keyVariable": "K"], [:], "cannot be built: incomplete credentials in the variable K"),
+            (
+                ["audit.keyVariable": "K"], [:],
+                "audit.keyVariable: it cannot be used: the variable K: expected a secret, found nothing"
+            ),
             (["audit.keyVariable": "K"], ["K": "sentinel"], "expected at least 16 bytes in a secret, found less"),
-            (["audit.keyFile": "/nowhere"], [:], "cannot be built: unreadable credentials in file /nowhere"),
+            (["audit.keyFile": "/nowhere"], [:], "audit.keyFile: it cannot be used: file /nowhere: no such file"),
         ] as [([String: String], [String: String], String)] {
             let error = await #expect(throws: ConfigurationError.self) {
                 try await Composer().compose(

@@ -6,6 +6,7 @@ import JWTKit
 import Logging
 import Synchronization
 import Testing
+import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
@@ -55,8 +56,8 @@ import TokenBrokerTesting
         try await withFile(pem) { path in
             let authenticator = try await authenticator(.file(path, logger: quiet), [.rs256, .es256, .edDSA])
             for signer in [rsa, elliptic, edwards] {
-                #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
-                #expect(try await authenticator.authenticate(bearing(signer.token(kid: nil))) != nil)
+                #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
+                #expect(try await authenticator.principal(in: bearing(signer.token(kid: nil))) != nil)
             }
         }
     }
@@ -66,9 +67,9 @@ import TokenBrokerTesting
         let other = String(repeating: "another-secret", count: 4)
         try await withFile("\(other)\n\(Signers.secret)\n") { path in
             let authenticator = try await authenticator(.secrets(SharedSecrets(file: path)), [.hs256])
-            #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+            #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
             try other.write(toFile: path, atomically: true, encoding: .utf8)
-            #expect(try await authenticator.authenticate(bearing(signer.token())) == nil)
+            #expect(try await authenticator.principal(in: bearing(signer.token())) == nil)
         }
     }
 
@@ -83,15 +84,15 @@ import TokenBrokerTesting
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
         let token = try signer.token(validClaims.merging(claims) { $1 })
-        #expect((try await authenticator.authenticate(bearing(token)) != nil) == isValid)
+        #expect((try await authenticator.principal(in: bearing(token)) != nil) == isValid)
     }
 
     @Test func `may name a tenant, which then has to be there`() async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256], tenantClaim: "org")
-        #expect(try await authenticator.authenticate(bearing(signer.token())) == nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) == nil)
         let token = try signer.token(validClaims.merging(["org": "shop"]) { $1 })
-        #expect(try await authenticator.authenticate(bearing(token))?.tenant == "shop")
+        #expect(try await authenticator.principal(in: bearing(token))?.tenant == "shop")
     }
 }
 
@@ -122,10 +123,12 @@ import TokenBrokerTesting
         ]
         for (fields, withCookie, without, proof) in cases {
             #expect(
-                try await both.authenticate(request(fields))?.subject == withCookie.map { ExactString($0) }, "\(fields)"
+                try await both.principal(in: request(fields))?.subject == withCookie.map { ExactString($0) },
+                "\(fields)"
             )
             #expect(
-                try await bearer.authenticate(request(fields))?.subject == without.map { ExactString($0) }, "\(fields)")
+                try await bearer.principal(in: request(fields))?.subject == without.map { ExactString($0) }, "\(fields)"
+            )
             #expect(both.proof(in: request(fields)) == proof, "\(fields)")
             #expect(bearer.proof(in: request(fields)) == .presented)
         }
@@ -163,11 +166,11 @@ import TokenBrokerTesting
             "keys": .array([elliptic.jwk(kid: "1"), rsa.jwk(kid: "2"), secret.jwk(kid: "3")])
         ]
         try await withFile(text(set)) { path in
-            let authenticator = try await authenticator(.file(path, logger: logger), algorithms, logger: logger)
+            let authenticator = try await authenticator(.file(path, logger: logger), algorithms)
             // The same keys do believe a token that is right.
             for (signer, kid) in [(elliptic, "1"), (rsa, "2"), (secret, "3")]
             where algorithms.contains(where: { $0.rawValue == signer.algorithm.name }) {
-                #expect(try await authenticator.authenticate(bearing(signer.token(kid: kid))) != nil)
+                #expect(try await authenticator.principal(in: bearing(signer.token(kid: kid))) != nil)
             }
             let endpoint = CheckoutTokenEndpoint(
                 tokens: NoTokens(), authenticator: authenticator,
@@ -243,13 +246,13 @@ import TokenBrokerTesting
         let algorithms: Set<SigningAlgorithm> = [.rs256, .rs512, .ps256]
         let authenticator = try await authenticator(.jwkSet(rsa.jwk()), algorithms)
         for alg in ["PS256", "RS512", "ES256", "none"] {
-            #expect(try await authenticator.authenticate(bearing(rsa.token(alg: alg))) == nil)
-            #expect(try await authenticator.authenticate(bearing(rsa.token())) != nil)
+            #expect(try await authenticator.principal(in: bearing(rsa.token(alg: alg))) == nil)
+            #expect(try await authenticator.principal(in: bearing(rsa.token())) != nil)
         }
         // One that says what it is for is for nothing else, though configured.
         let bound = try await self.authenticatorForBound(algorithms)
-        #expect(try await bound.authenticate(bearing(Signers.make(.ps256).token())) == nil)
-        #expect(try await bound.authenticate(bearing(rsa.token())) != nil)
+        #expect(try await bound.principal(in: bearing(Signers.make(.ps256).token())) == nil)
+        #expect(try await bound.principal(in: bearing(rsa.token())) != nil)
     }
 
     private func authenticatorForBound(_ algorithms: Set<SigningAlgorithm>) async throws -> JWTAuthenticator {
@@ -405,7 +408,7 @@ import TokenBrokerTesting
                 }
             }
             let text = String(decoding: bytes, as: UTF8.self)
-            guard try await authenticator.authenticate(bearing(text)) != nil else { continue }
+            guard try await authenticator.principal(in: bearing(text)) != nil else { continue }
             // A header field cannot hold a zero byte; it becomes a space.
             let outside = CharacterSet.whitespaces.union(["\0"])
             let parts = text.trimmingCharacters(in: outside).split(separator: ".")
@@ -422,6 +425,45 @@ extension Array where Element: Sendable {
         var values: [Value] = []
         for element in self { values.append(try await transform(element)) }
         return values
+    }
+}
+
+@Suite struct `A token that is refused says why` {
+    @Test(
+        arguments: [
+            (["exp": .number(now - 3600)], "token_expired"), (["exp": .null], "expiry_missing"),
+            (["nbf": .number(now + 3600)], "token_not_yet_valid"), (["aud": "other"], "wrong_audience"),
+            (["iss": "https://other.example"], "wrong_issuer"), (["sub": ""], "subject_claim_missing"), ([:], nil),
+        ] as [([String: JSONValue], String?)])
+    func `for its claims`(changes: [String: JSONValue], reason: String?) async throws {
+        let signer = try await Signers.make(.es256)
+        let authenticator = try await authenticator(.jwkSet(["keys": .array([signer.jwk()])]), [.es256])
+        let token = try signer.token(validClaims.merging(changes) { $1 })
+        #expect(try await authenticator.refusal(of: bearing(token)) == reason)
+    }
+
+    @Test func `for its form and its key`() async throws {
+        let signer = try await Signers.make(.es256)
+        let other = try await Signers.make(.rs256)
+        let authenticator = try await authenticator(
+            .jwkSet(["keys": .array([signer.jwk()])]), [.es256], tenantClaim: "org")
+        let good = try signer.token()
+        let parts = good.split(separator: ".")
+        let foreign = try signer.token(kid: nil).split(separator: ".")[2]
+        let typed = try signer.token(header: #"{"alg": "ES256", "typ": "logout+jwt"}"#, payload: "{}")
+        let critical = try signer.token(header: #"{"alg": "ES256", "crit": ["x"]}"#, payload: "{}")
+        let listed = try signer.token(header: #"{"alg": "ES256", "kid": "1"}"#, payload: "[]")
+        for (token, reason) in [
+            (good, "tenant_claim_missing"), ("nonsense", "token_malformed"),
+            (String(repeating: "a", count: 17 << 10), "token_too_long"), (try other.token(), "wrong_algorithm"),
+            (try signer.token(kid: "9"), "unknown_key"), (typed, "wrong_type"), (critical, "unknown_extension"),
+            ("\(parts[0]).\(parts[1]).\(foreign)", "bad_signature"), (listed, "claims_malformed"),
+        ] {
+            #expect(try await authenticator.refusal(of: bearing(token)) == reason, "\(reason)")
+        }
+        #expect(try await authenticator.refusal(of: request([])) == "token_missing")
+        let twice = request([("Authorization", "Bearer \(good)"), ("Authorization", "Bearer \(good)")])
+        #expect(try await authenticator.refusal(of: twice) == "token_repeated")
     }
 }
 #endif

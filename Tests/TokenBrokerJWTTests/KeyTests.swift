@@ -6,6 +6,7 @@ import JWTKit
 import Logging
 import Synchronization
 import Testing
+import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
@@ -82,8 +83,8 @@ import TokenBrokerTesting
         let authenticator = try await authenticator(
             .jwkSet(["keys": .array((1...5).map { signer.jwk(kid: "\($0)") })]), [.es256]
         )
-        #expect(try await authenticator.authenticate(bearing(signer.token(kid: "5"))) != nil)
-        #expect(try await authenticator.authenticate(bearing(signer.token(kid: nil))) == nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token(kid: "5"))) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token(kid: nil))) == nil)
     }
 
     @Test func `whatever it contains is read or passed over`() async throws {
@@ -170,7 +171,7 @@ import TokenBrokerTesting
             let (logger, handler) = recordingLogger()
             try await withFile(text(["keys": .array([jwk, signer.jwk()])])) { path in
                 let authenticator = try await authenticator(.file(path, logger: logger), [algorithm])
-                #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+                #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
             }
             #expect(handler.entries.contains { $0.level == .warning && "\($0)".contains("private key") })
             #expect(!"\(handler.entries)".contains("c2VudGluZWw"))
@@ -194,9 +195,9 @@ import TokenBrokerTesting
         for name in ["EdDSA", "Ed25519", nil] {
             let authenticator = try await authenticator(.jwkSet(signer.jwk(alg: name)), [.edDSA])
             for algorithm in ["EdDSA", "Ed25519"] {
-                #expect(try await authenticator.authenticate(bearing(signer.token(alg: algorithm))) != nil)
+                #expect(try await authenticator.principal(in: bearing(signer.token(alg: algorithm))) != nil)
             }
-            #expect(try await authenticator.authenticate(bearing(signer.token(alg: "Ed448"))) == nil)
+            #expect(try await authenticator.principal(in: bearing(signer.token(alg: "Ed448"))) == nil)
         }
         #expect(try await VerificationKey(jwk: signer.jwk(alg: "Ed448")) == nil)
         let elliptic = try await Signers.make(.es256)
@@ -212,10 +213,11 @@ import TokenBrokerTesting
         let authenticator = try await authenticator(.jwkSet(signer.jwk(kid: nil)), [.es256])
         let header = member.hasPrefix("\"alg") ? "{\(member)}" : "{\"alg\": \"ES256\", \(member)}"
         #expect(
-            try await authenticator.authenticate(
-                bearing(signer.token(header: header, payload: text(.object(validClaims))))) == nil)
+            try await authenticator.principal(
+                in:
+                    bearing(signer.token(header: header, payload: text(.object(validClaims))))) == nil)
         let good = try signer.token(header: #"{"alg": "ES256"}"#, payload: text(.object(validClaims)))
-        #expect(try await authenticator.authenticate(bearing(good)) != nil)
+        #expect(try await authenticator.principal(in: bearing(good)) != nil)
     }
 
     @Test(arguments: ["exp", "nbf", "iss", "aud", "sub"]) func `that are null among its claims refuse it`(claim: String)
@@ -224,23 +226,23 @@ import TokenBrokerTesting
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
         let token = try signer.token(validClaims.merging([claim: .null]) { $1 })
-        #expect(try await authenticator.authenticate(bearing(token)) == nil)
+        #expect(try await authenticator.principal(in: bearing(token)) == nil)
     }
 
     @Test func `have one spelling`() async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
         let token = try signer.token()
-        #expect(try await authenticator.authenticate(bearing(token)) != nil)
+        #expect(try await authenticator.principal(in: bearing(token)) != nil)
         // 64 bytes are 86 characters, of which the last has four bits to spare.
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
         let last = try #require(alphabet.firstIndex(of: token.last ?? " "))
         for bits in 1..<16 {
             let other = String(token.dropLast()) + String(alphabet[last ^ bits])
-            #expect(try await authenticator.authenticate(bearing(other)) == nil)
+            #expect(try await authenticator.principal(in: bearing(other)) == nil)
         }
         // 87 characters are 65 bytes, which is another signature.
-        #expect(try await authenticator.authenticate(bearing("\(token)A")) == nil)
+        #expect(try await authenticator.principal(in: bearing("\(token)A")) == nil)
         for other in [
             "\(token)=", "\(token)==", "\(token) ", "\(token)\u{301}", "\u{301}\(token)",
             token.replacing(".", with: ".\u{301}"), token.replacing(".", with: "\u{301}."), "\(token)\n",
@@ -254,7 +256,7 @@ import TokenBrokerTesting
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256], cookie: "shop")
         let token = try signer.token()
         func isBelieved(_ fields: [(String, String)]) async throws -> Bool {
-            try await authenticator.authenticate(request(fields)) != nil
+            try await authenticator.principal(in: request(fields)) != nil
         }
         #expect(try await isBelieved([("Cookie", "a=\u{301}; shop=\(token)")]))
         #expect(try await isBelieved([("Cookie", "a=b;\u{301}shop=1; shop=\(token)")]))
@@ -274,7 +276,7 @@ import TokenBrokerTesting
         for content in [text(signer.jwk(kid: nil)), Signers.es256Key.publicKey.pemRepresentation] {
             try await withFile("\u{FEFF}\(content)") { path in
                 let authenticator = try await authenticator(.file(path, logger: quiet), [.es256])
-                #expect(try await authenticator.authenticate(bearing(signer.token(kid: nil))) != nil)
+                #expect(try await authenticator.principal(in: bearing(signer.token(kid: nil))) != nil)
             }
         }
     }
@@ -285,7 +287,7 @@ import TokenBrokerTesting
         try await withFile(text(old.jwk())) { path in
             let authenticator = try await authenticator(.file(path, logger: logger), [.es256])
             func believes(_ signer: Signer) async throws -> Bool {
-                try await authenticator.authenticate(bearing(signer.token())) != nil
+                try await authenticator.principal(in: bearing(signer.token())) != nil
             }
             #expect(try await believes(old))
             for broken in [
@@ -379,7 +381,7 @@ import TokenBrokerTesting
         #expect(issuer.calls == 0)
         let gate = issuer.wait()
         let token = try signer.token()
-        let asking = (0..<50).map { _ in Task { try await authenticator.authenticate(bearing(token)) } }
+        let asking = (0..<50).map { _ in Task { try await authenticator.principal(in: bearing(token)) } }
         gate.finish()
         for asking in asking { #expect(try await asking.value != nil) }
         #expect(issuer.calls == 1)
@@ -390,23 +392,23 @@ import TokenBrokerTesting
     @Test func `are fetched again for a key that is new, but not for each that is invented`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         for number in 0..<100 {
-            #expect(try await authenticator.authenticate(bearing(signer.token(kid: "invented-\(number)"))) == nil)
+            #expect(try await authenticator.principal(in: bearing(signer.token(kid: "invented-\(number)"))) == nil)
         }
         #expect(issuer.calls == 1)
         clock.advance(by: .seconds(30))
         for number in 0..<100 {
-            #expect(try await authenticator.authenticate(bearing(signer.token(kid: "invented-\(number)"))) == nil)
+            #expect(try await authenticator.principal(in: bearing(signer.token(kid: "invented-\(number)"))) == nil)
         }
         #expect(issuer.calls == 2)
         issuer.publish([signer.jwk(), signer.jwk(kid: "2")])
-        #expect(try await authenticator.authenticate(bearing(signer.token(kid: "2"))) == nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token(kid: "2"))) == nil)
         clock.advance(by: .seconds(30))
-        #expect(try await authenticator.authenticate(bearing(signer.token(kid: "2"))) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token(kid: "2"))) != nil)
         #expect(issuer.calls == 3)
         // Who is known never waits for that.
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         #expect(issuer.calls == 3)
     }
 
@@ -414,7 +416,7 @@ import TokenBrokerTesting
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
         for token in ["", "a.b.c", try signer.token(alg: "none"), try signer.token(alg: "HS256")] {
-            #expect(try await authenticator.authenticate(bearing(token)) == nil)
+            #expect(try await authenticator.principal(in: bearing(token)) == nil)
         }
         #expect(issuer.calls == 0)
     }
@@ -423,38 +425,38 @@ import TokenBrokerTesting
         issuer.publish([signer.jwk()])
         let (logger, handler) = recordingLogger()
         let authenticator = try await authenticator(logger: logger)
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         issuer.publish(nil)
         clock.advance(by: .seconds(900))
         let gate = issuer.wait()
         // Neither waits, and one of them sets off the renewal.
-        for _ in 0..<2 { #expect(try await authenticator.authenticate(bearing(signer.token())) != nil) }
+        for _ in 0..<2 { #expect(try await authenticator.principal(in: bearing(signer.token())) != nil) }
         gate.finish()
         while handler.entries.filter({ $0.level == .warning }).isEmpty { await Task.yield() }
         #expect(issuer.calls == 2)
         clock.advance(by: .seconds(2699))
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         clock.advance(by: .seconds(60))
-        await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(signer.token())) }
+        await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(signer.token())) }
     }
 
     @Test func `that are withdrawn count no more`() async throws {
         let other = try await Signers.ecdsa(ES256PrivateKey(), "P-256")
         issuer.publish([signer.jwk(), other.jwk(kid: "2")])
         let authenticator = try await authenticator()
-        #expect(try await authenticator.authenticate(bearing(other.token(kid: "2"))) != nil)
+        #expect(try await authenticator.principal(in: bearing(other.token(kid: "2"))) != nil)
         issuer.publish([signer.jwk()])
         clock.advance(by: .seconds(900))
-        _ = try await authenticator.authenticate(bearing(signer.token()))
+        _ = try await authenticator.principal(in: bearing(signer.token()))
         while issuer.calls < 2 { await Task.yield() }
-        while try await authenticator.authenticate(bearing(other.token(kid: "2"))) != nil { await Task.yield() }
+        while try await authenticator.principal(in: bearing(other.token(kid: "2"))) != nil { await Task.yield() }
     }
 
     @Test func `that cannot be had are asked for ever more rarely`() async throws {
         let (logger, handler) = recordingLogger()
         let authenticator = try await authenticator(logger: logger)
         func fails() async throws {
-            await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(signer.token())) }
+            await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(signer.token())) }
         }
         for _ in 0..<3 { try await fails() }
         #expect(issuer.calls == 1)
@@ -470,7 +472,7 @@ import TokenBrokerTesting
         }
         issuer.publish([signer.jwk()])
         clock.advance(by: .seconds(60))
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         #expect(!"\(handler.entries)".contains("id.example"))
     }
 
@@ -479,9 +481,9 @@ import TokenBrokerTesting
         let authenticator = try await authenticator()
         let gate = issuer.wait()
         let token = try signer.token()
-        let first = Task { try await authenticator.authenticate(bearing(token)) }
+        let first = Task { try await authenticator.principal(in: bearing(token)) }
         while issuer.calls == 0 { await Task.yield() }
-        let second = Task { try await authenticator.authenticate(bearing(token)) }
+        let second = Task { try await authenticator.principal(in: bearing(token)) }
         first.cancel()
         await #expect(throws: (any Error).self) { try await first.value }
         gate.finish()
@@ -492,14 +494,14 @@ import TokenBrokerTesting
     @Test func `that are down are not waited for`() async throws {
         let authenticator = try await authenticator()
         func fails() async throws {
-            await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(signer.token())) }
+            await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(signer.token())) }
         }
         try await fails()
         clock.advance(by: .seconds(1))
         // The next fetch hangs: whoever set it off waits for a second, everybody else not at all.
         let gate = issuer.wait()
         let token = try signer.token()
-        let first = Task { try await authenticator.authenticate(bearing(token)) }
+        let first = Task { try await authenticator.principal(in: bearing(token)) }
         while issuer.calls < 2 { await Task.yield() }
         for _ in 0..<10 { try await fails() }
         await clock.sleepers(1)
@@ -512,15 +514,15 @@ import TokenBrokerTesting
     @Test func `that are down make a key that is new unknown`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         issuer.publish(nil)
         clock.advance(by: .seconds(30))
         for _ in 0..<3 {
             await #expect(throws: (any Error).self) {
-                try await authenticator.authenticate(bearing(signer.token(kid: "2")))
+                try await authenticator.principal(in: bearing(signer.token(kid: "2")))
             }
             // Who is known is not asked to come back.
-            #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+            #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         }
     }
 
@@ -530,7 +532,7 @@ import TokenBrokerTesting
         #expect(part.part == "access_keys")
         #expect(part.account == "id.example")
         #expect(await part.health() == Health(part: "access_keys", account: "id.example"))
-        await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(signer.token())) }
+        await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(signer.token())) }
         clock.advance(by: .milliseconds(400))
         var expected = Health(
             part: "access_keys", account: "id.example", state: .failing,
@@ -540,7 +542,7 @@ import TokenBrokerTesting
         #expect(expected.isReady)
         issuer.publish([signer.jwk()])
         clock.advance(by: .seconds(1))
-        #expect(try await authenticator.authenticate(bearing(signer.token())) != nil)
+        #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         let recovered = await part.health()
         #expect(recovered.state == .ok)
         #expect(recovered.lastSuccess == .zero)
@@ -554,7 +556,7 @@ import TokenBrokerTesting
         let keys = JWTKeys.url(url, transport: issuer, clock: clock, logger: quiet)
         let authenticator = try await TokenBrokerJWTTests.authenticator(keys, [.hs256])
         let token = try await Signers.make(.hs256).token()
-        await #expect(throws: (any Error).self) { try await authenticator.authenticate(bearing(token)) }
+        await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(token)) }
     }
 }
 #endif

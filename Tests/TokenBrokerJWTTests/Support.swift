@@ -132,15 +132,14 @@ func withFile<Value>(_ content: String, _ body: (String) async throws -> Value) 
 }
 
 func authenticator(
-    _ keys: JWTKeys, _ algorithms: Set<SigningAlgorithm>, cookie: String? = nil, tenantClaim: String? = nil,
-    logger: Logger = quiet
+    _ keys: JWTKeys, _ algorithms: Set<SigningAlgorithm>, cookie: String? = nil, tenantClaim: String? = nil
 ) async throws -> JWTAuthenticator {
     try await JWTAuthenticator(
         .init(
             issuer: "https://id.example", audience: "checkout", algorithms: algorithms, leeway: .seconds(30),
             tenantClaim: tenantClaim, cookie: cookie
         ),
-        keys: keys, wallClock: { Date(timeIntervalSince1970: now) }, logger: logger
+        keys: keys, wallClock: { Date(timeIntervalSince1970: now) }
     )
 }
 

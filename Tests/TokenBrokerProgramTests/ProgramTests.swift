@@ -242,7 +242,11 @@ import TokenBroker
             (["check", "--config", good], credentials(), 0, "credentials: found"),
             (["check", "--live", "--config", good], credentials(), 0, "access token: issued"),
             (["check", "--live", "--config", good], credentials("sandbox-client", "x"), 77, "credentialsRejected"),
-            (["check", "--config", good], [:], 78, "no source has credentials"),
+            (
+                ["check", "--config", good], [:], 78,
+                "looked at the variable ALTERNATIVE_CLIENT_ID and the variable ALTERNATIVE_CLIENT_SECRET, which are not set"
+            ),
+            (["serve"], [:], 78, "--config or TOKEN_BROKER_CONFIG"),
             (["check", "--config", good], ["ALTERNATIVE_CLIENT_ID": "x"], 78, "ALTERNATIVE_CLIENT_SECRET is missing"),
             (["check", "--config", misspelt], credentials(), 78, "route"),
             (["check", "--config", "/does/not/exist"], credentials(), 78, "/does/not/exist"),
@@ -253,7 +257,7 @@ import TokenBroker
                 ["mint", "--json", "--config", good] + session + ["inv_1"], credentials(), 0,
                 "\"customer_id\":\"cus_demo\""
             ),
-            (["mint", "--config", good] + session + ["oth_1"], credentials(), 65, "requestRejected"),
+            (["mint", "--config", good] + session + ["oth_1"], credentials(), 65, "check both ids"),
             (["serve", "--nonsense"], [:], 64, "nonsense"), (["sandbox", "--port", "99999"], [:], 64, "--port"),
             (["sandbox", "--checkout-token-lifetime", "5"], [:], 64, "checkout-token-lifetime"),
             (["--help"], [:], 0, "demo"),

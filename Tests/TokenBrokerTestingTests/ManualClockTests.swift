@@ -2,6 +2,22 @@ import Testing
 import TokenBrokerTesting
 
 struct ManualClockTests {
+    @Test(.timeLimit(.minutes(1))) func `a standstill is reported once, with who waits`() async throws {
+        let (reports, continuation) = AsyncStream<String>.makeStream()
+        let clock = ManualClock(reportingStandstillAfter: .milliseconds(20)) { continuation.yield($0) }
+        let tasks = [5, 3].map { seconds in Task { try await clock.sleep(for: .seconds(seconds)) } }
+        await clock.sleepers(2)
+        var iterator = reports.makeAsyncIterator()
+        // The first look may come before the second task sleeps.
+        let first = try #require(await iterator.next())
+        #expect(first.contains("tasks that sleep on it: ") && first.contains("advance(by:)"))
+        clock.advance(by: .seconds(3))
+        let second = try #require(await iterator.next())
+        #expect(second.contains("tasks that sleep on it: 1.") && second.contains("with 2.0 seconds"))
+        clock.advance(by: .seconds(2))
+        for task in tasks { try await task.value }
+    }
+
     @Test func durationsHaveTheRightSign() {
         let clock = ManualClock()
         let early = clock.now

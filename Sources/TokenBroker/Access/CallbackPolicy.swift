@@ -53,8 +53,12 @@ public struct CallbackPolicy: AccessPolicy {
         )
         switch response.status.code {
         case 200:
-            if case .bool(let allows)? = (try? JSONValue.parse(response.body))?["allow"] { return allows }
-        case 403, 404: return false
+            switch (try? JSONValue.parse(response.body))?["allow"] {
+            case .bool(true)?: return true
+            case .bool(false)?: throw AccessRefusal("callback_denied")
+            default: break
+            }
+        case 403, 404: throw AccessRefusal("callback_denied")
         default: break
         }
         logger.warning(

@@ -26,15 +26,36 @@ public struct ClaimPolicy: AccessPolicy {
 
     /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
-        !claims.isEmpty
-            && claims.allSatisfy { input, claim in
-                guard let asked = request.inputs[input] else { return false }
-                switch principal.claim(claim) {
-                case .string(let value)?: return value == asked
-                case .array(let values)?: return values.contains { $0.string == asked }
-                default: return false
-                }
-            }
+        let found = (
+            customer: find(.customer, principal, request), invoice: find(.invoice, principal, request)
+        )
+        switch found.customer {
+        case .match?, nil: break
+        case .missing?: throw AccessRefusal("customer_claim_missing")
+        case .malformed?: throw AccessRefusal("customer_claim_malformed")
+        case .other?: throw AccessRefusal("customer_not_in_claim")
+        }
+        switch found.invoice {
+        case .match?, nil: break
+        case .missing?: throw AccessRefusal("invoice_claim_missing")
+        case .malformed?: throw AccessRefusal("invoice_claim_malformed")
+        case .other?: throw AccessRefusal("invoice_not_in_claim")
+        }
+        return !claims.isEmpty
+    }
+
+    private enum Finding { case match, missing, malformed, other }
+
+    /// `nil` if there is no claim for it.
+    private func find(_ input: TokenRequest.Input, _ principal: Principal, _ request: TokenRequest) -> Finding? {
+        guard let claim = claims[input] else { return nil }
+        guard let asked = request.inputs[input] else { return .other }
+        switch principal.claim(claim) {
+        case .string(let value)?: return value == asked ? .match : .other
+        case .array(let values)?: return values.contains { $0.string == asked } ? .match : .other
+        case .null?, nil: return .missing
+        default: return .malformed
+        }
     }
 }
 

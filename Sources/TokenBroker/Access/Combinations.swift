@@ -18,8 +18,9 @@ public struct AllOf: AccessPolicy {
 
     /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
-        let verdicts = await verdicts(of: members, principal, request)
-        return try !verdicts.isEmpty && verdicts.map { try $0.get() }.allSatisfy(\.self)
+        let verdicts = try await verdicts(of: members, principal, request).map { try $0.get() }
+        if verdicts.isEmpty { return false }
+        return try verdicts.allSatisfy { $0 == .yes } || combinedRefusal(verdicts).get()
     }
 }
 
@@ -42,26 +43,33 @@ public struct AnyOf: AccessPolicy {
     /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
         let verdicts = await verdicts(of: members, principal, request)
-        if verdicts.contains(where: { (try? $0.get()) == true }) { return true }
-        return try verdicts.map { try $0.get() }.contains(true)
+        if verdicts.contains(where: { (try? $0.get()) == .yes }) { return true }
+        return try combinedRefusal(verdicts.map { try $0.get() }).get()
     }
+}
+
+/// A no with the reasons of all that refuse, each once.
+private func combinedRefusal(_ verdicts: [Verdict]) -> Verdict {
+    var reasons: [String] = []
+    for case .no(let refusal?) in verdicts { reasons += refusal.reasons.filter { !reasons.contains($0) } }
+    return .no(reasons.isEmpty ? nil : AccessRefusal(reasons: reasons))
 }
 
 /// In the order of the members, when the last of them has answered.
 private func verdicts(
     of members: [any AccessPolicy], _ principal: Principal, _ request: TokenRequest
-) async -> [Result<Bool, any Error>] {
-    await withTaskGroup(of: (Int, Result<Bool, any Error>).self) { group in
+) async -> [Result<Verdict, any Error>] {
+    await withTaskGroup(of: (Int, Result<Verdict, any Error>).self) { group in
         for (index, member) in members.enumerated() {
             group.addTask {
                 do {
-                    return (index, .success(try await member.allows(principal, toRequest: request)))
+                    return (index, .success(try await member.verdict(principal, toRequest: request)))
                 } catch {
                     return (index, .failure(error))
                 }
             }
         }
-        var verdicts: [(Int, Result<Bool, any Error>)] = []
+        var verdicts: [(Int, Result<Verdict, any Error>)] = []
         for await verdict in group { verdicts.append(verdict) }
         return verdicts.sorted { $0.0 < $1.0 }.map(\.1)
     }

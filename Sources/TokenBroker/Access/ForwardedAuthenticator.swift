@@ -50,17 +50,26 @@ public struct ForwardedAuthenticator: Authenticator {
     /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
     /// - Throws: ``CredentialError`` if the secret cannot be had.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
-        guard try await isFromProxy(request), let subject = single(subject, in: request) else { return nil }
+        try await checkProxy(request)
+        let subject =
+            switch single(subject, in: request) {
+            case .value(let value): value
+            case .missing: throw AccessRefusal("subject_missing")
+            case .malformed: throw AccessRefusal("subject_malformed")
+            }
         var principal = Principal(subject: subject)
         if let tenant {
-            guard let tenant = single(tenant, in: request) else { return nil }
-            principal.tenant = ExactString(tenant)
+            switch single(tenant, in: request) {
+            case .value(let value): principal.tenant = ExactString(value)
+            case .missing: throw AccessRefusal("tenant_missing")
+            case .malformed: throw AccessRefusal("tenant_malformed")
+            }
         }
         for (claim, field) in claims {
             let fields = request.head.headerFields[fields: field]
-            guard fields.count <= 1 else { return nil }
+            guard fields.count <= 1 else { throw AccessRefusal("claim_repeated") }
             guard let value = fields.first else { continue }
-            guard let text = value.textForSure else { return nil }
+            guard let text = value.textForSure else { throw AccessRefusal("claim_malformed") }
             let elements = text.utf8.split(separator: UInt8(ascii: ",")).map { String(trimmingSpaces($0)) }
                 .filter { !$0.isEmpty }
             guard let first = elements.first else { continue }
@@ -70,25 +79,38 @@ public struct ForwardedAuthenticator: Authenticator {
         return principal
     }
 
-    private func isFromProxy(_ request: RouteRequest) async throws -> Bool {
+    private func checkProxy(_ request: RouteRequest) async throws {
         if !peers.isEmpty {
             guard let address = request.peer.flatMap({ IPAddress($0.ip) }),
                 peers.contains(where: { $0.contains(address) })
-            else { return false }
+            else { throw AccessRefusal("peer_untrusted") }
         }
-        guard let secrets else { return !peers.isEmpty && !areEverybody }
+        guard let secrets else {
+            if peers.isEmpty || areEverybody { throw AccessRefusal("peer_untrusted") }
+            return
+        }
         let given = request.head.headerFields[values: secretField]
-        guard given.count == 1, let secret = given.first.map({ Secret($0) }) else { return false }
+        guard let secret = given.first.map({ Secret($0) }) else { throw AccessRefusal("proxy_secret_missing") }
+        guard given.count == 1 else { throw AccessRefusal("proxy_secret_repeated") }
         // All of them, so that the time does not tell which.
-        return try await secrets.current().reduce(false) { $1 == secret || $0 }
+        let isRight = try await secrets.current().reduce(false) { $1 == secret || $0 }
+        guard isRight else { throw AccessRefusal("proxy_secret_wrong") }
     }
 
-    private func single(_ name: HTTPField.Name, in request: RouteRequest) -> String? {
+    private enum Single {
+        case value(String)
+        case missing
+        case malformed
+    }
+
+    private func single(_ name: HTTPField.Name, in request: RouteRequest) -> Single {
         let fields = request.head.headerFields[fields: name]
-        guard fields.count == 1, let text = fields.first?.textForSure else { return nil }
+        guard let field = fields.first else { return .missing }
+        guard fields.count == 1, let text = field.textForSure else { return .malformed }
         let value = trimmingSpaces(text.utf8[...])
-        guard (1...255).contains(value.utf8.count), !value.utf8.contains(UInt8(ascii: ",")) else { return nil }
-        return String(value)
+        if value.isEmpty { return .missing }
+        guard value.utf8.count <= 255, !value.utf8.contains(UInt8(ascii: ",")) else { return .malformed }
+        return .value(String(value))
     }
 }
 

@@ -11,7 +11,8 @@ public struct OpenModeAuthenticator: Authenticator {
 
     /// Returns the principal `local` for a request from this machine.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
-        request.isLocal ? Principal(subject: "local") : nil
+        guard request.isLocal else { throw AccessRefusal("not_local") }
+        return Principal(subject: "local")
     }
 }
 

@@ -8,7 +8,7 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     private let upstream: Upstream
     private let alarm: Alarm
     private let answers: Answers
-    private let flights = SingleFlight<Question, Bool>()
+    private let flights = SingleFlight<Question, Verdict>()
 
     /// - Parameters:
     ///   - upstream: Who decides. It must come to an end by itself.
@@ -30,15 +30,16 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
         let question = Question(principal: principal, request: request)
-        if let answer = answers.answer(to: question, now: alarm.now) { return answer }
-        return try await flights.value(for: question) {
+        if let answer = answers.answer(to: question, now: alarm.now) { return try answer.get() }
+        let verdict = try await flights.value(for: question) {
             // Another flight may have landed since.
             if let answer = answers.answer(to: question, now: alarm.now) { return answer }
             let asked = alarm.now
-            let answer = try await upstream.allows(principal, toRequest: request)
+            let answer = try await upstream.verdict(principal, toRequest: request)
             answers.remember(answer, to: question, since: asked)
             return answer
         }
+        return try verdict.get()
     }
 }
 
@@ -68,7 +69,7 @@ private struct Question: Sendable, Hashable {
 /// Answers until they are too old, in bounded memory.
 private final class Answers: Sendable {
     private struct Entry {
-        var answer: Bool
+        var answer: Verdict
         var end: Duration
     }
 
@@ -88,11 +89,11 @@ private final class Answers: Sendable {
         self.maximumEntries = max(1, maximumEntries)
     }
 
-    func answer(to question: Question, now: Duration) -> Bool? {
+    func answer(to question: Question, now: Duration) -> Verdict? {
         state.withLock { $0.entries[question].flatMap { now < $0.end ? $0.answer : nil } }
     }
 
-    func remember(_ answer: Bool, to question: Question, since now: Duration) {
+    func remember(_ answer: Verdict, to question: Question, since now: Duration) {
         let end = now + lifetime
         state.withLock { state in
             state.entries[question] = Entry(answer: answer, end: end)

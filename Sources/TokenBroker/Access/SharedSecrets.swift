@@ -17,14 +17,17 @@ public struct SharedSecrets: Sendable {
     /// - Parameters:
     ///   - path: Of a regular file of at most 64 KiB.
     ///   - minimumBytes: How long each secret has to be.
-    ///   - logger: For what is wrong with the file while what was there last counts.
+    ///   - logger: For what is wrong with the file while what was there last counts, and for the warning about a file
+    ///     that others than its owner can read.
     public init(file path: String, minimumBytes: Int = 16, logger: Logger? = nil) {
         self.init(file: path, minimumBytes: minimumBytes, clock: ContinuousClock(), logger: logger)
     }
 
     /// - Parameter clock: Measures how long the file rests.
     package init(file path: String, minimumBytes: Int = 16, clock: some Clock<Duration>, logger: Logger? = nil) {
-        let file = RestingFile<[Secret]>(path: path, maximumBytes: 64 << 10, clock: clock, logger: logger)
+        let file = RestingFile<[Secret]>(
+            path: path, maximumBytes: 64 << 10, isSecret: true, clock: clock, logger: logger
+        )
         self.place = .file(file, source: ConfiguredNames.file(path))
         self.minimumBytes = minimumBytes
     }

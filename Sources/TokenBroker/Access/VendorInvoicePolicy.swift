@@ -42,7 +42,7 @@ public struct VendorInvoicePolicy: AccessPolicy {
         // Dots would change the path, even encoded (RFC 3986, section 5.2.4).
         guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice],
             !["", ".", ".."].contains(invoice)
-        else { return false }
+        else { throw AccessRefusal("invoice_unusable") }
         let path = lookup.path.replacing("{id}", with: percentEncoded(invoice))
         // Nobody has proven yet that the ids are this principal's.
         let answer = try await call.send(
@@ -54,8 +54,13 @@ public struct VendorInvoicePolicy: AccessPolicy {
             ]
             return try await call.send(call.vendor.request(.get, path, fields), body: [])
         }
-        if case .failure(let error) = answer.content, error.code == .requestRejected { return false }
+        if case .failure(let error) = answer.content, error.code == .requestRejected {
+            throw AccessRefusal("vendor_refused")
+        }
         let found = try answer.content.get()
-        return found[lookup.idMember]?.string == invoice && found[lookup.customerMember]?.string == customer
+        guard found[lookup.idMember]?.string == invoice, found[lookup.customerMember]?.string == customer else {
+            throw AccessRefusal("not_the_customers")
+        }
+        return true
     }
 }

@@ -15,3 +15,8 @@ public struct CredentialChain: CredentialSource {
         return []
     }
 }
+
+extension CredentialChain: CredentialPlaces {
+    /// Those of its sources, in their order.
+    public var places: [String] { sources.flatMap { placesOfCredentials(in: $0) } }
+}

@@ -93,6 +93,16 @@ public struct DirectoryCredentials: CredentialSource {
     }
 }
 
+extension DirectoryCredentials: CredentialPlaces {
+    /// The directory and the files of the first pair.
+    public var places: [String] {
+        let files = [names.clientID, names.clientSecret].compactMap(\.self).map(ConfiguredNames.name)
+        return [
+            ConfiguredNames.directory(path) + ", which does not exist or has no " + files.joined(separator: " and ")
+        ]
+    }
+}
+
 /// Which directory was read last.
 private final class LastDirectory: Sendable {
     private let directory = Mutex<[FileIdentity.Place]?>(nil)

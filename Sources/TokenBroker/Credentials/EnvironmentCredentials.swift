@@ -31,6 +31,16 @@ public struct EnvironmentCredentials: CredentialSource {
     }
 }
 
+extension EnvironmentCredentials: CredentialPlaces {
+    /// The variables.
+    public var places: [String] {
+        let variables = [names.clientID, names.clientSecret].compactMap(\.self).map(ConfiguredNames.variable)
+        return [
+            variables.joined(separator: " and ") + (variables.count > 1 ? ", which are not set" : ", which is not set")
+        ]
+    }
+}
+
 extension Logger {
     /// Warns of a variable whose value stands in quotes. Where no shell takes them away, as with
     /// `docker --env-file`, they are part of the value. They may be meant, so they stay.

@@ -62,6 +62,11 @@ public struct FileCredentials: CredentialSource {
     }
 }
 
+extension FileCredentials: CredentialPlaces {
+    /// The file.
+    public var places: [String] { [ConfiguredNames.file(path) + ", which does not exist"] }
+}
+
 /// True the first time it is asked.
 final class Once: Sendable {
     private let done = Atomic(false)

@@ -39,6 +39,8 @@ package final class RestingFile<Value: Sendable>: Sendable {
     private let maximumBytes: Int
     private let source: String
     private let logger: Logger?
+    private let isSecret: Bool
+    private let warned = Once()
     private let usesFileTimes: Bool
     private let stopwatch: Stopwatch
     private let sleep: @Sendable (Duration) async -> Void
@@ -46,15 +48,18 @@ package final class RestingFile<Value: Sendable>: Sendable {
 
     /// - Parameters:
     ///   - path: Of a regular file of at most `maximumBytes`.
+    ///   - isSecret: Whether to warn once if others than its owner can read it.
     ///   - clock: Measures how long it rests.
-    ///   - logger: For what is wrong with it while what was there last is used.
+    ///   - logger: For that, and for what is wrong with it while what was there last is used.
     package init(
-        path: String, maximumBytes: Int, clock: some Clock<Duration> = ContinuousClock(), logger: Logger?
+        path: String, maximumBytes: Int, isSecret: Bool = false, clock: some Clock<Duration> = ContinuousClock(),
+        logger: Logger?
     ) {
         self.path = path
         self.maximumBytes = maximumBytes
         self.source = ConfiguredNames.file(path)
         self.logger = logger
+        self.isSecret = isSecret
         // On another clock than the system's, the file's times mean nothing.
         usesFileTimes = clock is ContinuousClock
         stopwatch = Stopwatch(clock)
@@ -168,6 +173,12 @@ package final class RestingFile<Value: Sendable>: Sendable {
     }
 
     private func adopt(_ file: SmallFile, _ value: Value) -> Value {
+        if isSecret, file.isReadableByOthers, warned.first() {
+            logger?.warning(
+                "others than its owner can read a file with a secret; set its mode to 600",
+                metadata: ["file": "\(source)"]
+            )
+        }
         state.withLock { $0 = State(value: value, identity: file.identity) }
         return value
     }

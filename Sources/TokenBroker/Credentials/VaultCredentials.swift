@@ -10,7 +10,9 @@ public import Logging
 /// Vault is asked once in a while and not each time; while it does not answer, what it had last counts. A secret that
 /// is not there is absent; a token that is refused, a Vault that is sealed or does not answer, and a secret without
 /// the pair are broken.
-public struct VaultCredentials: CredentialSource {
+public struct VaultCredentials: CredentialSource, CredentialPlaces {
+    /// The secret in Vault.
+    public let places: [String]
     private let cache: CredentialCache
 
     /// Where the token for Vault is.
@@ -58,6 +60,7 @@ public struct VaultCredentials: CredentialSource {
             address: address, mount: mount, path: path, names: names, versions: versions,
             namespace: namespace, token: token, transport: transport, timeout: timeout, logger: logger
         )
+        places = ["\(secret.source), which does not exist"]
         cache = CredentialCache(source: secret.source, refresh: refresh, clock: clock, logger: logger) {
             () async throws(CredentialError) in CredentialCache.Reading(try await secret.read())
         }

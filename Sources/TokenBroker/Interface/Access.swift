@@ -5,13 +5,13 @@ public import HTTPTypes
 /// **Use one.** The endpoint calls it before it reads the body. `nil` is answered with 401 and ``challenge``.
 ///
 /// **Write one.** Return who it is when the request proves it, and `nil` when it does not, whether the proof is missing or bad:
-/// a page cannot do anything about the difference, and an attacker can. Throw when you cannot tell now; the page is told to come
-/// back.
+/// a page cannot do anything about the difference, and an attacker can. Throw an ``AccessRefusal`` instead of returning `nil` to have
+/// the reason in the log. Throw anything else when you cannot tell now; the page is told to come back.
 ///
 /// **Test one.** Make a ``RouteRequest`` and look at what comes back; no server is needed.
 public protocol Authenticator: Sendable {
     /// - Returns: Who asks, or `nil` without a valid proof.
-    /// - Throws: Anything, when it cannot be found out now. The answer is 503 `access_unavailable`, and the error is not shown.
+    /// - Throws: ``AccessRefusal`` without a valid proof, too; anything else, when it cannot be found out now. The answer is 503 `access_unavailable`, and the error is not shown.
     func authenticate(_ request: RouteRequest) async throws -> Principal?
 
     /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). `Bearer` unless you say otherwise.
@@ -55,14 +55,14 @@ public enum Proof: Sendable, Hashable {
 ///
 /// **Use one.** The endpoint calls it after it has read the body and before it asks for the token.
 ///
-/// **Write one.** Return `true` only if what ``binds`` says holds for this principal and exactly this request. Throw when you cannot tell
-/// now; the page is told to come back. Treat a session that is not there as one that is another's, at the same cost, so that nobody can find
+/// **Write one.** Return `true` only if what ``binds`` says holds for this principal and exactly this request, and `false` otherwise, or throw
+/// an ``AccessRefusal`` to have the reason in the log. Throw anything else when you cannot tell now; the page is told to come back. Treat a session that is not there as one that is another's, at the same cost, so that nobody can find
 /// out which there are.
 ///
 /// **Test one.** Call it with a ``Principal`` and a ``TokenRequest`` of your making.
 public protocol AccessPolicy: Sendable {
     /// - Returns: Whether `principal` may have a token for `request`.
-    /// - Throws: Anything, when it cannot be decided now. The answer is 503 `access_unavailable`, and the error is not shown. A ``TokenError`` is
+    /// - Throws: ``AccessRefusal`` if they may not, too; anything else, when it cannot be decided now. The answer is 503 `access_unavailable`, and the error is not shown. A ``TokenError`` is
     ///   the vendor's failure and is answered as if its token could not be had, except that
     ///   ``TokenError/Code/requestRejected`` is a no.
     func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool
@@ -70,6 +70,50 @@ public protocol AccessPolicy: Sendable {
     /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is not put to
     /// use.
     var binds: AccessBinding { get }
+}
+
+/// A no, and why, for the log. The page is not told.
+///
+/// ```swift
+/// guard let session = sessions[id] else { throw AccessRefusal("session_unknown") }
+/// ```
+public struct AccessRefusal: Error, Sendable, Hashable, CustomStringConvertible {
+    /// Codes such as `token_expired`; several if several policies refuse.
+    public let reasons: [String]
+
+    /// - Parameter reason: A code in lower case with underscores. It is written out in the source, so that nothing of a request is ever in it.
+    public init(_ reason: StaticString) { reasons = ["\(reason)"] }
+
+    package init(reasons: [String]) { self.reasons = reasons }
+
+    /// The codes, joined by commas.
+    public var description: String { reasons.joined(separator: ",") }
+}
+
+/// What a policy says when it can tell.
+package enum Verdict: Sendable, Hashable {
+    case yes
+    case no(AccessRefusal?)
+
+    /// In the form in which a policy says it.
+    package func get() throws(AccessRefusal) -> Bool {
+        switch self {
+        case .yes: return true
+        case .no(nil): return false
+        case .no(let refusal?): throw refusal
+        }
+    }
+}
+
+extension AccessPolicy {
+    /// The same for a no with a reason and one without.
+    package func verdict(_ principal: Principal, toRequest request: TokenRequest) async throws -> Verdict {
+        do {
+            return try await allows(principal, toRequest: request) ? .yes : .no(nil)
+        } catch let refusal as AccessRefusal {
+            return .no(refusal)
+        }
+    }
 }
 
 /// What a policy's yes proves about a request.

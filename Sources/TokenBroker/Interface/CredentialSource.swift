@@ -16,6 +16,28 @@ public protocol CredentialSource: Sendable {
     func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential]
 }
 
+/// Says where a source looks, so that whoever finds no credentials is told.
+///
+/// **Write one.** Conform a source of your own. A decorator forwards what ``placesOfCredentials(in:)`` says of what it decorates.
+public protocol CredentialPlaces: Sendable {
+    /// Each place, and what it means that nothing is there: `file /run/secrets/vendor.json, which does not exist`. Safe to log.
+    var places: [String] { get }
+}
+
+/// Where a source looks: its ``CredentialPlaces/places``, or else the name of its type.
+public func placesOfCredentials(in source: any CredentialSource) -> [String] {
+    (source as? any CredentialPlaces)?.places ?? ["\(type(of: source))"]
+}
+
+extension TokenError {
+    /// No source has anything for `id`.
+    package static func noCredentials(for id: CredentialID, in source: any CredentialSource) -> TokenError {
+        let places = placesOfCredentials(in: source)
+        let looked = places.isEmpty ? "none is configured" : "looked at " + places.joined(separator: "; ")
+        return TokenError(.misconfigured, message: "no source has credentials for \(id): \(looked)")
+    }
+}
+
 /// The name of an account whose credentials are asked for, such as `alternative-payments`.
 public struct CredentialID: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
     /// The name as text.

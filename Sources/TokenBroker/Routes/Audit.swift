@@ -7,6 +7,7 @@ import Logging
 /// | --- | --- |
 /// | `outcome` | `given` or `refused` |
 /// | `reason` | why; see ``Reason`` |
+/// | `detail` | with the reasons `no_proof` and `policy`: the codes of the ``AccessRefusal``, such as `token_expired` |
 /// | `status`, `code` | of the answer; `code` only when refused |
 /// | `principal` | who asked, as a keyed hash, once that is known |
 /// | `customer`, `invoice` | what was asked for, percent-encoded, once it was read |
@@ -113,9 +114,10 @@ struct Refusal: Error {
     /// What else is logged. Safe to log.
     var metadata: Logger.Metadata = [:]
 
-    init(_ problem: Problem, _ reason: Audit.Reason, error: String? = nil) {
+    init(_ problem: Problem, _ reason: Audit.Reason, detail: AccessRefusal? = nil, error: String? = nil) {
         self.problem = problem
         self.reason = reason
         self.error = error
+        if let detail { metadata["detail"] = "\(detail)" }
     }
 }

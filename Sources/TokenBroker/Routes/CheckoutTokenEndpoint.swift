@@ -14,7 +14,7 @@ import Synchronization
 /// and otherwise answered.
 ///
 /// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`,
-/// `reason`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`, `host`
+/// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`, `host`
 /// and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
     /// Which paths it answers.
@@ -227,6 +227,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private func authenticate(_ request: RouteRequest) async throws(Refusal) -> Principal {
         do {
             if let principal = try await authenticator.authenticate(request) { return principal }
+        } catch let refusal as AccessRefusal {
+            throw Refusal(.unauthenticated(challenge: authenticator.challenge), .noProof, detail: refusal)
         } catch {
             throw Refusal(.accessUnavailable, .authenticatorFailed, error: "\(type(of: error))")
         }
@@ -271,10 +273,13 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private func check(_ principal: Principal, _ request: TokenRequest) async throws(Refusal) {
         do {
             if try await policy.allows(principal, toRequest: request) { return }
+        } catch let refusal as AccessRefusal {
+            throw Refusal(.forbidden, .policy, detail: refusal)
         } catch let error as TokenError {
             // The vendor's own no is one; otherwise it cannot be asked, whatever the session, and the page may come
             // back.
-            if error.code != .requestRejected { throw refusal(error) }
+            guard error.code == .requestRejected else { throw refusal(error) }
+            throw Refusal(.forbidden, .policy, detail: AccessRefusal("vendor_refused"))
         } catch {
             throw Refusal(.accessUnavailable, .policyFailed, error: "\(type(of: error))")
         }

@@ -195,7 +195,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             throw TokenError(.misconfigured, message: "the credentials cannot be used", cause: error)
         }
         if let known = lines.known { return known }
-        throw TokenError(.misconfigured, message: "no source has credentials for \(call.vendor.profile.id)")
+        throw .noCredentials(for: CredentialID(call.vendor.profile.id), in: credentials)
     }
 
     /// Adds the proof which client asks, another one for each attempt.

@@ -3,6 +3,7 @@ import InMemoryLogging
 import Logging
 import Synchronization
 import Testing
+import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
@@ -64,11 +65,11 @@ struct ClaimPolicyTests {
     ) async throws {
         let policy = ClaimPolicy(customer: customerClaim, invoice: invoiceClaim)
         let request = TokenRequest(customer: customer, invoice: invoice)
-        #expect(try await policy.allows(anna, toRequest: request) == allows)
+        #expect(try await policy.says(anna, toRequest: request) == allows)
     }
 
     @Test func aRequestWithoutInputsIsNobodys() async throws {
-        #expect(try await !ClaimPolicy(customer: "customer").allows(anna, toRequest: TokenRequest()))
+        #expect(try await !ClaimPolicy(customer: "customer").says(anna, toRequest: TokenRequest()))
     }
 }
 
@@ -84,7 +85,7 @@ struct CombinationTests {
         ] as [([Bool?], Bool?)])
     func allOfThem(_ answers: [Bool?], _ expected: Bool?) async {
         let members = answers.map { answer in Counting { try answer ?? { throw Broken() }() } }
-        #expect(await (try? AllOf(members).allows(anna, toRequest: session)) == expected)
+        #expect(await (try? AllOf(members).says(anna, toRequest: session)) == expected)
         #expect(members.allSatisfy { $0.calls == 1 })
     }
 
@@ -95,7 +96,7 @@ struct CombinationTests {
         ] as [([Bool?], Bool?)])
     func anyOfThem(_ answers: [Bool?], _ expected: Bool?) async {
         let members = answers.map { answer in Counting { try answer ?? { throw Broken() }() } }
-        #expect(await (try? AnyOf(members).allows(anna, toRequest: session)) == expected)
+        #expect(await (try? AnyOf(members).says(anna, toRequest: session)) == expected)
         #expect(members.allSatisfy { $0.calls == 1 })
     }
 
@@ -145,7 +146,7 @@ struct CombinationTests {
             return false
         }
         let policy: any AccessPolicy = isAll ? AllOf([first, second]) : AnyOf([first, second])
-        #expect(try await !policy.allows(anna, toRequest: session))
+        #expect(try await !policy.says(anna, toRequest: session))
     }
 }
 
@@ -156,10 +157,10 @@ struct RememberingTests {
     func anAnswerHoldsForAWhile(_ answer: Bool) async throws {
         let upstream = Counting { answer }
         let policy = upstream.remembering(for: .seconds(5), clock: clock)
-        for _ in 0..<3 { #expect(try await policy.allows(anna, toRequest: session) == answer) }
+        for _ in 0..<3 { #expect(try await policy.says(anna, toRequest: session) == answer) }
         #expect(upstream.calls == 1)
         clock.advance(by: .seconds(5))
-        #expect(try await policy.allows(anna, toRequest: session) == answer)
+        #expect(try await policy.says(anna, toRequest: session) == answer)
         #expect(upstream.calls == 2)
         #expect(policy.binds == upstream.binds)
     }
@@ -171,11 +172,11 @@ struct RememberingTests {
         others[0].subject = "bob"
         others[1].tenant = "other"
         others[2].claims["customer"] = "cus_2"
-        for principal in [anna] + others { _ = try await policy.allows(principal, toRequest: session) }
+        for principal in [anna] + others { _ = try await policy.says(principal, toRequest: session) }
         for (customer, invoice) in [("cus_1", "inv_2"), ("cus_2", "inv_1")] {
-            _ = try await policy.allows(anna, toRequest: TokenRequest(customer: customer, invoice: invoice))
+            _ = try await policy.says(anna, toRequest: TokenRequest(customer: customer, invoice: invoice))
         }
-        _ = try await policy.allows(anna, toRequest: TokenRequest(tenant: "t", customer: "cus_1", invoice: "inv_1"))
+        _ = try await policy.says(anna, toRequest: TokenRequest(tenant: "t", customer: "cus_1", invoice: "inv_1"))
         #expect(upstream.calls == 7)
     }
 
@@ -183,7 +184,7 @@ struct RememberingTests {
         let upstream = Counting { throw Broken() }
         let policy = upstream.remembering(for: .seconds(5), clock: clock)
         for _ in 0..<2 {
-            await #expect(throws: Broken.self) { try await policy.allows(anna, toRequest: session) }
+            await #expect(throws: Broken.self) { try await policy.says(anna, toRequest: session) }
         }
         #expect(upstream.calls == 2)
     }
@@ -197,9 +198,9 @@ struct RememberingTests {
             return true
         }
         let policy = upstream.remembering(for: .seconds(5), clock: clock)
-        let first = Task { try await policy.allows(anna, toRequest: session) }
+        let first = Task { try await policy.says(anna, toRequest: session) }
         for await _ in arrivals { break }
-        let others = (0..<50).map { _ in Task { try await policy.allows(anna, toRequest: session) } }
+        let others = (0..<50).map { _ in Task { try await policy.says(anna, toRequest: session) } }
         first.cancel()
         await #expect(throws: CancellationError.self) { try await first.value }
         gate.yield()
@@ -211,7 +212,7 @@ struct RememberingTests {
         let upstream = Counting { true }
         let policy = Remembering(upstream, for: .seconds(5), clock: clock, maximumEntries: 3)
         func ask(_ invoice: Int) async throws {
-            _ = try await policy.allows(anna, toRequest: TokenRequest(customer: "cus_1", invoice: "inv_\(invoice)"))
+            _ = try await policy.says(anna, toRequest: TokenRequest(customer: "cus_1", invoice: "inv_\(invoice)"))
         }
         for invoice in 1...4 { try await ask(invoice) }
         try await ask(4)
@@ -234,7 +235,7 @@ struct CallbackPolicyTests {
     @Test func theServiceIsToldWhoAsksForWhat() async throws {
         let transport = ScriptedTransport([.respond(.ok, #"{"allow": true, "more": 1}"#)])
         let principal = Principal(subject: "anna", tenant: "shop", claims: ["customer": "cus_1"])
-        #expect(try await policy(transport, secret: "a-secret-for-the-service").allows(principal, toRequest: session))
+        #expect(try await policy(transport, secret: "a-secret-for-the-service").says(principal, toRequest: session))
         let sent = try #require(transport.sent.first)
         #expect(sent.request.method == .post)
         #expect(sent.request.path == "/may?v=1")
@@ -254,7 +255,7 @@ struct CallbackPolicyTests {
             .respond(.ok, #"{"allow": true}"#),
         ])
         defer { #expect(transport.sent.count == 1) }
-        return try await policy(transport).allows(anna, toRequest: session)
+        return try await policy(transport).says(anna, toRequest: session)
     }
 
     @Test(arguments: [
@@ -280,19 +281,19 @@ struct CallbackPolicyTests {
     @Test(arguments: [TransportError.Kind.timedOut, .connect, .closed, .trust, .tooLarge, .shutDown])
     func noAnswerIsAFailure(_ kind: TransportError.Kind) async throws {
         let policy = try policy(ScriptedTransport([.fail(kind)]))
-        await #expect(throws: TransportError.self) { try await policy.allows(anna, toRequest: session) }
+        await #expect(throws: TransportError.self) { try await policy.says(anna, toRequest: session) }
     }
 
     @Test func anEndlessAnswerIsNotRead() async throws {
         let body = #"{"allow": true, "x": ""# + String(repeating: "x", count: 70_000) + #""}"#
         let policy = try policy(ScriptedTransport([.respond(.ok, body)]))
-        await #expect(throws: TransportError.self) { try await policy.allows(anna, toRequest: session) }
+        await #expect(throws: TransportError.self) { try await policy.says(anna, toRequest: session) }
     }
 
     @Test func itEndsAtItsOwnDeadline() async throws {
         let clock = ManualClock()
         let policy = try policy(ScriptedTransport([.hang], clock: clock))
-        let asked = Task { try await policy.allows(anna, toRequest: session) }
+        let asked = Task { try await policy.says(anna, toRequest: session) }
         // The alarm of the deadline, and the server that hangs.
         await clock.sleepers(2)
         clock.advance(by: .seconds(2))
@@ -311,7 +312,7 @@ struct CallbackPolicyTests {
         var principal = anna
         principal.subject = "sentinel"
         await #expect(throws: CallbackPolicy.Undecided.self) {
-            try await policy.allows(principal, toRequest: session)
+            try await policy.says(principal, toRequest: session)
         }
         #expect(handler.entries.count == 1)
         #expect(!"\(handler.entries)".contains("sentinel"))
@@ -351,7 +352,7 @@ struct VendorInvoicePolicyTests {
 
     @Test func theVendorNamesTheCustomer() async throws {
         let transport = ScriptedTransport([invoice()])
-        #expect(try await policy(transport).allows(anna, toRequest: session))
+        #expect(try await policy(transport).says(anna, toRequest: session))
         let sent = try #require(transport.sent.first)
         #expect(sent.request.method == .get)
         #expect(sent.request.path == "/invoices/inv_1")
@@ -368,18 +369,18 @@ struct VendorInvoicePolicyTests {
         ]
         for answer in answers {
             let transport = ScriptedTransport([answer])
-            #expect(try await !policy(transport).allows(anna, toRequest: session))
+            #expect(try await !policy(transport).says(anna, toRequest: session))
             #expect(transport.sent.count == 1)
         }
     }
 
     @Test func a401RenewsTheAccessTokenOnce() async throws {
         let transport = ScriptedTransport([.respond(.unauthorized), invoice()])
-        #expect(try await policy(transport).allows(anna, toRequest: session))
+        #expect(try await policy(transport).says(anna, toRequest: session))
         #expect(accessTokens.demands.withLock { $0.map(\.insteadOf) } == [nil, Token.ID(rawValue: "1")])
         #expect(transport.sent.last?.request.headerFields[.authorization] == "Bearer access-2")
         let refused = try policy(ScriptedTransport([.refuse(.unauthorized), .refuse(.unauthorized), invoice()]))
-        #expect(await code { try await refused.allows(anna, toRequest: session) } == .credentialsRejected)
+        #expect(await code { try await refused.says(anna, toRequest: session) } == .credentialsRejected)
     }
 
     @Test(arguments: [
@@ -394,7 +395,7 @@ struct VendorInvoicePolicyTests {
         _ step: ScriptedTransport.Step, _ code: TokenError.Code
     ) async throws {
         let policy = try policy(ScriptedTransport([step]))
-        #expect(await TokenBrokerTests.code { try await policy.allows(anna, toRequest: session) } == code)
+        #expect(await TokenBrokerTests.code { try await policy.says(anna, toRequest: session) } == code)
     }
 
     @Test(arguments: [
@@ -404,7 +405,7 @@ struct VendorInvoicePolicyTests {
     func anIdStaysWithinItsSegment(_ id: String, _ path: String) async throws {
         let transport = ScriptedTransport([.refuse(.notFound)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
-        #expect(try await !policy(transport).allows(anna, toRequest: request))
+        #expect(try await !policy(transport).says(anna, toRequest: request))
         #expect(transport.sent.first?.request.path == path)
     }
 
@@ -412,7 +413,7 @@ struct VendorInvoicePolicyTests {
     func dotsAreNoInvoice(_ id: String) async throws {
         let transport = ScriptedTransport([invoice(id)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
-        #expect(try await !policy(transport).allows(anna, toRequest: request))
+        #expect(try await !policy(transport).says(anna, toRequest: request))
         #expect(transport.sent.isEmpty)
     }
 

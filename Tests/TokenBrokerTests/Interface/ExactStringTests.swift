@@ -77,16 +77,16 @@ struct ExactStringTests {
             ]
             for policy in policies + policies.map({ remembered($0) }) + [AllOf(policies), AnyOf(policies)] {
                 let right = TokenRequest(customer: one, invoice: one)
-                guard try await policy.allows(me, toRequest: right) else { continue }
+                guard try await policy.says(me, toRequest: right) else { continue }
                 for wrong in [
                     TokenRequest(customer: other, invoice: one), TokenRequest(customer: one, invoice: other),
                     TokenRequest(customer: other, invoice: other),
                 ] {
-                    #expect(try await !policy.allows(me, toRequest: wrong), "\(policy)")
+                    #expect(try await !policy.says(me, toRequest: wrong), "\(policy)")
                 }
             }
             for policy in [policies[0], policies[1], lookup, callback, own] {
-                #expect(try await policy.allows(me, toRequest: TokenRequest(customer: one, invoice: one)), "\(policy)")
+                #expect(try await policy.says(me, toRequest: TokenRequest(customer: one, invoice: one)), "\(policy)")
             }
         }
     }

@@ -4,6 +4,7 @@ import InMemoryLogging
 import Logging
 import Synchronization
 import Testing
+import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
@@ -408,8 +409,9 @@ struct HealthEndpointTests {
 struct OpenModeTests {
     private func principal(_ authority: String?, peer: String?, _ fields: HTTPFields = [:]) async throws -> Principal? {
         let head = HTTPRequest(method: .post, scheme: "http", authority: authority, path: "/", headerFields: fields)
-        return try await OpenModeAuthenticator().authenticate(
-            RouteRequest(head: head, peer: peer.map { PeerAddress(ip: $0) })
+        return try await OpenModeAuthenticator().principal(
+            in:
+                RouteRequest(head: head, peer: peer.map { PeerAddress(ip: $0) })
         )
     }
 

@@ -3,6 +3,7 @@ import HTTPTypes
 import InMemoryLogging
 import Logging
 import Testing
+import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
@@ -91,7 +92,7 @@ struct BlockPageTests {
                 vendor: try testVendor(), accessTokens: FixedAccessToken(), transport: vendor, clock: clock))
         for _ in 0..<(status == 401 ? 2 : 1) { vendor.then(page(status, body)) }
         let principal = Principal(subject: "a")
-        #expect(await code { try await policy.allows(principal, toRequest: session()) } == .unavailable)
+        #expect(await code { try await policy.says(principal, toRequest: session()) } == .unavailable)
         #expect(vendor.remainingSteps == 0)
     }
 

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Synchronization
 import Testing
+import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
@@ -224,13 +225,13 @@ struct BreakerTests {
             let (policy, checkout) = try parts(mixedVendor(minted, lookups: status, body: body))
             func bad(_ number: Int) async {
                 let request = TokenRequest(customer: "bad", invoice: "bad\(number)")
-                let isAllowed = try? await policy.allows(
+                let isAllowed = try? await policy.says(
                     Principal(subject: "\(number % principals)"), toRequest: request)
                 #expect(isAllowed != true)
             }
             func good(_ number: Int) async {
                 let request = TokenRequest(customer: "good\(number)", invoice: "good\(number)")
-                let isAllowed = try? await policy.allows(Principal(subject: "good"), toRequest: request)
+                let isAllowed = try? await policy.says(Principal(subject: "good"), toRequest: request)
                 #expect(isAllowed == true)
                 #expect(await code { try await checkout.token(for: request) } == nil)
             }
@@ -286,12 +287,12 @@ struct BreakerTests {
         for round in 0..<20 {
             for number in 0..<5 {
                 let bad = TokenRequest(customer: "bad", invoice: "\(number)")
-                _ = try? await policy.allows(Principal(subject: "bad"), toRequest: bad)
+                _ = try? await policy.says(Principal(subject: "bad"), toRequest: bad)
             }
             #expect(await code { try await checkout.token(for: good) } == nil)
             minted.revokeAll()
             #expect(await code { try await checkout.token(for: good) } == nil, "round \(round)")
-            #expect(try await policy.allows(Principal(subject: "good"), toRequest: good))
+            #expect(try await policy.says(Principal(subject: "good"), toRequest: good))
         }
     }
 

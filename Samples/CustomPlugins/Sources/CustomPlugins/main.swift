@@ -23,9 +23,15 @@ registry.register(
 
 let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
 let file = CommandLine.arguments.dropFirst().first ?? folder.appending(path: "broker.yaml").path
-let broker = try await Composer(registry: registry).compose(
-    .load(file), transport: inMemoryServers, logger: Logger(label: "shop")
-)
+let broker: Broker
+do {
+    broker = try await Composer(registry: registry).compose(
+        .load(file), transport: inMemoryServers, logger: Logger(label: "shop")
+    )
+} catch {
+    print("shop: \(error)")
+    exit(78)
+}
 
 /// What a page would be answered.
 func answer(customer: String, invoice: String, cookie: String) async -> Int {

@@ -1,0 +1,8 @@
+#if !JWTSupport
+/// Needs the trait `JWTSupport`.
+@available(
+    *, unavailable,
+    message: "enable the trait JWTSupport where your package depends on token-broker: traits: [\"JWTSupport\"]"
+)
+public struct Sandbox {}
+#endif
