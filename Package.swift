@@ -246,7 +246,7 @@ let package = Package(
         .testTarget(
             name: "TokenBrokerNIOTests",
             dependencies: [
-                "TokenBrokerNIO", "TokenBroker", "TokenBrokerTesting", .httpTypes,
+                "TokenBrokerNIO", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .gated("NIOCore", "swift-nio", by: "NIOSupport"),
                 .gated("NIOEmbedded", "swift-nio", by: "NIOSupport"),
                 .gated("NIOHTTP1", "swift-nio", by: "NIOSupport"),

@@ -11,7 +11,7 @@ public import TokenBroker
 ///
 /// ```swift
 /// // HTTP/1.1
-/// try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
+/// try channel.pipeline.syncOperations.configureHTTPServerPipeline()
 /// try channel.pipeline.syncOperations.addHandlers(EndpointSetHandler(broker.endpoints), MyHandler())
 /// // HTTP/2 as well, whatever was negotiated
 /// channel.configureCommonHTTPServerPipeline { channel in
@@ -24,14 +24,17 @@ public import TokenBroker
 /// }
 /// ```
 ///
-/// One request of a connection is worked on at a time, ours or the next handler's, with or without
-/// `HTTPServerPipelineHandler`. What arrives in the meantime waits, and no more is read; nor is it while the client does
-/// not take its answers. A body is read as the endpoint asks for it, and `Expect: 100-continue` is answered when it does.
-/// When the client goes away, or closes its side of the connection, the task that works for it is cancelled.
+/// One request of a connection is worked on at a time, ours or the next handler's. What arrives in the meantime waits, and
+/// no more is read; nor is it while the client does not take its answers. A body is read as the endpoint asks for it, and
+/// `Expect: 100-continue` is answered when it does. When the client goes away, or closes its side of the connection, the
+/// task that works for it is cancelled.
 ///
-/// Malformed requests are answered here, after the answers to the requests before them, and end the connection. For that
-/// the handler takes the place of `HTTPServerProtocolErrorHandler`, which it removes from the pipeline. So do requests for
-/// the endpoints that RFC 9112 forbids, such as those with two `Host` fields.
+/// Malformed requests are answered here, after the answers to the requests before them, and end the connection. So do
+/// requests for the endpoints that RFC 9112 forbids, such as those with two `Host` fields. For this the handler takes the
+/// place of `HTTPServerPipelineHandler` and `HTTPServerProtocolErrorHandler`, and removes them from the pipeline.
+///
+/// A body that the next handler does not want costs nothing if that handler answers before it has arrived: what follows
+/// is read for two seconds and up to a mebibyte, and then the connection is closed.
 ///
 /// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way.
 ///
@@ -50,6 +53,10 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     public typealias OutboundIn = HTTPServerResponsePart
     /// To the HTTP encoder.
     public typealias OutboundOut = HTTPServerResponsePart
+
+    /// How much is read, and for how long, of what nobody wants.
+    private static let lingeringBytes = 1 << 20
+    private static let lingeringTime = TimeAmount.seconds(2)
 
     private let endpoints: EndpointSet
     private let host: Host
@@ -138,6 +145,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         var hasResponseEnded = false
         /// Whether the connection ends with this answer.
         var isLast = false
+        /// How much of the request is still read once it is answered.
+        var unwantedBytes = EndpointSetHandler.lingeringBytes
     }
 
     private struct Answering {
@@ -296,6 +305,10 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
             exchange = .passedOn(request)
             context.fireChannelRead(wrapInboundOut(part))
             endPassedOn(context)
+        case (.passedOn(var request), .body(let chunk)) where request.hasResponseEnded:
+            request.unwantedBytes -= chunk.readableBytes
+            exchange = .passedOn(request)
+            if request.unwantedBytes < 0 { close(context) }
         case (.passedOn, _):
             context.fireChannelRead(wrapInboundOut(part))
         case (.beginning, .body(var chunk)):
@@ -486,7 +499,10 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         if isHTTP1, request.isLast || isQuiescing {
             end(context)
         } else if request.hasRequestEnded {
+            alarm?.cancel()
             endExchange(context)
+        } else {
+            close(context, in: Self.lingeringTime)
         }
     }
 
@@ -516,6 +532,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     public func channelWritabilityChanged(context: ChannelHandlerContext) {
         switch exchange {
         case .lingering, .closed: break
+        case .passedOn(let request) where request.hasResponseEnded: break
         case .ending: close(context, in: writeTimeout)
         case _ where context.channel.isWritable:
             alarm?.cancel()
@@ -572,8 +589,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     private func linger(_ context: ChannelHandlerContext) {
         guard case .ending = exchange else { return }
         if isInputClosed { return close(context) }
-        exchange = .lingering(bytes: 1 << 20)
-        close(context, in: .seconds(2))
+        exchange = .lingering(bytes: Self.lingeringBytes)
+        close(context, in: Self.lingeringTime)
         if isHTTP1 {
             let closed = context.eventLoop.makePromise(of: Void.self)
             closed.futureResult.assumeIsolated().whenFailure { [self] _ in close(context) }
@@ -608,9 +625,12 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         if !answering.hasRequestEnded { answering.body?.interrupt() }
     }
 
-    /// Takes the place of the handler that would answer malformed requests before their turn.
+    /// Takes the place of the handlers that would keep requests in order, and answer malformed ones before their turn.
     public func handlerAdded(context: ChannelHandlerContext) {
         let pipeline = context.pipeline.syncOperations
+        if let handler = try? pipeline.handler(type: HTTPServerPipelineHandler.self) {
+            pipeline.removeHandler(handler, promise: nil)
+        }
         if let handler = try? pipeline.handler(type: HTTPServerProtocolErrorHandler.self) {
             pipeline.removeHandler(handler, promise: nil)
         }

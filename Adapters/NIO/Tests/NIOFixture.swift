@@ -1,5 +1,6 @@
 #if NIOSupport
 import HTTPTypes
+import Logging
 import NIOCore
 import NIOExtras
 import NIOHTTP1
@@ -36,6 +37,34 @@ struct NIOFixture: RouteAdapterFixture {
     }
 }
 
+/// The server that the program runs, which has no routes but ours.
+struct HTTPServerFixture: RouteAdapterFixture {
+    static let capabilities = RouteAdapterContract.Capabilities.all
+    var limits = HTTPServer.Limits()
+
+    func withServer(
+        _ endpoints: EndpointSet, _ body: @Sendable (RouteAdapterContract.Server) async throws -> Void
+    ) async throws {
+        let all = EndpointSet([HostEndpoint(path: "/host"), HostEndpoint(path: "/healthz")] + endpoints.endpoints)
+        let server = try await HTTPServer.listen(
+            all, host: "127.0.0.1", port: 0, limits: limits, logger: Logger(label: "test"))
+        do {
+            try await body(RouteAdapterContract.Server(port: server.port) { await server.drain() })
+        } catch {
+            await server.close()
+            throw error
+        }
+        await server.close()
+    }
+
+    private struct HostEndpoint: Endpoint {
+        let path: RoutePath
+        func respond(to request: RouteRequest) async -> RouteResponse {
+            RouteResponse(status: .ok, body: Array("host".utf8))
+        }
+    }
+}
+
 /// The same over streams of HTTP/2 in clear text.
 struct NIOHTTP2Fixture: RouteAdapterFixture {
     static let capabilities: RouteAdapterContract.Capabilities = [.repeatedFields, .gracefulShutdown]
@@ -57,7 +86,7 @@ struct NIOHTTP2Fixture: RouteAdapterFixture {
                     try addHandlers(endpoints, to: stream)
                 }
             }
-            try channel.pipeline.syncOperations.addHandler(manager)
+            try channel.pipeline.syncOperations.addHandlers(manager, NIOCloseOnErrorHandler())
         } body: { port, shutDown in
             let transport = try await HTTP2Transport(port: port)
             try await body(RouteAdapterContract.Server(port: port, transport: transport, shutDown: shutDown))
@@ -107,23 +136,20 @@ private func withServer(
 private final class HostHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
-    private var head: HTTPRequestHead?
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
-        case .head(let head): self.head = head
-        case .body: break
-        case .end:
-            guard let head else { return }
-            let isFound = head.method == .GET && ["/host", "/healthz"].contains(head.uri)
-            let buffer = ByteBuffer(string: isFound ? "host" : "nothing")
-            var response = HTTPResponseHead(version: head.version, status: isFound ? .ok : .notFound)
-            response.headers.add(name: "content-length", value: String(buffer.readableBytes))
-            context.write(wrapOutboundOut(.head(response)), promise: nil)
-            if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil) }
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-            if head.version.major == 1, !head.isKeepAlive { context.close(promise: nil) }
-        }
+        // It wants no bodies, and so answers before they arrive.
+        guard case .head(let head) = unwrapInboundIn(data) else { return }
+        let isFound = head.method == .GET && ["/host", "/healthz"].contains(head.uri)
+        let buffer = ByteBuffer(string: isFound ? "host" : "nothing")
+        var response = HTTPResponseHead(version: head.version, status: isFound ? .ok : .notFound)
+        response.headers.add(name: "content-length", value: String(buffer.readableBytes))
+        context.write(wrapOutboundOut(.head(response)), promise: nil)
+        if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil) }
+        let isLast = head.version.major == 1 && !head.isKeepAlive
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        if isLast { sent.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) } }
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: sent)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
