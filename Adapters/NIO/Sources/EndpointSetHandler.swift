@@ -36,7 +36,8 @@ public import TokenBroker
 /// A body that the next handler does not want costs nothing if that handler answers before it has arrived: what follows
 /// is read for two seconds and up to a mebibyte, and then the connection is closed.
 ///
-/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way.
+/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way, which
+/// a client has ten seconds to take.
 ///
 /// If the next handler upgrades connections, remove this handler as well: name it in the upgrader's `extraHTTPHandlers`.
 ///
@@ -57,6 +58,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     /// How much is read, and for how long, of what nobody wants.
     private static let lingeringBytes = 1 << 20
     private static let lingeringTime = TimeAmount.seconds(2)
+    /// How long a client may take nothing of the last answers while the server shuts down.
+    private static let quiescingTime = TimeAmount.seconds(10)
 
     private let endpoints: EndpointSet
     private let host: Host
@@ -77,6 +80,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     private var isQuiescing = false
     private var isInputClosed = false
     private var isHTTP1 = true
+    private var isDecoderStopped = false
     /// Closes the connection.
     private var alarm: Scheduled<Void>?
     private var peer: PeerAddress?
@@ -169,6 +173,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     /// Begins with a request whose body did not arrive with its head.
     public func channelReadComplete(context: ChannelHandlerContext) {
         begin(context)
+        // What a decoder keeps that reads no more cannot be counted, and grows.
+        if isDecoderStopped { linger(context, over: 32_768) }
         context.fireChannelReadComplete()
     }
 
@@ -289,8 +295,10 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         case (.idle, .head(let head)):
             connection?.exchangeBegan()
             isHTTP1 = head.version.major == 1
+            isDecoderStopped = head.stopsDecoder
+            if let status = head.refusalOfFraming { return refuse(status, context) }
             if isOurs(head) {
-                if let status = head.refusal { return refuse(status, context) }
+                guard head.hasOneMeaningOfHost else { return refuse(.badRequest, context) }
                 exchange = .beginning(head)
                 firstBytes.clear()
             } else {
@@ -452,7 +460,10 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
             // A stream ends with its answer, whatever becomes of the request.
             return isHTTP1 || !answering.hasRequestEnded ? end(context) : endExchange(context)
         }
-        if request.stopsDecoder { connection?.continueDecoding() }
+        if isDecoderStopped {
+            connection?.continueDecoding()
+            isDecoderStopped = false
+        }
         endExchange(context)
     }
 
@@ -533,7 +544,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         switch exchange {
         case .lingering, .closed: break
         case .passedOn(let request) where request.hasResponseEnded: break
-        case .ending: close(context, in: writeTimeout)
+        case .ending: close(context, in: timeToTake)
         case _ where context.channel.isWritable:
             alarm?.cancel()
             takeTurnsLater(context)
@@ -541,6 +552,9 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         }
         context.fireChannelWritabilityChanged()
     }
+
+    /// For the last answers.
+    private var timeToTake: TimeAmount { isQuiescing ? min(Self.quiescingTime, writeTimeout) : writeTimeout }
 
     private func close(_ context: ChannelHandlerContext, in time: TimeAmount) {
         alarm?.cancel()
@@ -578,7 +592,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         endTurn()
         waiting.removeAll()
         if unsent > 0 {
-            close(context, in: writeTimeout)
+            close(context, in: timeToTake)
         } else {
             onLoop(context) { $0.linger($1) }
         }
@@ -661,7 +675,11 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         switch event {
         case is ChannelShouldQuiesceEvent:
             isQuiescing = true
-            if case .idle = exchange { unsent > 0 ? end(context) : close(context) }
+            switch exchange {
+            case .idle: unsent > 0 ? end(context) : close(context)
+            case .ending: close(context, in: timeToTake)
+            default: break
+            }
         case ChannelEvent.inputClosed:
             isInputClosed = true
             cancel()

@@ -22,15 +22,10 @@ extension HTTPRequest {
 }
 
 extension HTTPRequestHead {
-    /// How a request is answered that RFC 9112 forbids and the decoder lets pass; `nil` if it is none.
-    var refusal: HTTPResponse.Status? {
-        guard version.major == 1 else { return nil }
-        return hasOneMeaningOfHost ? refusalOfTransferEncoding : .badRequest
-    }
-
-    /// Section 3.2: one `Host`, which only HTTP/1.0 may leave out. A target in absolute form counts more, but a request in
+    /// RFC 9112, section 3.2: one `Host`, which only HTTP/1.0 may leave out. A target in absolute form counts more, but a request in
     /// which the two differ is one that another server in front of this one may have read otherwise.
-    private var hasOneMeaningOfHost: Bool {
+    var hasOneMeaningOfHost: Bool {
+        guard version.major == 1 else { return true }
         let hosts = headers["host"]
         guard hosts.count <= 1, !hosts.isEmpty || version == .http1_0 else { return false }
         let host = hosts.first.flatMap { $0.isEmpty ? nil : $0 }
@@ -42,8 +37,10 @@ extension HTTPRequestHead {
         return authority.map { $0.host == target.host && $0.port(under: scheme) == target.port(under: scheme) } ?? true
     }
 
-    /// Section 6.1: none in HTTP/1.0, and `chunked` once and last. Other codings are not implemented.
-    private var refusalOfTransferEncoding: HTTPResponse.Status? {
+    /// How a request is answered whose end another server could see elsewhere, if the decoder lets it pass (RFC 9112,
+    /// section 6.1): no `Transfer-Encoding` in HTTP/1.0, and `chunked` once and last. Other codings are not implemented.
+    var refusalOfFraming: HTTPResponse.Status? {
+        guard version.major == 1 else { return nil }
         let codings = headers[canonicalForm: "transfer-encoding"].map { $0.lowercased() }
         guard !headers.contains(name: "transfer-encoding") || version != .http1_0 else { return .badRequest }
         guard codings.isEmpty || codings.last == "chunked", codings.filter({ $0 == "chunked" }).count <= 1 else {

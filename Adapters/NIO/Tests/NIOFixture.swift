@@ -49,7 +49,16 @@ struct HTTPServerFixture: RouteAdapterFixture {
         let server = try await HTTPServer.listen(
             all, host: "127.0.0.1", port: 0, limits: limits, logger: Logger(label: "test"))
         do {
-            try await body(RouteAdapterContract.Server(port: server.port) { await server.drain() })
+            try await body(
+                RouteAdapterContract.Server(port: server.port) {
+                    // As the program does, whose shutdown has a deadline.
+                    let alarm = Task {
+                        try await Task.sleep(for: .seconds(10))
+                        server.abort()
+                    }
+                    await server.drain()
+                    alarm.cancel()
+                })
         } catch {
             await server.close()
             throw error
@@ -60,7 +69,8 @@ struct HTTPServerFixture: RouteAdapterFixture {
     private struct HostEndpoint: Endpoint {
         let path: RoutePath
         func respond(to request: RouteRequest) async -> RouteResponse {
-            RouteResponse(status: .ok, body: Array("host".utf8))
+            guard request.head.method == .get else { return RouteResponse(status: .methodNotAllowed) }
+            return RouteResponse(status: .ok, body: Array("host".utf8))
         }
     }
 }
@@ -115,6 +125,9 @@ private func withServer(
             }
         }
         .childChannelOption(.allowRemoteHalfClosure, value: allowsHalfClosure)
+        // What the system takes for a connection is not what is looked at.
+        .childChannelOption(.socketOption(.so_rcvbuf), value: 65_536)
+        .childChannelOption(.socketOption(.so_sndbuf), value: 65_536)
         .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try initialize(channel) } }
         .bind(host: "127.0.0.1", port: 0).get()
     let shutDown: @Sendable () async throws -> Void = {
