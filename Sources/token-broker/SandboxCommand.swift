@@ -13,6 +13,8 @@ struct SandboxCommand: AsyncParsableCommand {
             """
     )
 
+    private static let ownSecret = "sandbox-secret"
+
     @Option(help: "The address to listen on.")
     var host = "127.0.0.1"
     @Option(help: "The port to listen on; 0 for any free one.")
@@ -28,7 +30,7 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: "The client id that is accepted.")
     var clientId = "sandbox-client"
     @Option(help: "The client secret that is accepted.")
-    var clientSecret = "sandbox-secret"
+    var clientSecret = SandboxCommand.ownSecret
     @OptionGroup var logging: LoggingOptions
 
     func validate() throws {
@@ -51,8 +53,9 @@ struct SandboxCommand: AsyncParsableCommand {
         let server = try await HTTPService(
             sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
         announcements.line("sandbox listens on \(address(host, server.port))")
-        // Made up for it, and worth nothing anywhere else.
-        announcements.line("client id \(clientId), client secret \(clientSecret)")
+        // Its own are made up and worth nothing anywhere else; one that was given may be worth something.
+        let isOwn = clientSecret == Self.ownSecret
+        announcements.line("client id \(clientId), client secret \(isOwn ? clientSecret : "as given")")
         announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
         try await token_broker.run([server], deadline: .seconds(5), logger: logger)
     }
