@@ -49,8 +49,9 @@ struct Demo: AsyncParsableCommand {
             for file in StorefrontFile.all(vendor: vendorURL, visitors) { endpoints.add(file) }
             let page = try await HTTPService(
                 endpoints, host: "127.0.0.1", port: port, setting: "--port", logger: logger)
-            shop.announce(page.port, vendor: vendorURL, visitors)
-            try await token_broker.run([sandboxServer, composed, page], deadline: .seconds(5), logger: logger)
+            let announcement = Announcement { shop.announce(page.port, vendor: vendorURL, visitors) }
+            try await token_broker.run(
+                [sandboxServer, composed, page, announcement], deadline: .seconds(5), logger: logger)
         } catch {
             await broker?.shutdown()
             await vendor?.close()

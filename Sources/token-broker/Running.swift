@@ -80,6 +80,16 @@ final class Signals: Sendable {
     }
 }
 
+/// Something to say once signals are heard and services run. It has to be the last of them.
+struct Announcement: Service {
+    let announce: @Sendable () -> Void
+
+    func run() async {
+        announce()
+        try? await gracefulShutdown()
+    }
+}
+
 /// Where a server is reached.
 func address(_ host: String, _ port: Int) -> String { "http://\(Host(bare: host)?.description ?? host):\(port)" }
 #endif

@@ -52,12 +52,14 @@ struct SandboxCommand: AsyncParsableCommand {
         )
         let server = try await HTTPService(
             sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
-        announcements.line("sandbox listens on \(address(host, server.port))")
         // Its own are made up and worth nothing anywhere else; one that was given may be worth something.
-        let isOwn = clientSecret == Self.ownSecret
-        announcements.line("client id \(clientId), client secret \(isOwn ? clientSecret : "as given")")
-        announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
-        try await token_broker.run([server], deadline: .seconds(5), logger: logger)
+        let secret = clientSecret == Self.ownSecret ? clientSecret : "as given"
+        let announcement = Announcement { [host, clientId] in
+            announcements.line("sandbox listens on \(address(host, server.port))")
+            announcements.line("client id \(clientId), client secret \(secret)")
+            announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
+        }
+        try await token_broker.run([server, announcement], deadline: .seconds(5), logger: logger)
     }
 }
 

@@ -40,11 +40,13 @@ struct Serve: AsyncParsableCommand {
             await broker.shutdown()
             throw error
         }
-        announcements.line("token-broker listens on \(address(settings.host, server.port))")
+        let announcement = Announcement {
+            announcements.line("token-broker listens on \(address(settings.host, server.port))")
+        }
         // Beside it, since a source may be slow; cancelled at the end.
         async let _: Void = warnOfCredentials(of: broker, logger)
         try await token_broker.run(
-            [broker, server], until: signals, deadline: settings.shutdownDeadline, logger: logger
+            [broker, server, announcement], until: signals, deadline: settings.shutdownDeadline, logger: logger
         )
     }
 

@@ -170,8 +170,8 @@ import TokenBroker
             return "\(try #require(error))"
         }
         #expect(try message("/nowhere/broker.yaml") == "/nowhere/broker.yaml: no such file")
-        #expect(try message("/") == "/: the file cannot be read")
-        #expect(try message("/dev/zero") == "/dev/zero: the file cannot be read")
+        #expect(try message("/").hasPrefix("/: the file cannot be read: "))
+        #expect(try message("/dev/zero").hasPrefix("/dev/zero: the file cannot be read: "))
         #expect(try message(nil).contains("TOKEN_BROKER_CONFIG"))
     }
 }
