@@ -27,13 +27,14 @@ public final class HTTP2Server: Sendable {
     /// Where it listens, with the certificate of the servers that are trusted.
     public let port: Int
     private let process: ChildProcess
+    /// What it prints goes nowhere, but must not fail.
+    private let output = Pipe()
 
     /// - Parameter requests: How many are answered on each connection before the reaction.
     public init(_ reaction: Reaction, after requests: Int = 0, _ certificates: TLSServers) throws {
         let probe = try RawServer { _ in }
         port = probe.port
         probe.stop()
-        let output = Pipe()
         process = try ChildProcess(
             "/usr/bin/env",
             [
