@@ -13,6 +13,7 @@ struct SandboxCommand: AsyncParsableCommand {
             """
     )
 
+    private static let ownID = "sandbox-client"
     private static let ownSecret = "sandbox-secret"
 
     @Option(help: "The address to listen on.")
@@ -28,7 +29,7 @@ struct SandboxCommand: AsyncParsableCommand {
     @Flag(name: .customLong("no-v1"), help: "Answer /v1/checkout-auth/init with 404, as reported from the field.")
     var withoutV1 = false
     @Option(help: "The client id that is accepted.")
-    var clientId = "sandbox-client"
+    var clientId = SandboxCommand.ownID
     @Option(help: "The client secret that is accepted.")
     var clientSecret = SandboxCommand.ownSecret
     @OptionGroup var logging: LoggingOptions
@@ -53,10 +54,12 @@ struct SandboxCommand: AsyncParsableCommand {
         let server = try await HTTPService(
             sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
         // Its own are made up and worth nothing anywhere else; one that was given may be worth something.
-        let secret = clientSecret == Self.ownSecret ? clientSecret : "as given"
-        let announcement = Announcement { [host, clientId] in
+        let isOwn = clientId == Self.ownID && clientSecret == Self.ownSecret
+        let credentials =
+            isOwn ? "client id \(clientId), client secret \(clientSecret)" : "id and secret as given"
+        let announcement = Announcement { [host] in
             announcements.line("sandbox listens on \(address(host, server.port))")
-            announcements.line("client id \(clientId), client secret \(secret)")
+            announcements.line(credentials)
             announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
         }
         try await token_broker.run([server, announcement], deadline: .seconds(5), logger: logger)
