@@ -32,8 +32,9 @@ public struct Broker: Sendable {
     let parts: [any HealthReporting]
     let teardown: Teardown
 
-    /// How each part does, which is what `GET /readyz` tells: both steps, the pacing if there is a limit, and the parts of the authenticator and the
-    /// policy, such as `access_keys` for keys at a URL. The broker is ready if all of them are (``TokenBroker/Health/isReady``). Asking costs no call to the vendor.
+    /// How each part does, which is what `GET /readyz` tells: both steps, the pacing if there is a limit, and the parts
+    /// of the authenticator and the policy, such as `access_keys` for keys at a URL. The broker is ready if all of them
+    /// are (``TokenBroker/Health/isReady``). Asking costs no call to the vendor.
     public var health: [Health] {
         get async {
             var health: [Health] = []
@@ -84,7 +85,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var port: Int
     /// How long requests in flight may take when the server is told to stop; 10 s unless configured.
     public var shutdownDeadline: Duration
-    /// How long the head of a request may take to arrive, from the connection or its first byte on; 10 s unless configured.
+    /// How long the head of a request may take to arrive, from the connection or its first byte on; 10 s unless
+    /// configured.
     public var headDeadline: Duration
     /// How long a connection is kept open between requests; 75 s unless configured.
     public var idleTimeout: Duration

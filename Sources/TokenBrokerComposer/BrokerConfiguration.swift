@@ -188,8 +188,8 @@ final class ConfigurationReader {
         node(at: path).map { !$0.isNull } ?? false || variableInput(path, isList: false).input != nil
     }
 
-    /// The names in a map whose names the deployer chooses, all of them made known; `nil` after noting the problem if there
-    /// is no such map.
+    /// The names in a map whose names the deployer chooses, all of them made known; `nil` after noting the problem if
+    /// there is no such map.
     func names(in section: [String]) -> [String]? {
         if let last = section.last { declare(last, in: Array(section.dropLast())) }
         let node = node(at: section)

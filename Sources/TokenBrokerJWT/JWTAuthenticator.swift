@@ -80,7 +80,8 @@ public struct JWTAuthenticator: Authenticator {
     }
 
     /// Returns whom the token names.
-    /// - Throws: ``AccessRefusal`` if it is not to be believed; something else if there are no keys to verify with: they cannot be had, or their file cannot be used.
+    /// - Throws: ``AccessRefusal`` if it is not to be believed; something else if there are no keys to verify with:
+    ///   they cannot be had, or their file cannot be used.
     public func authenticate(_ request: RouteRequest) async throws -> Principal? {
         do throws(Failure) {
             let token = try parsed(request)

@@ -7,9 +7,9 @@ public import TokenBroker
 /// ``EndpointSet`` to be mounted on any server.
 ///
 /// It knows one API key and a small catalogue: customer `cus_demo` owns every invoice whose id begins with `inv_`,
-/// customer `cus_other` every one that begins with `oth_`. Access tokens are opaque, checkout tokens are JWTs signed with
-/// a key made at start. `POST /checkout/v1/payments`, which the vendor does not document, pays a session's invoice once,
-/// for show.
+/// customer `cus_other` every one that begins with `oth_`. Access tokens are opaque, checkout tokens are JWTs signed
+/// with a key made at start. `POST /checkout/v1/payments`, which the vendor does not document, pays a session's invoice
+/// once, for show.
 public struct Sandbox: Sendable {
     /// The routes, to be mounted as they are.
     public let endpoints: EndpointSet
@@ -34,8 +34,8 @@ public struct Sandbox: Sendable {
         public var checkoutTokenLifetime: Duration
         /// How many calls are answered in any second, all paths together; further ones get a 429. 0 for no limit.
         public var requestsPerSecond: Int
-        /// Whether `/v1/checkout-auth/init` is there, as documented; otherwise it answers 404, as reported from the field. The path without `/v1`
-        /// is always there.
+        /// Whether `/v1/checkout-auth/init` is there, as documented; otherwise it answers 404, as reported from the
+        /// field. The path without `/v1` is always there.
         public var servesV1: Bool
 
         /// Takes all members, in their order of declaration.

@@ -5,16 +5,19 @@ import Subprocess
 import SystemPackage
 public import TokenBroker
 
-/// Reads the pair from what a program prints, like `credential_process` of the AWS tools: a password manager, a cloud's secret store.
+/// Reads the pair from what a program prints, like `credential_process` of the AWS tools: a password manager, a cloud's
+/// secret store.
 ///
-/// The program prints JSON: an object with `client_id` and `client_secret`, or an array of such objects in order of preference. The first may have
-/// `expires_at` (RFC 3339, or seconds since 1970), after which what was printed is not used any more.
+/// The program prints JSON: an object with `client_id` and `client_secret`, or an array of such objects in order of
+/// preference. The first may have `expires_at` (RFC 3339, or seconds since 1970), after which what was printed is not
+/// used any more.
 ///
-/// It runs without a shell and without standard input, in a session of its own, and is killed with all it started when its time is up. What it
-/// prints to standard error is dropped. It gets `PATH`, `HOME` and `LANG`, and no other variable that is not named.
+/// It runs without a shell and without standard input, in a session of its own, and is killed with all it started when
+/// its time is up. What it prints to standard error is dropped. It gets `PATH`, `HOME` and `LANG`, and no other
+/// variable that is not named.
 ///
-/// It runs once in a while and not each time; while it fails, what it printed last counts. An exit code other than 0, no or too much output,
-/// and output in another form are broken; an empty array is absent.
+/// It runs once in a while and not each time; while it fails, what it printed last counts. An exit code other than 0,
+/// no or too much output, and output in another form are broken; an empty array is absent.
 public struct CommandCredentials: CredentialSource, CredentialPlaces {
     /// The program.
     public let places: [String]

@@ -42,8 +42,9 @@ extension RouteAdapterContract {
             let endpoint = EndlessEndpoint()
             try await withServer(fixture, [endpoint]) { client in
                 for (name, leave) in [
-                    ("closed", { @Sendable in $0.close() }), ("reset", { @Sendable in $0.reset() }),
-                    ("half closed", { @Sendable in $0.closeSending() }),
+                    ("closed", { @Sendable in $0.close() }), ("half closed", { @Sendable in $0.closeSending() }),
+                    // The last one, since its requests may arrive at any time.
+                    ("reset", { @Sendable in $0.reset() }),
                 ] as [(String, @Sendable (RawConnection) -> Void)] {
                     let before = (entered: endpoint.entered.value, cancelled: endpoint.cancelled.value)
                     var connections: [RawConnection] = []
@@ -54,7 +55,8 @@ extension RouteAdapterContract {
                         leave(connection)
                         connections.append(connection)
                     }
-                    // A reset may be ahead of its request, which then never arrives; a request that does not begin is cancelled as well.
+                    // A reset may be ahead of its request, which then never arrives; a request that does not begin is
+                    // cancelled as well.
                     if name == "reset" { try await Task.sleep(for: .milliseconds(500)) }
                     let isNoticed = await eventually(within: .seconds(10)) {
                         endpoint.cancelled.value - before.cancelled == endpoint.entered.value - before.entered

@@ -54,7 +54,8 @@ extension RouteAdapterContract {
                     "GET http://b:1/echo/x/y?z HTTP/1.1\r\nHost: b:1\r\n\r\n")
                 try #expect(client.object(echo)["path"]?.string == "/echo/x/y?z")
                 try #expect(client.object(echo)["authority"]?.string == "b:1")
-                // Of two that differ the target's counts (RFC 9112, section 3.2.2), and to refuse the request is safer still.
+                // Of two that differ the target's counts (RFC 9112, section 3.2.2), and to refuse the request is safer
+                // still.
                 for other in ["c", "c:1", "b", "b:2", "b:1.evil"] where fixture.has(.refusals) {
                     let answer = try await client.connect().exchange(
                         "GET http://b:1/echo/x/y HTTP/1.1\r\nHost: \(other)\r\n\r\n")

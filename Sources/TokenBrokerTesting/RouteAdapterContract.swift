@@ -29,9 +29,11 @@ public enum RouteAdapterContract {
         public static let disconnects = Self(rawValue: 8)
         /// It can stop taking connections, finish what is under way and end the other connections.
         public static let gracefulShutdown = Self(rawValue: 16)
-        /// It answers HTTP/1.0 as that version asks: it closes after the answer, unless the client keeps the connection alive.
+        /// It answers HTTP/1.0 as that version asks: it closes after the answer, unless the client keeps the connection
+        /// alive.
         public static let http10 = Self(rawValue: 32)
-        /// It refuses what RFC 9112 has it refuse, such as unclear lengths and hosts, and closes after a request that it cannot parse.
+        /// It refuses what RFC 9112 has it refuse, such as unclear lengths and hosts, and closes after a request that
+        /// it cannot parse.
         public static let refusals = Self(rawValue: 64)
         /// It does not read from a client that does not read its answers.
         public static let boundedWrites = Self(rawValue: 128)
@@ -41,12 +43,13 @@ public enum RouteAdapterContract {
         public static let declinedUpgrades = Self(rawValue: 512)
         /// It writes `Date` on answers that have none.
         public static let dates = Self(rawValue: 1024)
+        /// It closes a connection so that its last answer arrives although the client is still sending.
+        public static let lingeringClose = Self(rawValue: 2048)
 
         /// What is expected of a host.
         public static let all: Self = [
             .http1, .repeatedFields, .expectContinue, .disconnects, .gracefulShutdown, .http10, .refusals,
-            .boundedWrites,
-            .boundedBodies, .declinedUpgrades, .dates,
+            .boundedWrites, .boundedBodies, .declinedUpgrades, .dates, .lingeringClose,
         ]
     }
 
@@ -56,8 +59,8 @@ public enum RouteAdapterContract {
         public var port: Int
         /// How to talk to it, if not in plain HTTP/1.1.
         public var transport: (any HTTPTransport)?
-        /// Begins a shutdown, graceful if the host can, and returns when the server has ended: within 20 seconds, whatever its clients do
-        /// or leave undone.
+        /// Begins a shutdown, graceful if the host can, and returns when the server has ended: within 20 seconds,
+        /// whatever its clients do or leave undone.
         public var shutDown: @Sendable () async throws -> Void
 
         /// Takes all members, in their order of declaration.
@@ -113,9 +116,9 @@ public protocol RouteAdapterFixture: Sendable {
     /// What its host can do.
     static var capabilities: RouteAdapterContract.Capabilities { get }
 
-    /// Starts a server on a free loopback port with `endpoints` mounted through the adapter, and routes of its own: `GET /host` and
-    /// `GET /healthz`, both answering `host`, the latter although an endpoint has the same path. Runs `body`, and stops the server unless
-    /// that was done.
+    /// Starts a server on a free loopback port with `endpoints` mounted through the adapter, and routes of its own:
+    /// `GET /host` and `GET /healthz`, both answering `host`, the latter although an endpoint has the same path. Runs
+    /// `body`, and stops the server unless that was done.
     func withServer(
         _ endpoints: EndpointSet, _ body: @Sendable (RouteAdapterContract.Server) async throws -> Void
     ) async throws

@@ -39,7 +39,7 @@ struct Demo: AsyncParsableCommand {
         var broker: Broker?
         do {
             let sandboxServer = try await HTTPService(
-                sandbox.endpoints, host: "127.0.0.1", port: 0, setting: "no option", logger: logger)
+                sandbox.endpoints, host: "127.0.0.1", port: 0, logger: logger)
             vendor = sandboxServer
             let vendorURL = "http://127.0.0.1:\(sandboxServer.port)"
             let shop = Shop(trustedProxies: trustedProxy, credentials: credentials, logger: logger)

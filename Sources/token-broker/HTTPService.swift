@@ -23,9 +23,9 @@ struct HTTPService: Service {
     /// Listens.
     /// - Parameters:
     ///   - port: 0 for any free one.
-    ///   - setting: Where a user says which port, for the message if this one cannot be had.
+    ///   - setting: Where a user says which port, if anywhere, for the message if this one cannot be had.
     init(
-        _ endpoints: EndpointSet, host: String, port: Int, setting: String, limits: HTTPServer.Limits = .init(),
+        _ endpoints: EndpointSet, host: String, port: Int, setting: String? = nil, limits: HTTPServer.Limits = .init(),
         logger: Logger
     ) async throws(Failure) {
         do {
@@ -49,10 +49,11 @@ struct HTTPService: Service {
     func close() async { await server.close() }
 }
 
-private func reason(_ error: any Error, _ setting: String) -> String {
-    switch (error as? IOError)?.errnoCode {
-    case EADDRINUSE: "the port is taken; choose another with \(setting)"
-    case EACCES: "this user may not listen on that port; choose one from 1024 on with \(setting)"
+private func reason(_ error: any Error, _ setting: String?) -> String {
+    let setting = setting.map { " with \($0)" } ?? ""
+    return switch (error as? IOError)?.errnoCode {
+    case EADDRINUSE: "the port is taken; choose another\(setting)"
+    case EACCES: "this user may not listen on that port; choose one from 1024 on\(setting)"
     case EADDRNOTAVAIL: "this machine does not have that address"
     default: "\(error)"
     }

@@ -77,7 +77,8 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
         #expect(await other.endpoints.respond(to: post(listed))?.head.status == .forbidden)
     }
 
-    /// What is not there, what is another's and what the claims do not name cost the same calls and have the same answer.
+    /// What is not there, what is another's and what the claims do not name cost the same calls and have the same
+    /// answer.
     @Test func `is not to be found out by asking`() async throws {
         let vendor = Invoices()
         let broker = try await compose(

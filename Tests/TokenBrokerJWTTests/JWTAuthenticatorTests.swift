@@ -241,7 +241,8 @@ import TokenBrokerTesting
         try await expectRefusal([rsa.token(kid: "1"), elliptic.token(kid: "2"), elliptic.token(alg: "RS256", kid: "2")])
     }
 
-    /// jwt-kit 5.7 remembers for a JWK without `alg` the algorithm of the first token that comes, and uses it from then on.
+    /// jwt-kit 5.7 remembers for a JWK without `alg` the algorithm of the first token that comes, and uses it from then
+    /// on.
     @Test func `that pins a key to another algorithm`() async throws {
         let algorithms: Set<SigningAlgorithm> = [.rs256, .rs512, .ps256]
         let authenticator = try await authenticator(.jwkSet(rsa.jwk()), algorithms)

@@ -9,8 +9,10 @@ import TokenBroker
 /// `serve` and `demo` as hostile and friendly clients meet them: over sockets, byte by byte.
 @Suite(.serialized) struct DoorTests {
     /// Starts `serve` against nothing: no request here gets as far as the vendor.
+    /// - Parameter openFiles: How many it may have open.
     private func withServer(
-        _ extra: String = "", _ body: (_ server: RunningProgram, _ port: UInt16) async throws -> Void
+        _ extra: String = "", openFiles: Int? = nil,
+        _ body: (_ server: RunningProgram, _ port: UInt16) async throws -> Void
     ) async throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "door-\(UUID().uuidString).yaml").path
         let text = """
@@ -20,8 +22,9 @@ import TokenBroker
             \(extra)
             """
         try Data(text.utf8).write(to: URL(filePath: path))
-        let server = try RunningProgram.tokenBroker(
-            ["serve", "--config", path],
+        let limit = openFiles.map { "ulimit -n \($0); " } ?? ""
+        let server = try RunningProgram(
+            "/bin/sh", ["-c", "\(limit)exec '\(RunningProgram.tokenBrokerPath)' serve --config '\(path)'"],
             environment: ["ALTERNATIVE_CLIENT_ID": "id", "ALTERNATIVE_CLIENT_SECRET": "secret"]
         )
         let authority = try await server.authority(inLine: "token-broker listens on")
@@ -128,6 +131,44 @@ import TokenBroker
             }
             for client in clients.prefix(2) { client.close() }
         }
+    }
+
+    @Test func whereFewFilesMayBeOpenThereAreFewerConnectionsAndNoAddressHasThemAll() async throws {
+        try await withServer("server: {port: 0}", openFiles: 256) { server, port in
+            // 128 connections, and a quarter of them for each address.
+            let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            var clients: [RawClient] = []
+            for _ in 0..<200 { clients.append(try RawClient(port: port, from: 2)) }
+            #expect(
+                try await answer(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    .hasPrefix("HTTP/1.1 200"))
+            for address in 3...6 as ClosedRange<UInt8> {
+                for _ in 0..<32 { clients.append(try RawClient(port: port, from: address)) }
+            }
+            // All are taken, so this one waits until some are given back.
+            let waiting = try RawClient(port: port, from: 7)
+            waiting.send(health)
+            _ = try await server.line(containing: "as many connections are open")
+            for client in clients { client.close() }
+            let bytes = await onThread { waiting.read() }
+            #expect(String(decoding: try #require(bytes), as: UTF8.self).hasPrefix("HTTP/1.1 200"))
+            waiting.close()
+            #expect(server.output.components(separatedBy: "may not open as many files").count == 2)
+            #expect(server.output.components(separatedBy: "as many connections are open").count == 2)
+        }
+    }
+
+    @Test(arguments: [["sandbox"], ["demo"]])
+    func aPortThatIsTakenIsToldAtOnce(command: [String]) async throws {
+        let other = try RawServer { _ in }
+        defer { other.stop() }
+        let program = try RunningProgram.tokenBroker(command + ["--port", "\(other.port)"])
+        #expect(await program.exitCode() == 71)
+        #expect(
+            program.output.contains(
+                "cannot listen on http://127.0.0.1:\(other.port): the port is taken; choose another with --port"),
+            "\(program.output)")
+        #expect(!program.output.contains("listens on"))
     }
 
     @Test func oneAddressCannotHaveAllConnections() async throws {

@@ -16,18 +16,20 @@ extension HTTPServer {
     /// try await server.run()
     /// ```
     ///
-    /// `sharedRequestReplaySize: 0` lets a route answer before a large body has arrived; with FlyingFox's default it is read to its end
-    /// first, however slowly it comes. What FlyingFox 0.27 itself does not do; a reverse proxy that normalizes requests, with limits of its own,
-    /// makes up for most of it:
+    /// `sharedRequestReplaySize: 0` lets a route answer before a large body has arrived; with FlyingFox's default it is
+    /// read to its end first, however slowly it comes. What FlyingFox 0.27 itself does not do; a reverse proxy that
+    /// normalizes requests, with limits of its own, makes up for most of it:
     /// - it keeps only the last of repeated request fields, and sends no `100 Continue`;
-    /// - it does not notice that a client is gone before it answers, and bounds neither answers that nobody reads nor bodies that no route
-    ///   reads;
-    /// - it accepts requests that RFC 9112 has it refuse: without `Host` or with several, with unclear lengths and transfer codings, or
-    ///   malformed ones behind good ones;
+    /// - it does not notice that a client is gone before it answers, and bounds neither answers that nobody reads nor
+    ///   bodies that no route reads;
+    /// - it accepts requests that RFC 9112 has it refuse: without `Host` or with several, with unclear lengths and
+    ///   transfer codings, or malformed ones behind good ones;
     /// - it does not refuse `CONNECT`, and sends no `Date`;
+    /// - it closes at once, so that a client that is still sending may lose the last answer;
     /// - it reads a request of up to `sharedRequestBufferSize` to its end before any route, however long that takes;
     /// - it ends a route after its own `timeout`, with 500: keep `route.deadline` below;
-    /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects in that time.
+    /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects
+    ///   in that time.
     ///
     /// - Parameter endpoints: The routes.
     public func mount(_ endpoints: EndpointSet) {
@@ -35,8 +37,8 @@ extension HTTPServer {
     }
 }
 
-/// Answers the requests that an ``EndpointSet`` knows, and leaves the others to the next route. ``FlyingFox/HTTPServer/mount(_:)`` is the
-/// short way.
+/// Answers the requests that an ``EndpointSet`` knows, and leaves the others to the next route.
+/// ``FlyingFox/HTTPServer/mount(_:)`` is the short way.
 public struct EndpointSetHandler: HTTPHandler {
     private let endpoints: EndpointSet
 
@@ -95,8 +97,8 @@ extension PeerAddress {
     }
 }
 
-/// The bytes of the answer, and then what is to be done about a body that was not read. FlyingFox would take it for the next request, and
-/// closes a connection only when a response's body throws.
+/// The bytes of the answer, and then what is to be done about a body that was not read. FlyingFox would take it for the
+/// next request, and closes a connection only when a response's body throws.
 private struct AnswerAndRest: AsyncBufferedSequence {
     typealias Element = UInt8
 

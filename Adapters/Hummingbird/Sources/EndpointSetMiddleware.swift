@@ -18,9 +18,9 @@ import Darwin
 extension Router {
     /// Mounts the broker's routes on this router.
     ///
-    /// It is a middleware, so nothing is registered twice and nothing traps: routes that were added *before* this call keep their
-    /// paths (a `/healthz` of your own goes on answering), and middleware added before wraps the broker's routes as
-    /// well. Every other method on the broker's paths gets the broker's 405.
+    /// It is a middleware, so nothing is registered twice and nothing traps: routes that were added *before* this call
+    /// keep their paths (a `/healthz` of your own goes on answering), and middleware added before wraps the broker's
+    /// routes as well. Every other method on the broker's paths gets the broker's 405.
     ///
     /// ```swift
     /// let router = Router(context: BrokerRequestContext.self)
@@ -28,19 +28,22 @@ extension Router {
     /// router.mount(broker.endpoints)
     /// ```
     ///
-    /// The context must be a ``ConnectionRequestContext``, such as ``BrokerRequestContext``, for the broker to know its peers, to answer
-    /// `Expect: 100-continue`, and to stop working for a client that is gone. With another context that is left out, and whatever depends
-    /// on the peer's address refuses, unless it is a `RemoteAddressRequestContext`.
+    /// The context must be a ``ConnectionRequestContext``, such as ``BrokerRequestContext``, for the broker to know its
+    /// peers, to answer `Expect: 100-continue`, and to stop working for a client that is gone. With another context
+    /// that is left out, and whatever depends on the peer's address refuses, unless it is a
+    /// `RemoteAddressRequestContext`.
     ///
-    /// What Hummingbird 2.28 itself does not do; a reverse proxy that normalizes requests, with limits of its own, makes up for it:
+    /// What Hummingbird 2.28 itself does not do; a reverse proxy that normalizes requests, with limits of its own,
+    /// makes up for it:
     /// - it reads a body that no route reads to its end, however long that takes;
-    /// - after an `Upgrade` or `CONNECT` on a path of yours it answers nothing more, and keeps what comes until the client leaves. On the
-    ///   broker's paths the connection is closed after the answer;
+    /// - after an `Upgrade` or `CONNECT` on a path of yours it answers nothing more, and keeps what comes until the
+    ///   client leaves. On the broker's paths the connection is closed after the answer;
     /// - it takes HTTP/1.0 for HTTP/1.1: the connection stays open, and the client may be sent `100 Continue`;
-    /// - it accepts requests without `Host`, transfer codings other than `chunked`, and targets in absolute form whose authority is not
-    ///   that of `Host`, which counts. The broker's paths refuse a second `Host`;
+    /// - it accepts requests without `Host`, transfer codings other than `chunked`, and targets in absolute form whose
+    ///   authority is not that of `Host`, which counts. The broker's paths refuse a second `Host`;
     /// - it waits without limit for a client that does not read, also when it shuts down: set `idleTimeout`, and
-    ///   `maximumGracefulShutdownDuration` of the service group.
+    ///   `maximumGracefulShutdownDuration` of the service group;
+    /// - it closes at once, so that a client that is still sending may lose the last answer.
     ///
     /// - Parameter endpoints: The routes.
     public func mount(_ endpoints: EndpointSet) {
@@ -73,8 +76,8 @@ public struct BrokerRequestContext: ConnectionRequestContext {
     }
 }
 
-/// Answers the requests that an ``EndpointSet`` knows, and passes on the others. For hosts that do not use `Router`; otherwise
-/// ``Hummingbird/Router/mount(_:)`` is the short way.
+/// Answers the requests that an ``EndpointSet`` knows, and passes on the others. For hosts that do not use `Router`;
+/// otherwise ``Hummingbird/Router/mount(_:)`` is the short way.
 public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
     private let endpoints: EndpointSet
 
@@ -112,8 +115,8 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
             response.body = ResponseBody(contentLength: buffer.readableBytes) { writer in
                 try await writer.write(buffer)
                 try await writer.finish(nil)
-                // Hummingbird would read the rest of the body whatever its length. We read a little, so that the client sees the answer
-                // rather than a reset.
+                // Hummingbird would read the rest whatever its length. We read a little, so that the client sees the
+                // answer rather than a reset.
                 if isBodyLeft { _ = await body.drain() }
                 throw LastAnswer()
             }
@@ -130,7 +133,8 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let work = Task { await endpoints.respond(to: request) }
         let watch = DisconnectHandler { work.cancel() }
         channel.eventLoop.execute {
-            // First, since Hummingbird's own keep the end of the channel to themselves. A channel that is gone takes no handler.
+            // First, since Hummingbird's own keep the end of the channel to themselves. A channel that is gone takes
+            // no handler.
             do { try channel.pipeline.syncOperations.addHandler(watch, position: .first) } catch { work.cancel() }
             // A client that was gone before that, the handler does not hear of.
             channel.whenClientHasLeft { work.cancel() }

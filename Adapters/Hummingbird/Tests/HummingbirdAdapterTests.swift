@@ -13,7 +13,7 @@ import TokenBrokerTesting
 private struct HummingbirdFixture: RouteAdapterFixture {
     // What Hummingbird does not do is in the documentation of `mount`.
     static let capabilities = RouteAdapterContract.Capabilities.all.subtracting([
-        .http10, .refusals, .boundedBodies, .declinedUpgrades,
+        .http10, .refusals, .boundedBodies, .declinedUpgrades, .lingeringClose,
     ])
 
     func withServer(

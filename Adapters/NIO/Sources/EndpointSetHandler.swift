@@ -24,27 +24,28 @@ public import TokenBroker
 /// }
 /// ```
 ///
-/// One request of a connection is worked on at a time, ours or the next handler's. What arrives in the meantime waits, and
-/// no more is read; nor is it while the client does not take its answers. A body is read as the endpoint asks for it, and
-/// `Expect: 100-continue` is answered when it does. When the client goes away, or closes its side of the connection, the
-/// task that works for it is cancelled.
+/// One request of a connection is worked on at a time, ours or the next handler's. What arrives in the meantime waits,
+/// and no more is read; nor is it while the client does not take its answers. A body is read as the endpoint asks for
+/// it, and `Expect: 100-continue` is answered when it does. When the client goes away, or closes its side of the
+/// connection, the task that works for it is cancelled.
 ///
 /// Malformed requests are answered here, after the answers to the requests before them, and end the connection. So do
-/// requests for the endpoints that RFC 9112 forbids, such as those with two `Host` fields. For this the handler takes the
-/// place of `HTTPServerPipelineHandler` and `HTTPServerProtocolErrorHandler`, and removes them from the pipeline.
+/// requests for the endpoints that RFC 9112 forbids, such as those with two `Host` fields. For this the handler takes
+/// the place of `HTTPServerPipelineHandler` and `HTTPServerProtocolErrorHandler`, and removes them from the pipeline.
 ///
 /// A body that the next handler does not want costs nothing if that handler answers before it has arrived: what follows
 /// is read for two seconds and up to a mebibyte, and then the connection is closed.
 ///
-/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way, which
-/// a client has ten seconds to take.
+/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way,
+/// which a client has ten seconds to take.
 ///
-/// If the next handler upgrades connections, remove this handler as well: name it in the upgrader's `extraHTTPHandlers`.
+/// If the next handler upgrades connections, remove this handler as well: name it in the upgrader's
+/// `extraHTTPHandlers`.
 ///
-/// How long a connection may be idle or a head may take is the pipeline's to say, for instance with an `IdleStateHandler`
-/// and a handler that closes the connection on its event. So are the bodies of the next handler's requests. To bound what
-/// a connection can hold in memory, give child channels a `FixedSizeRecvByteBufferAllocator`, a `maxMessagesPerRead` of 1
-/// and a `writeBufferWaterMark`, as `Samples/ExistingNIO` does.
+/// How long a connection may be idle or a head may take is the pipeline's to say, for instance with an
+/// `IdleStateHandler` and a handler that closes the connection on its event. So are the bodies of the next handler's
+/// requests. To bound what a connection can hold in memory, give child channels a `FixedSizeRecvByteBufferAllocator`, a
+/// `maxMessagesPerRead` of 1 and a `writeBufferWaterMark`, as `Samples/ExistingNIO` does.
 public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// From the HTTP decoder.
     public typealias InboundIn = HTTPServerRequestPart
@@ -131,7 +132,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         case answering(Answering)
         /// The last answer of the connection is written.
         case ending
-        /// Nothing more is written, and so many bytes are still read, so that the client sees its answer and not a reset.
+        /// Nothing more is written, and so many bytes are still read, so that the client sees its answer and not a
+        /// reset.
         case lingering(bytes: Int)
         case closed
     }
@@ -210,8 +212,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         }
     }
 
-    /// Handles what waits, as far as its turn has come. Handlers and endpoints that answer at once are met here again in the
-    /// loop, and never in a call within a call, which a client could make as deep as it likes.
+    /// Handles what waits, as far as its turn has come. Handlers and endpoints that answer at once are met here again
+    /// in the loop, and never in a call within a call, which a client could make as deep as it likes.
     private func takeTurns(_ context: ChannelHandlerContext) {
         guard !isTakingTurns else { return }
         isTakingTurns = true
@@ -598,8 +600,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         }
     }
 
-    /// Closes the connection once the client has, or has sent a little more: if it were closed with something unread, the
-    /// client's system could throw away the answer before anybody has read it.
+    /// Closes the connection once the client has, or has sent a little more: if it were closed with something unread,
+    /// the client's system could throw away the answer before anybody has read it.
     private func linger(_ context: ChannelHandlerContext) {
         guard case .ending = exchange else { return }
         if isInputClosed { return close(context) }
@@ -670,7 +672,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         if isReadPending { context.read() }
     }
 
-    /// Ends the connection in order when the server shuts down, and cancels the work for a client that has closed its side.
+    /// Ends the connection in order when the server shuts down, and cancels the work for a client that has closed its
+    /// side.
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent:

@@ -22,8 +22,8 @@ extension HTTPRequest {
 }
 
 extension HTTPRequestHead {
-    /// RFC 9112, section 3.2: one `Host`, which only HTTP/1.0 may leave out. A target in absolute form counts more, but a request in
-    /// which the two differ is one that another server in front of this one may have read otherwise.
+    /// RFC 9112, section 3.2: one `Host`, which only HTTP/1.0 may leave out. A target in absolute form counts more, but
+    /// a request in which the two differ is one that another server in front of this one may have read otherwise.
     var hasOneMeaningOfHost: Bool {
         guard version.major == 1 else { return true }
         let hosts = headers["host"]
@@ -38,7 +38,8 @@ extension HTTPRequestHead {
     }
 
     /// How a request is answered whose end another server could see elsewhere, if the decoder lets it pass (RFC 9112,
-    /// section 6.1): no `Transfer-Encoding` in HTTP/1.0, and `chunked` once and last. Other codings are not implemented.
+    /// section 6.1): no `Transfer-Encoding` in HTTP/1.0, and `chunked` once and last. Other codings are not
+    /// implemented.
     var refusalOfFraming: HTTPResponse.Status? {
         guard version.major == 1 else { return nil }
         let codings = headers[canonicalForm: "transfer-encoding"].map { $0.lowercased() }

@@ -5,9 +5,9 @@ import Synchronization
 
 /// Lets one pipelined request at a time be worked on in an event loop.
 ///
-/// A loop does not look at its sockets while it has tasks to run, and an answer that comes from an endpoint is such a task.
-/// A few hundred clients that pipeline without end would have one ready at any time, and nobody else would be served. So
-/// what waits on a connection takes its turn in a queue of the whole loop. What has just been read does not.
+/// A loop does not look at its sockets while it has tasks to run, and an answer that comes from an endpoint is such a
+/// task. A few hundred clients that pipeline without end would have one ready at any time, and nobody else would be
+/// served. So what waits on a connection takes its turn in a queue of the whole loop. What has just been read does not.
 final class TurnQueue: Sendable {
     private static let ofThread = ThreadSpecificVariable<TurnQueue>()
     // A loop for tests may move from one thread to another, so this is locked.

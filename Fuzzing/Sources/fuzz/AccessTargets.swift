@@ -30,8 +30,8 @@ private let jwtAuthenticator: JWTAuthenticator? = wait {
     )
 }
 
-/// Header and claims, up to a NUL and behind it, that whoever has the key signed: who is believed, and what a policy makes of it. Without a
-/// NUL the header is a plain one.
+/// Header and claims, up to a NUL and behind it, that whoever has the key signed: who is believed, and what a policy
+/// makes of it. Without a NUL the header is a plain one.
 func claims(_ bytes: [UInt8]) {
     guard let authenticator = claimsAuthenticator else { return expect(false, "the authenticator cannot be built") }
     let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
@@ -128,8 +128,8 @@ func forwarded(_ bytes: [UInt8]) {
     }
 }
 
-/// What clients write into `Forwarded` and `X-Forwarded-For` in front of what a listed proxy adds: header fields up to an empty line, then
-/// the address of the peer. They can hide behind the proxy's address, and never take another one.
+/// What clients write into `Forwarded` and `X-Forwarded-For` in front of what a listed proxy adds: header fields up to
+/// an empty line, then the address of the peer. They can hide behind the proxy's address, and never take another one.
 func proxies(_ bytes: [UInt8]) {
     let (fields, rest) = fieldsAndBody(bytes)
     let (given, own) = (IPAddress(String(decoding: rest, as: UTF8.self)), IPAddress("203.0.113.7"))

@@ -4,8 +4,9 @@ public import Logging
 
 /// Asks the vendor whose invoice it is, and says yes if it is the customer's.
 ///
-/// That proves nothing about who asks: another policy has to bind the customer to the principal. An invoice that is not there and one that
-/// is another's are the same no, at the cost of one call. Put ``AccessPolicy/remembering(for:clock:)`` behind it.
+/// That proves nothing about who asks: another policy has to bind the customer to the principal. An invoice that is not
+/// there and one that is another's are the same no, at the cost of one call. Put
+/// ``AccessPolicy/remembering(for:clock:)`` behind it.
 public struct VendorInvoicePolicy: AccessPolicy {
     /// It looks at the two together.
     public let binds: AccessBinding = .invoiceOfCustomer

@@ -4,24 +4,28 @@ public import HTTPTypes
 ///
 /// **Use one.** The endpoint calls it before it reads the body. `nil` is answered with 401 and ``challenge``.
 ///
-/// **Write one.** Return who it is when the request proves it, and `nil` when it does not, whether the proof is missing or bad:
-/// a page cannot do anything about the difference, and an attacker can. Throw an ``AccessRefusal`` instead of returning `nil` to have
-/// the reason in the log. Throw anything else when you cannot tell now; the page is told to come back.
+/// **Write one.** Return who it is when the request proves it, and `nil` when it does not, whether the proof is missing
+/// or bad: a page cannot do anything about the difference, and an attacker can. Throw an ``AccessRefusal`` instead of
+/// returning `nil` to have the reason in the log. Throw anything else when you cannot tell now; the page is told to
+/// come back.
 ///
 /// **Test one.** Make a ``RouteRequest`` and look at what comes back; no server is needed.
 public protocol Authenticator: Sendable {
     /// - Returns: Who asks, or `nil` without a valid proof.
-    /// - Throws: ``AccessRefusal`` without a valid proof, too; anything else, when it cannot be found out now. The answer is 503 `access_unavailable`, and the error is not shown.
+    /// - Throws: ``AccessRefusal`` without a valid proof, too; anything else, when it cannot be found out now. The
+    ///   answer is 503 `access_unavailable`, and the error is not shown.
     func authenticate(_ request: RouteRequest) async throws -> Principal?
 
     /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). `Bearer` unless you say otherwise.
     var challenge: String { get }
 
-    /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not; ``Proof/presented`` if there is none. With an
-    /// ambient one the endpoint also wants to know which site's page asks. It decides by what is there and asks nobody.
+    /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not; ``Proof/presented`` if
+    /// there is none. With an ambient one the endpoint also wants to know which site's page asks. It decides by what is
+    /// there and asks nobody.
     func proof(in request: RouteRequest) -> Proof
 
-    /// The header fields that only a proxy may set. No page is ever allowed to send them cross-origin. None unless you say otherwise.
+    /// The header fields that only a proxy may set. No page is ever allowed to send them cross-origin. None unless you
+    /// say otherwise.
     var reservedFields: Set<HTTPField.Name> { get }
 }
 
@@ -32,8 +36,8 @@ extension Authenticator {
     /// None.
     public var reservedFields: Set<HTTPField.Name> { [] }
 
-    /// ``Proof/presented`` with a bearer token; otherwise ``Proof/ambient`` if there is a cookie or another `Authorization`, which browsers
-    /// repeat by themselves as well.
+    /// ``Proof/presented`` with a bearer token; otherwise ``Proof/ambient`` if there is a cookie or another
+    /// `Authorization`, which browsers repeat by themselves as well.
     public func proof(in request: RouteRequest) -> Proof {
         let fields = request.head.headerFields
         if let authorization = fields[.authorization] {
@@ -55,20 +59,21 @@ public enum Proof: Sendable, Hashable {
 ///
 /// **Use one.** The endpoint calls it after it has read the body and before it asks for the token.
 ///
-/// **Write one.** Return `true` only if what ``binds`` says holds for this principal and exactly this request, and `false` otherwise, or throw
-/// an ``AccessRefusal`` to have the reason in the log. Throw anything else when you cannot tell now; the page is told to come back. Treat a session that is not there as one that is another's, at the same cost, so that nobody can find
-/// out which there are.
+/// **Write one.** Return `true` only if what ``binds`` says holds for this principal and exactly this request, and
+/// `false` otherwise, or throw an ``AccessRefusal`` to have the reason in the log. Throw anything else when you cannot
+/// tell now; the page is told to come back. Treat a session that is not there as one that is another's, at the same
+/// cost, so that nobody can find out which there are.
 ///
 /// **Test one.** Call it with a ``Principal`` and a ``TokenRequest`` of your making.
 public protocol AccessPolicy: Sendable {
     /// - Returns: Whether `principal` may have a token for `request`.
-    /// - Throws: ``AccessRefusal`` if they may not, too; anything else, when it cannot be decided now. The answer is 503 `access_unavailable`, and the error is not shown. A ``TokenError`` is
-    ///   the vendor's failure and is answered as if its token could not be had, except that
-    ///   ``TokenError/Code/requestRejected`` is a no.
+    /// - Throws: ``AccessRefusal`` if they may not, too; anything else, when it cannot be decided now. The answer is
+    ///   503 `access_unavailable`, and the error is not shown. A ``TokenError`` is the vendor's failure and is answered
+    ///   as if its token could not be had, except that ``TokenError/Code/requestRejected`` is a no.
     func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool
 
-    /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is not put to
-    /// use.
+    /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is
+    /// not put to use.
     var binds: AccessBinding { get }
 }
 
@@ -81,7 +86,8 @@ public struct AccessRefusal: Error, Sendable, Hashable, CustomStringConvertible 
     /// Codes such as `token_expired`; several if several policies refuse.
     public let reasons: [String]
 
-    /// - Parameter reason: A code in lower case with underscores. It is written out in the source, so that nothing of a request is ever in it.
+    /// - Parameter reason: A code in lower case with underscores. It is written out in the source, so that nothing of a
+    ///   request is ever in it.
     public init(_ reason: StaticString) { reasons = ["\(reason)"] }
 
     package init(reasons: [String]) { self.reasons = reasons }

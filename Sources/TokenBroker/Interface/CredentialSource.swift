@@ -18,9 +18,11 @@ public protocol CredentialSource: Sendable {
 
 /// Says where a source looks, so that whoever finds no credentials is told.
 ///
-/// **Write one.** Conform a source of your own. A decorator forwards what ``placesOfCredentials(in:)`` says of what it decorates.
+/// **Write one.** Conform a source of your own. A decorator forwards what ``placesOfCredentials(in:)`` says of what it
+/// decorates.
 public protocol CredentialPlaces: Sendable {
-    /// Each place, and what it means that nothing is there: `file /run/secrets/vendor.json, which does not exist`. Safe to log.
+    /// Each place, and what it means that nothing is there: `file /run/secrets/vendor.json, which does not exist`. Safe
+    /// to log.
     var places: [String] { get }
 }
 
@@ -52,8 +54,8 @@ public struct CredentialID: RawRepresentable, Sendable, Hashable, ExpressibleByS
     public var description: String { rawValue.description }
 }
 
-/// A client id and the secret that belongs to it (RFC 6749, section 2.3.1). They are one value because one without the other,
-/// or with another's, is worth nothing.
+/// A client id and the secret that belongs to it (RFC 6749, section 2.3.1). They are one value because one without the
+/// other, or with another's, is worth nothing.
 public struct Credential: Sendable, Equatable {
     /// The client id.
     public var clientID: Secret

@@ -3,19 +3,14 @@ import Logging
 
 /// The one log event about a request for a token: `checkout token given` or `checkout token refused`.
 ///
-/// | field | what it says |
-/// | --- | --- |
-/// | `outcome` | `given` or `refused` |
-/// | `reason` | why; see ``Reason`` |
-/// | `detail` | with the reasons `no_proof` and `policy`: the codes of the ``AccessRefusal``, such as `token_expired` |
-/// | `status`, `code` | of the answer; `code` only when refused |
-/// | `principal` | who asked, as a keyed hash, once that is known |
-/// | `customer`, `invoice` | what was asked for, percent-encoded, once it was read |
-/// | `replaces` | `true` if it was asked for in place of a token that was refused |
-/// | `token` | the id of the token given, which says nothing about it |
-/// | `incident` | also in the answer, if that has one |
-/// | `origin`, `host` | with the reasons `origin` and `origin_unknown`: the page's origin and the host it asked, as scheme, host and port |
-/// | `error` | what went wrong, in this package's own words, or the type of another's error |
+/// | field | what it says | | --- | --- | | `outcome` | `given` or `refused` | | `reason` | why; see ``Reason`` | |
+/// `detail` | with the reasons `no_proof` and `policy`: the codes of the ``AccessRefusal``, such as `token_expired` | |
+/// `status`, `code` | of the answer; `code` only when refused | | `principal` | who asked, as a keyed hash, once that
+/// is known | | `customer`, `invoice` | what was asked for, percent-encoded, once it was read | | `replaces` | `true`
+/// if it was asked for in place of a token that was refused | | `token` | the id of the token given, which says nothing
+/// about it | | `incident` | also in the answer, if that has one | | `origin`, `host` | with the reasons `origin` and
+/// `origin_unknown`: the page's origin and the host it asked, as scheme, host and port | | `error` | what went wrong,
+/// in this package's own words, or the type of another's error |
 struct Audit: Sendable {
     let logger: Logger
     let pseudonym: @Sendable (Principal) -> String

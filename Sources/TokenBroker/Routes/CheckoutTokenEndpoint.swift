@@ -14,8 +14,8 @@ import Synchronization
 /// and otherwise answered.
 ///
 /// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`,
-/// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`, `host`
-/// and `error`, as far as they are known.
+/// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`,
+/// `host` and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
     /// Which paths it answers.
     public let path: RoutePath

@@ -7,7 +7,8 @@ import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
-/// A 4xx that is not in the vendor's own words: pages of firewalls, gateways and content delivery networks in front of it.
+/// A 4xx that is not in the vendor's own words: pages of firewalls, gateways and content delivery networks in front of
+/// it.
 struct BlockPageTests {
     /// What stands in front of a vendor says it in many ways.
     static let pages: [(status: Int, body: String)] = [

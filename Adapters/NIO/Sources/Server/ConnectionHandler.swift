@@ -4,9 +4,10 @@ import NIOHTTP1
 
 /// The connection part of the server: closes a connection whose client sends nothing for too long, or not enough.
 ///
-/// It stands before the decoder. The head of a request has `headTimeout`, counted from the beginning of the connection or
-/// from the first byte of a later request; between requests a connection may be idle for `idleTimeout`. While a request is
-/// worked on, time is the endpoint's business, and what the client does not take is ``EndpointSetHandler``'s.
+/// It stands before the decoder. The head of a request has `headTimeout`, counted from the beginning of the connection
+/// or from the first byte of a later request; between requests a connection may be idle for `idleTimeout`. While a
+/// request is worked on, time is the endpoint's business, and what the client does not take is
+/// ``EndpointSetHandler``'s.
 final class ConnectionHandler: ChannelInboundHandler, ExchangeObserver {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

@@ -10,7 +10,8 @@ import Darwin
 #endif
 
 extension HTTPServer.Limits {
-    /// What the process needs besides connections of clients: those to the vendor, files, and what the program has open.
+    /// What the process needs besides connections of clients: those to the vendor, files, and what the program has
+    /// open.
     private static let reserve = 128
 
     /// Raises the number of files that the process may have open as far as it is needed and allowed, and lowers the

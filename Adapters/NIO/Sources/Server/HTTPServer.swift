@@ -7,9 +7,10 @@ package import TokenBroker
 
 /// An HTTP/1.1 server for an ``EndpointSet`` and nothing else.
 ///
-/// It has two parts, each to be changed without the other. The *connection* (``ListenerHandler``, ``ConnectionHandler``)
-/// knows sockets and time: who may connect, how many, and for how long somebody may keep silent. TLS belongs between the
-/// socket and ``ConnectionHandler``. The *exchange* (``EndpointSetHandler``) knows one request and its answer.
+/// It has two parts, each to be changed without the other. The *connection* (``ListenerHandler``,
+/// ``ConnectionHandler``) knows sockets and time: who may connect, how many, and for how long somebody may keep silent.
+/// TLS belongs between the socket and ``ConnectionHandler``. The *exchange* (``EndpointSetHandler``) knows one request
+/// and its answer.
 package final class HTTPServer: Sendable {
     /// What clients may take of the server.
     package struct Limits: Sendable {

@@ -28,15 +28,22 @@ struct ShopServer: Service {
         let group = MultiThreadedEventLoopGroup.singleton
         let quiescing = ServerQuiescingHelper(group: group)
         let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
                 }
             }
+            // What a client can have the server hold: one read, and a few answers that it does not take.
+            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 4096, high: 16_384))
             .childChannelInitializer { [broker] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+                    try pipeline.configureHTTPServerPipeline()
+                    // Longer than any answer takes.
+                    try pipeline.addHandlers(IdleStateHandler(allTimeout: .seconds(75)), IdleHandler())
                     // The one line: what is the broker's ends here, but for a path that the shop answers itself.
                     try pipeline.addHandler(EndpointSetHandler(broker.endpoints, except: ["/healthz"]))
                     try pipeline.addHandler(ShopHandler())
@@ -56,22 +63,29 @@ struct ShopServer: Service {
 private final class ShopHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
-    private var request: HTTPRequestHead?
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
-        case .head(let head): request = head
-        case .body: break
-        case .end:
-            guard let request else { return }
-            let text: String? = ["/": "my shop", "/healthz": "my own health"][request.uri]
-            let body = ByteBuffer(string: text ?? "not found")
-            var head = HTTPResponseHead(version: request.version, status: text == nil ? .notFound : .ok)
-            head.headers.add(name: "content-length", value: String(body.readableBytes))
-            context.write(wrapOutboundOut(.head(head)), promise: nil)
-            context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-            if !request.isKeepAlive { context.close(promise: nil) }
-        }
+        // It wants no bodies, and so answers before they arrive.
+        guard case .head(let request) = unwrapInboundIn(data) else { return }
+        let text: String? = ["/": "my shop", "/healthz": "my own health"][request.uri]
+        let body = ByteBuffer(string: text ?? "not found")
+        var head = HTTPResponseHead(version: request.version, status: text == nil ? .notFound : .ok)
+        head.headers.add(name: "content-length", value: String(body.readableBytes))
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        if !request.isKeepAlive { sent.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) } }
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: sent)
+    }
+}
+
+/// Closes a connection on which nothing happens.
+private final class IdleHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is IdleStateHandler.IdleStateEvent else { return context.fireUserInboundEventTriggered(event) }
+        context.close(promise: nil)
     }
 }
