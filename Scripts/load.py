@@ -5,6 +5,8 @@ import base64
 import json
 import os
 import random
+import socket
+import struct
 import sys
 import time
 import zlib
@@ -236,6 +238,111 @@ async def flood():
     await close(writer)
 
 
+# Requests to any path, those that the endpoint serves and those that nobody does.
+PATHS = [PATH, "/healthz", "/readyz", "/", "/nobody/serves/this"]
+
+
+def request(path, *fields, method="GET"):
+    return "".join([f"{method} {path} HTTP/1.1\r\nHost: {address}\r\n", *(f"{field}\r\n" for field in fields), "\r\n"]).encode()
+
+
+async def closed(reader):
+    """Reads what comes until the server closes."""
+    try:
+        while await reader.read(65536):
+            pass
+    except OSError:
+        pass
+
+
+async def reads_nothing():
+    """Asks again and again, and reads nothing."""
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    writer.transport.pause_reading()
+    requests = request(random.choice(PATHS)) * 1000
+    started = time.monotonic()
+    try:
+        while running() and time.monotonic() < started + 90:
+            writer.write(requests)
+            await asyncio.wait_for(writer.drain(), 1)
+    except asyncio.TimeoutError:
+        while running() and not writer.transport.is_closing() and time.monotonic() < started + 90:
+            await asyncio.sleep(0.5)
+    except OSError:
+        pass
+    hostile["reads nothing"] += 1
+    writer.transport.abort()
+
+
+async def endless_body(trickles):
+    """A body without an end to any path: as fast as it goes, or a byte now and then."""
+    reader, writer = await connection()
+    writer.write(request(random.choice(PATHS), "Transfer-Encoding: chunked", "Content-Type: application/json", method="POST"))
+    ended = asyncio.ensure_future(closed(reader))
+    started = time.monotonic()
+    try:
+        while running() and not ended.done():
+            writer.write(b"1\r\n \r\n" if trickles else b"4000\r\n" + b" " * 0x4000 + b"\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.5 if trickles else 0)
+            if time.monotonic() > started + 90:
+                problems.append("a body without an end was read for 90 s")
+                break
+    except OSError:
+        pass
+    ended.cancel()
+    hostile["trickled body" if trickles else "endless body"] += 1
+    await close(writer)
+
+
+async def fast_body():
+    await endless_body(False)
+
+
+async def trickled_body():
+    await endless_body(True)
+
+
+async def storm():
+    """Thousands of requests at once on one connection, to all paths, whose answers are read."""
+    reader, writer = await connection()
+    count = 2000
+    writer.write(b"".join(request(random.choice(PATHS[1:])) for _ in range(count)))
+    try:
+        for _ in range(count):
+            status, fields, _ = await asyncio.wait_for(answer(reader), 60)
+            hostile[f"storm {status}"] += 1
+            if fields.get("connection") == "close":
+                break
+    finally:
+        await close(writer)
+
+
+async def upgrade():
+    """Asks for another protocol, which the server does not have, and goes on in it."""
+    reader, writer = await connection()
+    protocol = random.choice(["h2c", "websocket", "TLS/1.3"])
+    writer.write(request(random.choice(PATHS), "Connection: Upgrade", f"Upgrade: {protocol}") + random.randbytes(100))
+    try:
+        status, _, _ = await asyncio.wait_for(answer(reader), 5)
+        hostile[f"upgrade {status}"] += 1
+        if status == 101:
+            problems.append(f"an upgrade to {protocol} was granted")
+    finally:
+        await close(writer)
+
+
+async def reset():
+    """Resets its connection at once, or in the middle of its request."""
+    _, writer = await connection()
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    whole = request(random.choice(PATHS))
+    writer.write(whole[: random.randrange(len(whole) + 1)])
+    await asyncio.sleep(random.choice([0, 0.001, 0.01]))
+    writer.transport.abort()
+    hostile["reset"] += 1
+
+
 async def again_and_again(client):
     while running():
         try:
@@ -250,7 +357,10 @@ async def main():
     new_sessions = []
     clients = [good_client(number, new_sessions) for number in range(48)]
     clients.append(allow_new_sessions(new_sessions))
-    for client, count in [(slow_body, 8), (slow_head, 4), (silent, 4), (garbage, 4), (flood, 2)]:
+    for client, count in [
+        (slow_body, 8), (slow_head, 4), (silent, 4), (garbage, 4), (flood, 2),
+        (reads_nothing, 8), (fast_body, 2), (trickled_body, 8), (storm, 1), (upgrade, 2), (reset, 2),
+    ]:
         clients += [again_and_again(client) for _ in range(count)]
     tasks = [asyncio.ensure_future(client) for client in clients]
     settled = None

@@ -95,11 +95,18 @@ extension CurlTransport.Configuration {
         // libcurl would only say so at the first request.
         func requirePEM(_ path: String?, _ name: String, _ content: String) throws(TransportError) {
             guard let path else { return }
-            guard let data = try? Data(contentsOf: URL(filePath: path)) else {
+            let file: SmallFile?
+            do {
+                file = try SmallFile(path: path, maximumBytes: 16 << 20, source: name)
+            } catch {
+                throw TransportError(
+                    .other, message: "\(name) cannot be read: \(ConfiguredNames.file(path)): \(error.message)")
+            }
+            guard let file else {
                 throw TransportError(.other, message: "\(name) cannot be read: \(ConfiguredNames.file(path))")
             }
             try require(
-                data.firstRange(of: Data("-----BEGIN ".utf8)) != nil,
+                file.bytes.firstRange(of: "-----BEGIN ".utf8) != nil,
                 "\(name) has no \(content) in PEM form: \(ConfiguredNames.file(path))")
         }
         try require(connectTimeout > .zero, "connectTimeout must be positive")

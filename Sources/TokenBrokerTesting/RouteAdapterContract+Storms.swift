@@ -6,29 +6,29 @@ import TokenBroker
 
 extension RouteAdapterContract {
     static let storms: [Case] = [
-        Case("four thousand requests of ours that are sent at once are answered in order", needs: .http1) { fixture in
-            try await withServer(fixture) { try await storm($0, 4000) { _ in true } }
+        Case("thousands of requests of ours that are sent at once are answered in order", needs: .http1) { fixture in
+            try await withServer(fixture) { try await storm($0, 3000) { _ in true } }
         },
-        Case("twenty thousand requests of the host's that are sent at once are answered in order", needs: .http1) {
+        Case("thousands of requests of the host's that are sent at once are answered in order", needs: .http1) {
             fixture in
-            try await withServer(fixture) { try await storm($0, 20_000) { _ in false } }
+            try await withServer(fixture) { try await storm($0, 8000) { _ in false } }
         },
-        Case("twenty thousand requests of the host's that wait for one of ours are answered in order", needs: .http1) {
+        Case("thousands of requests of the host's that wait for one of ours are answered in order", needs: .http1) {
             fixture in
             try await withServer(fixture) { client in
                 let connection = try await client.connect()
                 // The many before it have the server read much at a time, so that the many after it wait in memory.
-                let requests = (0..<25_000).map { $0 == 5000 ? request("/slow") : request($0, false) }
+                let requests = (0..<10_000).map { $0 == 2000 ? request("/slow") : request($0, false) }
                 async let sent = connection.send(requests.joined())
-                try await expectAnswers(connection, 5000) { _ in false }
+                try await expectAnswers(connection, 2000) { _ in false }
                 try await #expect(connection.answer().status == .accepted)
-                try await expectAnswers(connection, 19_999) { _ in false }
+                try await expectAnswers(connection, 7999) { _ in false }
                 #expect(await sent)
                 try await #expect(client.isServed())
             }
         },
-        Case("four thousand requests of ours and of the host's are answered in order", needs: .http1) { fixture in
-            try await withServer(fixture) { try await storm($0, 4000) { $0 % 7 == 0 || $0 % 100 > 50 } }
+        Case("thousands of requests of ours and of the host's are answered in order", needs: .http1) { fixture in
+            try await withServer(fixture) { try await storm($0, 3000) { $0 % 7 == 0 || $0 % 100 > 50 } }
         },
         Case("a request that asks to close is the last of many to be answered", needs: [.http1, .lingeringClose]) {
             fixture in
@@ -51,7 +51,9 @@ extension RouteAdapterContract {
             try await withServer(fixture) { client in
                 for path in ["/large", "/host"] {
                     let connection = try await client.connect(bufferSize: 16 << 10)
-                    let request = Array("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+                    // Long requests for the long answers, so that those that are read, as some always are, are few.
+                    let field = path == "/large" ? "X-Filling: \(String(repeating: "x", count: 1000))\r\n" : ""
+                    let request = Array("GET \(path) HTTP/1.1\r\nHost: a\r\n\(field)\r\n".utf8)
                     // The system itself takes some mebibytes, and answers fill its buffers slowly.
                     let taken: Int? = try await within(.seconds(60)) {
                         await connection.offer(request, upTo: 24 << 20, until: .seconds(2))
@@ -61,12 +63,12 @@ extension RouteAdapterContract {
                         continue
                     }
                     try await #expect(client.isServed())
+                    guard path == "/large" else { continue }
                     // The rest of the last request, and all are answered.
                     async let sent = connection.send(Array(request.dropFirst(taken % request.count)) + request)
-                    let size = path == "/large" ? LargeEndpoint.size : 4
                     for index in 0..<taken / request.count + 2 {
                         let answer = try await connection.answer()
-                        guard answer.status == .ok, answer.body.count == size else {
+                        guard answer.status == .ok, answer.body.count == LargeEndpoint.size else {
                             Issue.record("\(path), answer \(index): \(answer.status), \(answer.body.count) bytes")
                             break
                         }

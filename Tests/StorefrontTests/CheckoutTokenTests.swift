@@ -261,7 +261,7 @@ import TokenBroker
                 connection.sendToken(number: number)
             }
         ) { browser, site, run async throws in
-            try await begin("make({ timeout: 2000, maxWait: 3000, onWait: () => { window.isWaiting = true; } })", run)
+            try await begin("make({ timeout: 8000, maxWait: 3000, onWait: () => { window.isWaiting = true; } })", run)
             try await browser.wait(until: "window.isWaiting")
             try await freeze(browser, for: .milliseconds(2_400))
             for await _ in arrived { break }

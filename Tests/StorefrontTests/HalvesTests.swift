@@ -15,23 +15,6 @@ import TokenBroker
             && document.querySelector('#invoice-result').checkVisibility()
         """
 
-    private func withDemo(
-        lifetime: String = "60s", _ body: (Browser, _ address: String) async throws -> Void
-    ) async throws {
-        let demo = try RunningProgram.tokenBroker(["demo", "--port", "0", "--checkout-token-lifetime", lifetime])
-        let address = "http://\(try await demo.authority(inLine: "Open http"))/"
-        let browser = try await Browser.start()
-        do {
-            try await body(browser, address)
-        } catch {
-            await browser.stop()
-            await demo.terminate()
-            throw error
-        }
-        await browser.stop()
-        #expect(await demo.terminate() == 0)
-    }
-
     private func resize(_ browser: Browser, width: Int) async throws {
         try await browser.devTools(
             "Emulation.setDeviceMetricsOverride",

@@ -33,16 +33,9 @@ struct ProxyTests {
         }
         let nginx = try Nginx(servers: servers)
         defer { nginx.stop() }
-        let browser = try await Browser.start(["--host-resolver-rules=MAP shop.test 127.0.0.1"])
-        do {
+        try await withBrowser(["--host-resolver-rules=MAP shop.test 127.0.0.1"], beside: demo) { browser in
             try await body(browser) { try #require(ports[$0]) }
-        } catch {
-            await browser.stop()
-            await demo.terminate()
-            throw error
         }
-        await browser.stop()
-        #expect(await demo.terminate() == 0)
     }
 
     private func outcome(_ browser: Browser, _ address: String) async throws -> String {

@@ -6,23 +6,6 @@ import TokenBroker
 
 /// The page that `demo` serves, in a real browser.
 @Suite(.serialized) struct StorefrontTests {
-    private func withDemo(
-        lifetime: String, _ body: (Browser, _ address: String) async throws -> Void
-    ) async throws {
-        let demo = try RunningProgram.tokenBroker(["demo", "--port", "0", "--checkout-token-lifetime", lifetime])
-        let address = "http://\(try await demo.authority(inLine: "Open http"))/"
-        let browser = try await Browser.start()
-        do {
-            try await body(browser, address)
-        } catch {
-            await browser.stop()
-            await demo.terminate()
-            throw error
-        }
-        await browser.stop()
-        #expect(await demo.terminate() == 0)
-    }
-
     @Test func thePageGoesOnWithoutAReloadWhenItsTokenExpires() async throws {
         try await withDemo(lifetime: "3s") { browser, address in
             try await browser.open(address)

@@ -52,7 +52,7 @@ public struct EndpointSetHandler: HTTPHandler {
             throw HTTPUnhandledError()
         }
         let body = WatchedBody(request.bodySequence)
-        let length = request.headers[.contentLength].flatMap { Int($0) }
+        let length = request.headers[.contentLength].map { Int($0) ?? .max }
         let answer = await endpoints.respond(
             to: RouteRequest(
                 head: head, body: RouteBody(body, announcedLength: length),

@@ -12,7 +12,8 @@ extension EndpointSet {
         _ head: HTTPRequest, body: Body, peer: String?
     ) async -> (head: HTTPResponse, body: [UInt8])? where Body.Element == [UInt8] {
         guard contains(path: head.path ?? "") else { return nil }
-        let length = head.headerFields[.contentLength].flatMap { Int($0) }
+        // A length beyond `Int.max` must not count as none.
+        let length = head.headerFields[.contentLength].map { Int($0) ?? .max }
         let body = RouteBody(body, announcedLength: length)
         // Cancel the task that this runs in when the client goes away.
         guard
