@@ -14,14 +14,7 @@ struct Browser: Sendable {
 
     /// - Parameter arguments: For Chromium, besides those that make it headless.
     static func start(_ arguments: [String] = []) async throws -> Browser {
-        let driver: RunningProgram
-        do {
-            driver = try RunningProgram("/usr/bin/chromedriver", ["--port=0"])
-        } catch {
-            throw ToolError(description: "chromedriver is missing; install chromium-driver")
-        }
-        let line = try await driver.line(containing: "started successfully on port")
-        let port = line.split(separator: " ").last.map { $0.filter(\.isNumber) } ?? ""
+        let (driver, port) = try await startDriver()
         let transport = try CurlTransport(configuration: .init(timeout: .seconds(60)))
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] + arguments
@@ -34,6 +27,28 @@ struct Browser: Sendable {
             throw ToolError(description: "no session: \(driver.output)")
         }
         return Browser(driver: driver, transport: transport, authority: browser.authority, session: "/session/\(id)")
+    }
+
+    /// Chromedriver takes any free port for IPv6 and then the same one for IPv4, which another program may have by then. It ends in that case,
+    /// so it is started again.
+    private static func startDriver() async throws -> (driver: RunningProgram, port: String) {
+        var tries = 5
+        while true {
+            let driver: RunningProgram
+            do {
+                driver = try RunningProgram("/usr/bin/chromedriver", ["--port=0"])
+            } catch {
+                throw ToolError(description: "chromedriver is missing; install chromium-driver")
+            }
+            do {
+                let line = try await driver.line(containing: "started successfully on port")
+                return (driver, line.split(separator: " ").last.map { $0.filter(\.isNumber) } ?? "")
+            } catch {
+                await driver.terminate()
+                tries -= 1
+                guard tries > 0, driver.output.contains("port not available") else { throw error }
+            }
+        }
     }
 
     func stop() async {
