@@ -29,6 +29,9 @@ public struct Broker: Sendable {
     /// What the `server` section says, for whoever runs the server.
     public let server: ServerSettings
 
+    /// The parts of the authenticator and the policy that depend on a server, to be tried before anybody asks.
+    public let liveChecks: [any LiveChecking]
+
     let parts: [any HealthReporting]
     let teardown: Teardown
 
@@ -107,6 +110,11 @@ public protocol ShutsDown: Sendable {
     func shutdown() async
 }
 
+/// Shuts down what of `parts` wants that, the last first.
+func shutDown(_ parts: [any Sendable]) async {
+    for part in parts.flatMap({ components(of: $0, as: (any ShutsDown).self) }).reversed() { await part.shutdown() }
+}
+
 /// What is to be shut down, in the order in which it was built.
 final class Teardown: Sendable {
     private let state = Mutex(State())
@@ -117,8 +125,8 @@ final class Teardown: Sendable {
         var waiting: [AsyncStream<Never>.Continuation] = []
     }
 
-    func add(_ part: Any) {
-        if let part = part as? any ShutsDown { state.withLock { $0.parts.append(part) } }
+    func add(_ part: any Sendable) {
+        state.withLock { $0.parts += components(of: part, as: (any ShutsDown).self) }
     }
 
     func run() async {

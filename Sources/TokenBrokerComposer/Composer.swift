@@ -187,8 +187,9 @@ private struct Assembly {
             )
         )
         let parts: [any HealthReporting] =
-            [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? []) + healthParts(of: authenticator)
-            + healthParts(of: policy)
+            [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? [])
+            + components(of: authenticator, as: (any HealthReporting).self)
+            + components(of: policy, as: (any HealthReporting).self)
         let readiness = Readiness(parts, logger: logger)
         teardown.add(
             Repeating(every: .seconds(2), on: clock) {
@@ -211,6 +212,8 @@ private struct Assembly {
         return Broker(
             accessTokens: accessTokens, checkoutTokens: checkoutTokens, credentials: credentials,
             endpoints: endpoints, vendor: settings.vendor, environment: settings.environment, server: settings.server,
+            liveChecks: components(of: authenticator, as: (any LiveChecking).self)
+                + components(of: policy, as: (any LiveChecking).self),
             parts: parts, teardown: teardown
         )
     }
@@ -278,7 +281,9 @@ private struct Assembly {
     }
 
     /// Builds one part and remembers it for the tear-down.
-    private func build<Part>(_ section: [String], _ part: () async throws -> Part) async throws(Failure) -> Part {
+    private func build<Part: Sendable>(
+        _ section: [String], _ part: () async throws -> Part
+    ) async throws(Failure) -> Part {
         do {
             let part = try await part()
             teardown.add(part)

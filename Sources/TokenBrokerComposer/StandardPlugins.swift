@@ -1,7 +1,7 @@
 #if ConfigurationSupport
 import CurlTransport
 import HTTPTypes
-public import TokenBroker
+import TokenBroker
 import TokenBrokerJWT
 import TokenBrokerSubprocess
 
@@ -468,7 +468,7 @@ extension Registry {
                 do {
                     for member in members.compactMap(\.self) { policies.append(try await member.build(context)) }
                 } catch {
-                    await AllOf(policies).shutdown()
+                    await shutDown(policies)
                     guard var failure = error as? KeyFailure else { throw error }
                     failure.path = ["of", names[policies.count]] + failure.path
                     throw failure
@@ -544,14 +544,4 @@ private struct NoDirectory: CredentialSource, CredentialPlaces {
 }
 
 extension CurlTransport: ShutsDown {}
-
-extension AllOf: ShutsDown {
-    /// Its members, the last first.
-    public func shutdown() async { for member in members.reversed() { await (member as? any ShutsDown)?.shutdown() } }
-}
-
-extension AnyOf: ShutsDown {
-    /// Its members, the last first.
-    public func shutdown() async { await AllOf(members).shutdown() }
-}
 #endif

@@ -175,8 +175,8 @@ public struct JWTAuthenticator: Authenticator {
     }
 }
 
-extension JWTAuthenticator: HealthParts {
-    /// `access_keys` with keys at a URL; otherwise none.
-    public var healthParts: [any HealthReporting] { TokenBroker.healthParts(of: keys.source) }
+extension JWTAuthenticator: Composite {
+    /// The source of its keys, which tells how it does if it is a URL.
+    public var components: [any Sendable] { [keys.source] }
 }
 #endif

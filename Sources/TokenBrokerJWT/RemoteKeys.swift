@@ -148,10 +148,26 @@ final class RemoteKeys: KeySource {
     }
 }
 
+extension RemoteKeys: LiveChecking {
+    var checked: String { "keys for tokens at \(host)" }
+
+    func check() async throws(TokenError) -> String {
+        do {
+            let count = try await fetch().keys.count
+            return count == 1 ? "1 key for signatures" : "\(count) keys for signatures"
+        } catch {
+            let reason = (error as? VerificationKey.Unusable)?.reason ?? "they cannot be fetched"
+            throw TokenError(.unavailable, message: reason, cause: error as? TransportError)
+        }
+    }
+
+    private var host: String { Authority(url.authority)?.host.description ?? "" }
+}
+
 extension RemoteKeys: HealthReporting {
     var part: String { "access_keys" }
     /// The host that publishes the keys.
-    var account: String { Authority(url.authority)?.host.description ?? "" }
+    var account: String { host }
 
     func health() async -> Health {
         let now = alarm.now

@@ -10,7 +10,11 @@ struct Check: AsyncParsableCommand {
     )
 
     @OptionGroup var configurationFile: ConfigurationOption
-    @Flag(help: "Also get an access token from the vendor, and say how long it lives.")
+    @Flag(
+        help: """
+            Also get an access token from the vendor, and say how long it lives; and try the servers that \
+            access.authenticator and access.policy depend on.
+            """)
     var live = false
     @OptionGroup var logging: LoggingOptions
 
@@ -30,13 +34,23 @@ struct Check: AsyncParsableCommand {
         }
         try printResult("credentials: found")
         guard live else { return }
-        let token: Token
-        do {
-            token = try await broker.accessTokens.token(for: TokenRequest())
-        } catch {
-            throw Failure(error)
+        var failures: [Failure] = []
+        switch await Result(catching: { () async throws(TokenError) in
+            try await broker.accessTokens.token(for: TokenRequest())
+        }) {
+        case .success(let token):
+            try printResult("access token: issued, lives for another \(token.remaining.components.seconds) s")
+        case .failure(let error): failures.append(Failure(error))
         }
-        try printResult("access token: issued, lives for another \(token.remaining.components.seconds) s")
+        for part in broker.liveChecks {
+            switch await Result(catching: { () async throws(TokenError) in try await part.check() }) {
+            case .success(let finding): try printResult("\(part.checked): \(finding)")
+            case .failure(let error): failures.append(Failure(error, subject: part.checked))
+            }
+        }
+        // All that is wrong, since each is put right elsewhere.
+        guard let first = failures.first else { return }
+        throw Failure(code: first.code, message: failures.map(\.message).joined(separator: "\n"))
     }
 }
 

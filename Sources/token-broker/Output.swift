@@ -71,8 +71,9 @@ struct Failure: Error {
         self.message = message
     }
 
-    /// What a token that could not be had means for the exit code.
-    init(_ error: TokenError) {
+    /// What an error means for the exit code.
+    /// - Parameter subject: What there is not, or what is wrong.
+    init(_ error: TokenError, subject: String = "no token") {
         let code: ExitCode =
             switch error.code {
             case .credentialsRejected: ExitCode(77)
@@ -86,7 +87,7 @@ struct Failure: Error {
             ? "the vendor refuses this customer or invoice; check both ids, and that they belong to vendor.environment "
                 + "(\(error.message))"
             : "\(error)"
-        self.init(code: code, message: "no token: \(explanation)")
+        self.init(code: code, message: "\(subject): \(explanation)")
     }
 }
 #endif

@@ -48,7 +48,7 @@ public final class RunningProgram: Sendable {
         }
         startReading(output.fileHandleForReading)
         // A test that waits for a line that never comes must end.
-        DispatchQueue.global().asyncAfter(deadline: .now() + 120) { [process] in process.terminate() }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 300) { [process] in process.terminate() }
     }
 
     private func startReading(_ handle: FileHandle) {

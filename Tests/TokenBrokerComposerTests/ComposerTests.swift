@@ -312,6 +312,21 @@ private func get(_ path: String) -> RouteRequest {
         #expect(diary.entries == up + ["what down", "who down", "source down", "transport down"])
     }
 
+    @Test func `reaches what decorators and combinations consist of, the last built first`() async throws {
+        let diary = Diary()
+        let registry = registry(diary) {
+            AllOf([
+                Part(name: "first", diary: diary).remembering(for: .seconds(1)),
+                AnyOf([Part(name: "second", diary: diary), Part(name: "third", diary: diary)]),
+            ]).remembering(for: .seconds(1))
+        }
+        let broker = try await compose(values, registry: registry, transport: nil)
+        await broker.shutdown()
+        #expect(
+            diary.entries == up
+                + ["third down", "second down", "first down", "who down", "source down", "transport down"])
+    }
+
     @Test func `leaves a transport alone that it was given`() async throws {
         let diary = Diary()
         let given = VendorDouble()

@@ -528,7 +528,7 @@ import TokenBrokerTesting
 
     @Test func `tell how they do, which is never a reason not to be ready`() async throws {
         let authenticator = try await authenticator()
-        let part = try #require(healthParts(of: authenticator).first)
+        let part = try #require(components(of: authenticator, as: (any HealthReporting).self).first)
         #expect(part.part == "access_keys")
         #expect(part.account == "id.example")
         #expect(await part.health() == Health(part: "access_keys", account: "id.example"))
@@ -547,7 +547,7 @@ import TokenBrokerTesting
         #expect(recovered.state == .ok)
         #expect(recovered.lastSuccess == .zero)
         let local = try await TokenBrokerJWTTests.authenticator(.jwkSet(signer.jwk()), [.es256])
-        #expect(healthParts(of: local).isEmpty)
+        #expect(components(of: local, as: (any HealthReporting).self).isEmpty)
     }
 
     @Test func `hold no secrets`() async throws {

@@ -268,5 +268,114 @@ import TokenBroker
         }
         await sandbox.terminate()
     }
+
+    @Test func `what is under way when SIGTERM comes is answered`() async throws {
+        let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        // Twenty go at once; the last of the others has its turn after a second and a quarter.
+        let file = try configuration(broker(vendor: "http://\(vendor)", requestsPerSecond: 20))
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let authority = try await server.authority(inLine: "listens on")
+        let statuses = try await withThrowingTaskGroup(of: HTTPResponse.Status.self) { group in
+            for number in 0..<45 {
+                group.addTask { try await post(authority, invoice: "inv_\(number)").status }
+            }
+            let clock = ContinuousClock()
+            let end = clock.now + .seconds(30)
+            while try await queued(at: authority) < 15 {
+                try #require(clock.now < end, "fifteen never waited at once")
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            server.send(SIGTERM)
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(statuses == Array(repeating: .ok, count: 45))
+        #expect(await server.exitCode() == 0)
+        await sandbox.terminate()
+    }
+
+    /// How many calls wait for their turn under the vendor's limit.
+    private func queued(at authority: String) async throws -> Double {
+        guard case .array(let parts)? = try json(try await send(authority, "/readyz"))["parts"] else { return 0 }
+        return parts.compactMap { $0["queued"]?.number }.max() ?? 0
+    }
+
+    /// Answers on a port as `answer` says, which gets the request's first line.
+    private func server(_ answer: @escaping @Sendable (String) -> String) throws -> RawServer {
+        try RawServer { connection in
+            guard let request = connection.readRequest() else { return }
+            connection.send(answer(String(request.prefix { $0 != "\r\n" })))
+            connection.finish()
+        }
+    }
+
+    private static func answer(_ status: String, _ body: String = "") -> String {
+        "HTTP/1.1 \(status)\r\nContent-Length: \(body.utf8.count)\r\nContent-Type: application/json\r\n\r\n\(body)"
+    }
+
+    private static let key = """
+        {"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}
+        """
+
+    @Test(arguments: [
+        ("200 OK", key, "403 Forbidden", "", 0, ["1 key for signatures", "answers no to an invoice that is made up"]),
+        ("200 OK", key, "200 OK", "{\"allow\": true}", 0, ["answers yes to an invoice that is made up"]),
+        ("200 OK", key, "401 Unauthorized", "", 69, ["access callback at 127.0.0.1: unavailable", "found 401"]),
+        ("200 OK", key, "200 OK", "yes", 69, ["found 200 with something else"]),
+        ("404 Not Found", "", "404 Not Found", "", 69, ["keys for tokens at 127.0.0.1: unavailable", "status 404"]),
+        (
+            "200 OK", "{\"keys\": []}", "500 Internal Server Error", "", 69,
+            ["access token: issued", "no key for signatures", "found 500"]
+        ),
+    ])
+    func `check tries the servers that access depends on, and names each that is wrong`(
+        keysStatus: String, keys: String, status: String, body: String, code: Int32, texts: [String]
+    ) async throws {
+        let server = try server { line in
+            line.contains("/keys") ? Self.answer(keysStatus, keys) : Self.answer(status, body)
+        }
+        defer { server.stop() }
+        let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
+        let vendor = try await sandbox.authority(inLine: "sandbox listens on")
+        let file = try configuration(
+            broker(vendor: "http://\(vendor)").replacing(
+                "access: {mode: open}",
+                with: """
+                    access:
+                      authenticator:
+                        {kind: jwt, issuer: me, audience: us, algorithms: [ES256], jwksURL: "http://127.0.0.1:\(server.port)/keys"}
+                      policy:
+                        {kind: callback, url: "http://127.0.0.1:\(server.port)/may", secretVariable: CALLBACK_SECRET}
+                    """))
+        let check = try RunningProgram.tokenBroker(
+            ["check", "--live", "--config", file],
+            environment: credentials().merging(["CALLBACK_SECRET": "sentinel-of-the-callback-0123456789"]) { $1 })
+        #expect(await check.exitCode() == code, "\(check.output)")
+        for text in texts { #expect(check.output.contains(text), "\(check.output)") }
+        #expect(!check.output.contains("sentinel"))
+        await sandbox.terminate()
+    }
+
+    @Test func `serve takes broker.yaml in its working directory, and says so`() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data(broker(vendor: "http://127.0.0.1:1").utf8).write(to: folder.appending(path: "broker.yaml"))
+        let server = try RunningProgram(
+            "/bin/sh", ["-c", "cd '\(folder.path)' && exec '\(try RunningProgram.tokenBrokerPath)' serve"],
+            environment: credentials())
+        let authority = try await server.authority(inLine: "listens on")
+        #expect(try await send(authority, "/healthz").status == .ok)
+        #expect(await server.terminate() == 0)
+        #expect(server.output.contains("broker.yaml in the working directory"))
+    }
+
+    @Test func `a sandbox says what it takes, unless that is somebody's own`() async throws {
+        let own = try RunningProgram.tokenBroker(["sandbox", "--port", "0"])
+        _ = try await own.line(containing: "customer cus_demo owns every invoice inv_")
+        #expect(await own.terminate() == 0)
+        #expect(own.output.contains("sandbox-client") && own.output.contains("sandbox-secret"))
+    }
 }
 #endif

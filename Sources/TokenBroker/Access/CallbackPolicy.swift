@@ -36,6 +36,22 @@ public struct CallbackPolicy: AccessPolicy {
     /// Asks the service.
     /// - Throws: If it does not answer, or decides nothing.
     public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        let answer = try await ask(principal, request)
+        switch answer.decision {
+        case true?: return true
+        case false?: throw AccessRefusal("callback_denied")
+        case nil:
+            logger.warning(
+                "the access callback answered neither 200 with {\"allow\": true} or false, nor 403 or 404, which decides nothing",
+                metadata: ["status": "\(answer.status)"]
+            )
+            throw Undecided()
+        }
+    }
+
+    private func ask(
+        _ principal: Principal, _ request: TokenRequest
+    ) async throws -> (decision: Bool?, status: Int) {
         var members: [String: JSONValue] = [
             "principal": [
                 "subject": .string(principal.subject), "tenant": .string(principal.tenant),
@@ -51,23 +67,42 @@ public struct CallbackPolicy: AccessPolicy {
             url.request(.post, fields), body: JSONValue.object(members).serialized,
             options: TransportOptions(deadline: deadline, maximumResponseBytes: 64 << 10)
         )
-        switch response.status.code {
+        let status = response.status.code
+        switch status {
         case 200:
-            switch (try? JSONValue.parse(response.body))?["allow"] {
-            case .bool(true)?: return true
-            case .bool(false)?: throw AccessRefusal("callback_denied")
-            default: break
-            }
-        case 403, 404: throw AccessRefusal("callback_denied")
-        default: break
+            if case .bool(let decision)? = (try? JSONValue.parse(response.body))?["allow"] { return (decision, status) }
+            return (nil, status)
+        case 403, 404: return (false, status)
+        default: return (nil, status)
         }
-        logger.warning(
-            "the access callback answered neither 200 with {\"allow\": true} or false, nor 403 or 404, which decides nothing",
-            metadata: ["status": "\(response.status.code)"]
-        )
-        throw Undecided()
     }
 
     /// The service answered, but not whether they may.
     package struct Undecided: Error {}
+}
+
+extension CallbackPolicy: LiveChecking {
+    /// The service, by its host.
+    public var checked: String { "access callback at \(Authority(url.authority)?.host.description ?? "")" }
+
+    /// Asks the service about a principal, a customer and an invoice that do not exist.
+    public func check() async throws(TokenError) -> String {
+        let request = TokenRequest(inputs: [.customer: "token-broker-check", .invoice: "token-broker-check"])
+        let answer: (decision: Bool?, status: Int)
+        do {
+            answer = try await ask(Principal(subject: "token-broker-check"), request)
+        } catch {
+            let cause: (any Error)? = error as? TransportError ?? (error as? CredentialError)
+            throw TokenError(.unavailable, message: "it cannot be asked", cause: cause)
+        }
+        switch answer.decision {
+        case false?: return "answers no to an invoice that is made up, as it should"
+        case true?: return "answers yes to an invoice that is made up; see that it decides"
+        case nil:
+            throw TokenError(
+                .unavailable,
+                message: "expected 200 with {\"allow\": true} or false, 403 or 404, found \(answer.status)"
+                    + (answer.status == 200 ? " with something else" : ""))
+        }
+    }
 }

@@ -75,31 +75,15 @@ private func verdicts(
     }
 }
 
-extension AllOf: HealthParts {
-    /// Those of its members.
-    public var healthParts: [any HealthReporting] { members.flatMap { TokenBroker.healthParts(of: $0) } }
+extension AllOf: Composite {
+    /// Its members.
+    public var components: [any Sendable] { members }
 }
 
-extension AnyOf: HealthParts {
-    /// Those of its members.
-    public var healthParts: [any HealthReporting] { members.flatMap { TokenBroker.healthParts(of: $0) } }
+extension AnyOf: Composite {
+    /// Its members.
+    public var components: [any Sendable] { members }
 }
 
-extension AllOf: AsksVendor {
-    package var asksVendor: Bool { members.contains(where: TokenBroker.asksVendor) }
-}
-
-extension AnyOf: AsksVendor {
-    package var asksVendor: Bool { members.contains(where: TokenBroker.asksVendor) }
-}
-
-/// A policy that may have the vendor decide. When it takes too long, the vendor is what is slow.
-package protocol AsksVendor: Sendable {
-    var asksVendor: Bool { get }
-}
-
-extension VendorInvoicePolicy: AsksVendor {
-    package var asksVendor: Bool { true }
-}
-
-func asksVendor(_ policy: any AccessPolicy) -> Bool { (policy as? any AsksVendor)?.asksVendor ?? false }
+/// Whether the vendor may have to decide. When the policy takes too long, the vendor is what is slow.
+func asksVendor(_ policy: any AccessPolicy) -> Bool { !components(of: policy, as: VendorInvoicePolicy.self).isEmpty }

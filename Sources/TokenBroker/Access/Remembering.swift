@@ -43,13 +43,9 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     }
 }
 
-extension Remembering: HealthParts {
-    /// Those of the policy that it remembers the answers of.
-    public var healthParts: [any HealthReporting] { TokenBroker.healthParts(of: upstream) }
-}
-
-extension Remembering: AsksVendor {
-    package var asksVendor: Bool { TokenBroker.asksVendor(upstream) }
+extension Remembering: Composite {
+    /// The policy that it remembers the answers of.
+    public var components: [any Sendable] { [upstream] }
 }
 
 extension AccessPolicy {

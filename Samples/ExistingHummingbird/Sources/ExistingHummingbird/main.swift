@@ -1,0 +1,25 @@
+import Foundation
+import Hummingbird
+import Logging
+import TokenBrokerComposer
+import TokenBrokerHummingbird
+
+do {
+    let logger = Logger(label: "shop")
+    let broker = try await Composer().compose(.load("broker.yaml"), logger: logger)
+
+    let router = Router(context: BrokerRequestContext.self)
+    router.get("/") { _, _ in "my shop" }
+    router.mount(broker.endpoints)
+
+    var app = Application(
+        router: router,
+        configuration: .init(address: .hostname(broker.server.host, port: broker.server.port)), logger: logger
+    )
+    app.addServices(broker)
+    try await app.runService()
+} catch {
+    // What is wrong with the file, line by line; an error that nobody catches is a crash report instead.
+    print("shop: \(error)")
+    exit(78)
+}

@@ -1,0 +1,79 @@
+#if HummingbirdSupport && ConfigurationSupport
+import CurlTransport
+import HTTPTypes
+import Hummingbird
+import Logging
+import Testing
+import TokenBroker
+import TokenBrokerComposer
+import TokenBrokerHummingbird
+import TokenBrokerTesting
+
+/// What the README shows and no sample has; see the test of the README that finds it here.
+@Suite struct `The README's code` {
+    @Test func `composes a broker by hand`() async throws {
+        let router = Router(context: BrokerRequestContext.self)
+        try composeByHand(
+            router, ClosureAuthenticator { _ in nil }, ClosurePolicy(binds: .session) { _, _ in false },
+            Logger(label: "shop"))
+        let routes = router.routes.map { "\($0.method) \($0.path)" }
+        #expect(routes == [])
+    }
+
+    @Test func `registers an authenticator and a policy`() async throws {
+        let error = await #expect(throws: ConfigurationError.self) {
+            try await composeWithPlugins(Sessions(), Invoices(), Logger(label: "shop"))
+        }
+        #expect("\(try #require(error))".contains("broker.yaml"))
+    }
+}
+
+private func composeByHand(
+    _ router: Router<BrokerRequestContext>, _ signedInCustomer: any Authenticator, _ ownInvoices: any AccessPolicy,
+    _ logger: Logger
+) throws {
+    let transport = PacedTransport(try CurlTransport(), account: "alternative-payments", requestsPerSecond: 5)
+    let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://public-api.demo.alternativepayments.io")
+    let variables = vendor.profile.credentialVariables
+    let accessTokens = ClientCredentialsProvider(
+        vendor: vendor,
+        credentials: EnvironmentCredentials(clientID: variables.clientID, clientSecret: variables.clientSecret),
+        transport: transport
+    ).caching()
+    let checkoutTokens = CheckoutTokenProvider(vendor: vendor, accessTokens: accessTokens, transport: transport)
+        .caching()
+    let endpoint = CheckoutTokenEndpoint(
+        tokens: checkoutTokens, authenticator: signedInCustomer, policy: ownInvoices, environment: "demo",
+        logger: logger
+    )
+    router.mount(EndpointSet([endpoint]))
+}
+
+private struct Sessions {
+    struct User: Sendable { var id: String }
+    func user(of request: HTTPRequest) async throws -> User? { nil }
+}
+
+private struct Invoices {
+    func exists(_ invoice: ExactString?, customer: ExactString?, owner: ExactString) async throws -> Bool { false }
+}
+
+private func composeWithPlugins(_ sessions: Sessions, _ invoices: Invoices, _ logger: Logger) async throws -> Broker {
+    var registry = Registry.standard
+    registry.register(
+        AuthenticatorPlugin("session", "The shop's session cookie.") { _ in
+            ClosureAuthenticator { request in
+                try await sessions.user(of: request.head).map { Principal(subject: $0.id) }
+            }
+        })
+    registry.register(
+        PolicyPlugin("own-invoices", "Asks the shop's database.") { _ in
+            ClosurePolicy(binds: .session) { principal, request in
+                try await invoices.exists(
+                    request.inputs[.invoice], customer: request.inputs[.customer], owner: principal.subject)
+            }
+        })
+    let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
+    return broker
+}
+#endif
