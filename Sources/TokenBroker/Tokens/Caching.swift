@@ -81,7 +81,7 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
     public func cachedToken(for request: TokenRequest, demand: TokenDemand = TokenDemand()) -> Token? {
         guard let (token, isDue) = cache.served(request, demand, now: now) else { return nil }
         metrics.hits.increment()
-        if isDue { perform(cache.handle(.due, request, now: now, chance: chance()), request, demand) }
+        if isDue { perform(cache.handle(.due(demand), request, now: now, chance: chance()), request, demand) }
         return token
     }
 

@@ -14,8 +14,8 @@ struct TokenSlot {
         case left(WaiterID)
         /// A flight brought something.
         case landed(FlightID, Result<Token, TokenError>)
-        /// Somebody was served, and the token is due for renewal.
-        case due
+        /// Somebody was served with this demand, and the token was due for renewal.
+        case due(TokenDemand)
         case shutDown
     }
 
@@ -133,7 +133,8 @@ struct TokenSlot {
         case .asked(let waiter, let demand): asked(waiter, demand, now: now)
         case .left(let waiter): left(waiter)
         case .landed(let flight, let result): landed(flight, result, now: now, chance: chance)
-        case .due: flights.isEmpty && mayTry(now: now) ? [start(insteadOf: nil)] : []
+        // It may have been renewed since.
+        case .due(let demand): served(demand, now: now)?.isDue == true ? [start(insteadOf: nil)] : []
         case .shutDown: shutDown()
         }
     }

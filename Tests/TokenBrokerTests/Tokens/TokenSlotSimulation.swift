@@ -78,7 +78,7 @@ private struct Simulation {
         if let served {
             expect(served.token.id == best, "the newest token is served, not \(served.token.id)")
             expect(served.token.remaining == (issued[served.token.id]?.end ?? .zero) - now, "the life is told truly")
-            if served.isDue { perform(slot.handle(.due, now: now, chance: chance())) }
+            if served.isDue { perform(slot.handle(.due(demand), now: now, chance: chance())) }
             return
         }
         lastWaiter += 1

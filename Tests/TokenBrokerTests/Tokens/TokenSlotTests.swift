@@ -39,6 +39,19 @@ struct TokenSlotTests {
         #expect(slot.handle(.landed(3, .success(token(revoked))), now: .seconds(5), chance: 0).isEmpty)
     }
 
+    @Test func `a caller that saw a token due after which it was renewed starts no second renewal`() throws {
+        var slot = TokenSlot()
+        _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
+        let old = Lineage()
+        _ = slot.handle(.landed(1, .success(token(old))), now: .zero, chance: 0)
+        old.supersede()
+        // Two callers see it before either says so.
+        #expect(slot.served(TokenDemand(), now: .seconds(1))?.isDue == true)
+        #expect(fetches(slot.handle(.due(TokenDemand()), now: .seconds(1), chance: 0)) == [2])
+        _ = slot.handle(.landed(2, .success(token())), now: .seconds(1), chance: 0)
+        #expect(slot.handle(.due(TokenDemand()), now: .seconds(1), chance: 0).isEmpty)
+    }
+
     @Test func onceATokenOfANewLineIsThereNoneOfTheOldIsServed() throws {
         var slot = TokenSlot()
         let (old, new) = (Lineage(), Lineage())
