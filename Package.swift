@@ -77,10 +77,16 @@ let package = Package(
     targets: [
         .target(
             name: "TokenBroker", dependencies: [.httpTypes, .logging, .metrics, .tracing],
-            resources: [.embedInCode("Routes/openapi.json")]
+            resources: [.embedInCode("Endpoints/openapi.json")]
         ),
-        .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
-        .target(name: "CurlTransport", dependencies: ["TokenBroker", "CLibcurl", .httpTypes, .logging]),
+        .systemLibrary(
+            name: "CLibcurl", path: "Adapters/Curl/CLibcurl", pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]
+        ),
+        .target(
+            name: "CurlTransport", dependencies: ["TokenBroker", "CLibcurl", .httpTypes, .logging],
+            path: "Adapters/Curl/Sources"
+        ),
         .target(
             name: "TokenBrokerComposer",
             dependencies: [
@@ -93,7 +99,8 @@ let package = Package(
         ),
         .target(
             name: "TokenBrokerJWT",
-            dependencies: ["TokenBroker", .httpTypes, .logging, .gated("JWTKit", "jwt-kit", by: "JWTSupport")]
+            dependencies: ["TokenBroker", .httpTypes, .logging, .gated("JWTKit", "jwt-kit", by: "JWTSupport")],
+            path: "Adapters/JWTKit/Sources"
         ),
         .target(
             name: "TokenBrokerSandbox",
@@ -106,7 +113,8 @@ let package = Package(
                 "TokenBroker", .logging,
                 .gated("Subprocess", "swift-subprocess", by: "CommandSupport"),
                 .gated("SystemPackage", "swift-system", by: "CommandSupport"),
-            ]
+            ],
+            path: "Adapters/Subprocess/Sources"
         ),
         .target(
             name: "TokenBrokerAsyncHTTPClient",
@@ -190,7 +198,8 @@ let package = Package(
             name: "CurlTransportTests",
             dependencies: [
                 "CurlTransport", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
-            ]
+            ],
+            path: "Adapters/Curl/Tests"
         ),
         .testTarget(
             name: "TokenBrokerComposerTests",
@@ -206,7 +215,8 @@ let package = Package(
                 "TokenBrokerJWT", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .inMemoryLogging,
                 .gated("JWTKit", "jwt-kit", by: "JWTSupport"),
-            ]
+            ],
+            path: "Adapters/JWTKit/Tests"
         ),
         .testTarget(
             name: "TokenBrokerSandboxTests",
@@ -269,7 +279,8 @@ let package = Package(
             name: "TokenBrokerSubprocessTests",
             dependencies: [
                 "TokenBrokerSubprocess", "TokenBroker", "TokenBrokerTesting", .logging, .inMemoryLogging,
-            ]
+            ],
+            path: "Adapters/Subprocess/Tests"
         ),
         .testTarget(
             name: "TokenBrokerProgramTests",

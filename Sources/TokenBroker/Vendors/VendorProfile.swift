@@ -1,5 +1,3 @@
-import HTTPTypes
-
 /// Everything that is particular to a vendor, as data. The token providers read it; they name no vendor.
 public struct VendorProfile: Sendable {
     /// What a configuration file calls it, and the account its rate limit belongs to.
@@ -162,63 +160,5 @@ public struct VendorProfile: Sendable {
             self.customerMember = customerMember
             self.outcomes = outcomes
         }
-    }
-}
-
-/// A vendor at an address: a profile with the base URL that is used.
-public struct Vendor: Sendable {
-    /// What is particular to the vendor.
-    public let profile: VendorProfile
-    /// How step 1 proves which client asks.
-    public let clientAuthentication: VendorProfile.ClientAuthentication
-    /// With `client_secret_basic`: how id and secret are written.
-    public let basicEncoding: VendorProfile.BasicEncoding
-    /// What is known of its clock. All copies share it.
-    let clock = VendorClock()
-    private let scheme: String
-    /// Host and port.
-    package let authority: String
-    private let pathPrefix: String
-
-    /// - Parameters:
-    ///   - baseURL: `https://host[:port][/path]`; `http` only for a loopback host.
-    ///   - clientAuthentication: Instead of the profile's.
-    ///   - basicEncoding: Instead of the profile's.
-    /// - Throws: ``InvalidBaseURL`` that says what is wrong with it.
-    public init(
-        profile: VendorProfile, baseURL: String, clientAuthentication: VendorProfile.ClientAuthentication? = nil,
-        basicEncoding: VendorProfile.BasicEncoding? = nil
-    ) throws(InvalidBaseURL) {
-        let url: ServerURL
-        do throws(ServerURL.Invalid) {
-            url = try ServerURL(baseURL)
-        } catch {
-            throw InvalidBaseURL(reason: error.reason)
-        }
-        guard !url.path.contains("?") else { throw InvalidBaseURL(reason: "it has a query") }
-        self.profile = profile
-        self.clientAuthentication = clientAuthentication ?? profile.accessToken.clientAuthentication
-        self.basicEncoding = basicEncoding ?? profile.basicEncoding
-        self.scheme = url.scheme
-        self.authority = url.authority
-        self.pathPrefix = url.path.hasSuffix("/") ? String(url.path.dropLast()) : url.path
-    }
-
-    /// A request to a path below the base URL.
-    func request(_ method: HTTPRequest.Method, _ path: String, _ fields: HTTPFields) -> HTTPRequest {
-        HTTPRequest(
-            method: method, scheme: scheme, authority: authority, path: pathPrefix + path, headerFields: fields
-        )
-    }
-
-    /// The URL of a path below the base URL.
-    func url(_ path: String) -> String { "\(scheme)://\(authority)\(pathPrefix)\(path)" }
-
-    /// Why a base URL was refused.
-    public struct InvalidBaseURL: Error, Sendable, CustomStringConvertible {
-        /// What is wrong and what was expected.
-        public var reason: String
-        /// Safe to log.
-        public var description: String { "the base URL cannot be used: \(reason)" }
     }
 }

@@ -1,0 +1,60 @@
+/// Why there is no response. Safe to log: it holds a kind and this package's own words, never the server's.
+public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// What kept the response from arriving.
+    public var kind: Kind
+    /// A fixed explanation in this package's or the backend's words, without addresses, header values or content.
+    public var message: String
+    /// With ``Kind/throttled``: when there should be room.
+    public var retryAfter: Duration?
+
+    /// Takes all members, in their order of declaration.
+    public init(_ kind: Kind, message: String = "", retryAfter: Duration? = nil) {
+        self.kind = kind
+        self.message = message
+        self.retryAfter = retryAfter
+    }
+
+    /// Safe to log.
+    public var description: String { message.isEmpty ? "\(kind)" : "\(kind): \(message)" }
+
+    /// What kept the response from arriving.
+    public struct Kind: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case refusedScheme, invalidRequest, resolve, connect, trust, tls, timedOut, tooLarge, malformed, closed
+            case throttled, cancelled, shutDown, other
+        }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+        /// Safe to log.
+        public var description: String { value.rawValue }
+
+        /// Neither `https` nor `http` to a loopback host; nothing was sent.
+        public static let refusedScheme = Self(.refusedScheme)
+        /// The request cannot be sent as it stands: no authority, a malformed one, a header with a line break.
+        public static let invalidRequest = Self(.invalidRequest)
+        /// The host's name has no address.
+        public static let resolve = Self(.resolve)
+        /// No connection: refused, unreachable, or not established within the connect timeout.
+        public static let connect = Self(.connect)
+        /// The server's certificate is not trusted, has expired, or is for another host.
+        public static let trust = Self(.trust)
+        /// The TLS handshake failed for another reason than trust.
+        public static let tls = Self(.tls)
+        /// The deadline passed.
+        public static let timedOut = Self(.timedOut)
+        /// The response is larger than the caller accepts.
+        public static let tooLarge = Self(.tooLarge)
+        /// What came back is not HTTP, or its content coding is unknown or corrupt.
+        public static let malformed = Self(.malformed)
+        /// The connection or the HTTP/2 stream ended before the response was complete.
+        public static let closed = Self(.closed)
+        /// A pacing decorator could not send the request before its deadline; nothing was sent.
+        public static let throttled = Self(.throttled)
+        /// The calling task was cancelled.
+        public static let cancelled = Self(.cancelled)
+        /// The transport is shutting down or has shut down.
+        public static let shutDown = Self(.shutDown)
+        /// Anything else; the message says what.
+        public static let other = Self(.other)
+    }
+}
