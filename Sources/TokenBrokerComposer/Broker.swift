@@ -35,7 +35,7 @@ public struct Broker: Sendable {
     let parts: [any HealthReporting]
     let teardown: Teardown
 
-    /// How each part does, which is what `GET /readyz` tells: both steps, the pacing if there is a limit, and the parts
+    /// How each part does, which is what `GET /readyz` tells: both steps, the rate limit if there is one, and the parts
     /// of the authenticator and the policy, such as `access_keys` for keys at a URL. The broker is ready if all of them
     /// are (``TokenBroker/Health/isReady``). Asking costs no call to the vendor.
     public var health: [Health] {
@@ -49,7 +49,7 @@ public struct Broker: Sendable {
     /// Loads the credentials, so that what is wrong with them is told before the first token is asked for.
     /// - Throws: ``TokenError`` if they cannot be used, or if there are none; then it says where each source looked.
     public func checkCredentials() async throws(TokenError) {
-        let id = CredentialID(vendor.profile.id)
+        let id = vendor.account
         let found: [Credential]
         do {
             found = try await credentials.credentials(for: id)
@@ -87,10 +87,10 @@ public struct ServerSettings: Sendable, Hashable {
     /// 8080 unless configured; 0 for any free port.
     public var port: Int
     /// How long requests in flight may take when the server is told to stop; 10 s unless configured.
-    public var shutdownDeadline: Duration
+    public var shutdownTimeout: Duration
     /// How long the head of a request may take to arrive, from the connection or its first byte on; 10 s unless
     /// configured.
-    public var headDeadline: Duration
+    public var headTimeout: Duration
     /// How long a connection is kept open between requests; 75 s unless configured.
     public var idleTimeout: Duration
     /// How large the header fields of a request may be, in bytes, all together; 16 KiB unless configured.
@@ -101,18 +101,6 @@ public struct ServerSettings: Sendable, Hashable {
     public var connectionsPerAddress: Int
     /// The proxies in front, which may have all of them; none unless configured.
     public var trustedProxies: [IPAddressBlock] = []
-}
-
-/// A part that holds more than memory, such as threads or connections. A part that a plug-in builds and that
-/// conforms is shut down with the broker, after all that were built later.
-public protocol ShutsDown: Sendable {
-    /// Returns when everything is let go of. May be called more than once.
-    func shutdown() async
-}
-
-/// Shuts down what of `parts` wants that, the last first.
-func shutDown(_ parts: [any Sendable]) async {
-    for part in parts.flatMap({ components(of: $0, as: (any ShutsDown).self) }).reversed() { await part.shutdown() }
 }
 
 /// What is to be shut down, in the order in which it was built.

@@ -123,6 +123,7 @@ final class ConfigurationReader {
     private func value<Value>(of key: ConfigurationKey<Value>, in section: [String]) -> Value? {
         declare(key.name, in: section)
         let path = section + [key.name]
+        if let former = key.formerName { refuseFormerName(section + [former], nowAt: path) }
         let (variable, fromEnvironment) = variableInput(path, isList: key.type.isList)
         if let fromEnvironment {
             return read(fromEnvironment, as: key, path: path, node: nil, variable: variable)
@@ -167,6 +168,23 @@ final class ConfigurationReader {
         case .stringArray(let elements): return (found.encodedKey, .list(elements.map(ConfigurationInput.variable)))
         default: return (found.encodedKey, nil)
         }
+    }
+
+    /// Notes that a key is written under the name that it had before.
+    private func refuseFormerName(_ former: [String], nowAt path: [String]) {
+        let (variable, input) = variableInput(former, isList: false)
+        knownVariables.remove(variable)
+        if input != nil {
+            knownVariables.insert(variable)
+            note(
+                .unknownKey, former, node: nil, variable: variable,
+                "this key is now \(path.joined(separator: ".")); set \(variableInput(path, isList: false).name)")
+        }
+        guard let section = node(at: former.dropLast()), let member = section[former.last ?? ""] else { return }
+        declare(former.last ?? "", in: Array(former.dropLast()))
+        var node = member.value
+        node.line = member.line
+        note(.unknownKey, former, node: node, "this key is now \(path.joined(separator: "."))")
     }
 
     // MARK: Keeping account
@@ -244,7 +262,7 @@ final class ConfigurationReader {
 
     // MARK: The tree
 
-    private func node(at path: [String]) -> ConfigurationNode? {
+    private func node(at path: some Sequence<String>) -> ConfigurationNode? {
         var node = configuration.root
         for name in path {
             guard let member = node[name] else { return nil }

@@ -26,7 +26,7 @@ public struct Composer: Sendable {
     ///   - configuration: The file and the environment.
     ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test.
     ///     The caller shuts it down.
-    ///   - clock: Measures lifetimes and deadlines.
+    ///   - clock: Measures lifetimes and timeouts.
     ///   - wallClock: Only for absolute times.
     ///   - logger: Also what the parts log to.
     /// - Throws: ``ConfigurationError`` with everything that is wrong. What had been built by then is shut down.
@@ -56,8 +56,6 @@ public struct Composer: Sendable {
         }
     }
 }
-
-extension Caching: ShutsDown {}
 
 /// Does something again and again until it is shut down or released.
 private final class Repeating: ShutsDown {
@@ -133,37 +131,37 @@ private struct Assembly {
             }
         }
         // Every call to the vendor goes through it, whichever step or policy makes it.
-        let paced = settings.pace.map { requestsPerSecond, burst in
-            PacedTransport(
-                transport, account: settings.vendor.profile.id, requestsPerSecond: requestsPerSecond, burst: burst,
+        let limited = settings.pace.map { requestsPerSecond, burst in
+            RateLimitedTransport(
+                transport, account: settings.vendor.account, requestsPerSecond: requestsPerSecond, burst: burst,
                 clock: clock, wallClock: wallClock
             )
         }
-        let vendorTransport: any HTTPTransport = paced ?? transport
+        let vendorTransport: any HTTPTransport = limited ?? transport
         // A call that would end after the answer has to be given is of no use.
-        let deadline = min(settings.timeout, settings.route.deadline)
+        let timeout = min(settings.timeout, settings.route.timeout)
         let credentials = try await credentials(transport, clock, wallClock)
         let accessTokenProvider = ClientCredentialsProvider(
             vendor: settings.vendor, credentials: credentials, signer: try await signer(transport),
-            assertionAudience: settings.assertionAudience, transport: vendorTransport, deadline: deadline,
+            assertionAudience: settings.assertionAudience, transport: vendorTransport, timeout: timeout,
             clock: clock, wallClock: wallClock, logger: logger
         )
         // Nobody waits for a fetch for longer than an answer may take.
-        let fetchLimit = settings.route.deadline
-        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock, fetchLimit: fetchLimit)
+        let fetchTimeout = settings.route.timeout
+        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock, fetchTimeout: fetchTimeout)
         teardown.add(accessTokens)
         let checkoutTokenProvider = CheckoutTokenProvider(
-            vendor: settings.vendor, accessTokens: accessTokens, transport: vendorTransport, deadline: deadline,
+            vendor: settings.vendor, accessTokens: accessTokens, transport: vendorTransport, timeout: timeout,
             clock: clock, wallClock: wallClock, logger: logger
         )
         let retried = checkoutTokenProvider.retrying(clock: clock)
         let checkoutTokens: any TokenProvider & HealthReporting =
-            settings.reuse ? retried.caching(clock: clock, fetchLimit: fetchLimit) : retried
+            settings.reuse ? retried.caching(clock: clock, fetchTimeout: fetchTimeout) : retried
         teardown.add(checkoutTokens)
         let (authenticator, policy) = try await access(
             AccessContext(
                 logger: logger, transport: vendorTransport, accessTokens: accessTokens, vendor: settings.vendor,
-                deadline: deadline, environment: environment, clock: clock, wallClock: wallClock
+                timeout: timeout, environment: environment, clock: clock, wallClock: wallClock
             )
         )
         let reserved = settings.route.allowedHeaders.filter(authenticator.reservedFields.contains)
@@ -182,12 +180,12 @@ private struct Assembly {
                 path: RoutePath(settings.route.path), tokens: checkoutTokens, authenticator: authenticator,
                 policy: policy, allowedOrigins: Set(settings.route.allowedOrigins),
                 allowedHeaders: settings.route.allowedHeaders, environment: settings.environment,
-                deadline: settings.route.deadline, minimumRemaining: settings.minimumRemaining,
+                timeout: settings.route.timeout, minimumRemaining: settings.minimumRemaining,
                 limits: settings.limits.limits, pseudonym: pseudonym, clock: clock, logger: logger
             )
         )
         let parts: [any HealthReporting] =
-            [accessTokens, checkoutTokens] + (paced.map { [$0] } ?? [])
+            [accessTokens, checkoutTokens] + (limited.map { [$0] } ?? [])
             + components(of: authenticator, as: (any HealthReporting).self)
             + components(of: policy, as: (any HealthReporting).self)
         let readiness = Readiness(parts, logger: logger)

@@ -20,21 +20,30 @@ public struct ConfigurationKey<Value: Sendable>: Sendable {
     public let defaultValue: Value?
     /// What it is for, in a sentence or two.
     public let summary: String
+    /// What it was called before. A file or a variable that still says that is answered with the new name.
+    public let formerName: String?
 
     /// A key with a default.
-    public init(_ name: String, _ type: ConfigurationType<Value>, default value: Value, _ summary: String) {
+    public init(
+        _ name: String, _ type: ConfigurationType<Value>, default value: Value, formerly formerName: String? = nil,
+        _ summary: String
+    ) {
         self.name = name
         self.type = type
         self.defaultValue = value
         self.summary = summary
+        self.formerName = formerName
     }
 
     /// A key that has to be there.
-    public init(_ name: String, _ type: ConfigurationType<Value>, _ summary: String) {
+    public init(
+        _ name: String, _ type: ConfigurationType<Value>, formerly formerName: String? = nil, _ summary: String
+    ) {
         self.name = name
         self.type = type
         self.defaultValue = nil
         self.summary = summary
+        self.formerName = formerName
     }
 
     /// The declaration as text.

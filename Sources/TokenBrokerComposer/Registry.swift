@@ -169,7 +169,7 @@ public struct AccessContext: Sendable {
     /// The vendor at the address that is used.
     public let vendor: Vendor
     /// For a call to the vendor: it is of no use later than the answer has to be given.
-    public let deadline: Duration
+    public let timeout: Duration
     /// The variables of the process, or what stands in for them in a test. They may hold secrets.
     public let environment: [String: String]
     /// Measures lifetimes.

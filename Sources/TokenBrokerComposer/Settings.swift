@@ -25,7 +25,7 @@ struct Settings: Sendable {
 
     struct Route: Sendable {
         var path: String
-        var deadline: Duration
+        var timeout: Duration
         var allowedOrigins: [String]
         var allowedHeaders: [HTTPField.Name]
         var openAPIPath: String?
@@ -83,13 +83,13 @@ struct Settings: Sendable {
     private static func server(_ reader: ConfigurationReader) -> ServerSettings? {
         guard
             let (
-                host, port, shutdownDeadline, headDeadline, idleTimeout, headerBytes, connections, perAddress
+                host, port, shutdownTimeout, headTimeout, idleTimeout, headerBytes, connections, perAddress
             ) = reader.read(
-                "server", keys: Keys.host, Keys.port, Keys.shutdownDeadline, Keys.headDeadline, Keys.idleTimeout,
+                "server", keys: Keys.host, Keys.port, Keys.shutdownTimeout, Keys.headTimeout, Keys.idleTimeout,
                 Keys.headerBytes, Keys.connections, Keys.connectionsPerAddress)
         else { return nil }
         return ServerSettings(
-            host: host, port: port, shutdownDeadline: shutdownDeadline, headDeadline: headDeadline,
+            host: host, port: port, shutdownTimeout: shutdownTimeout, headTimeout: headTimeout,
             idleTimeout: idleTimeout, headerBytes: headerBytes, connections: connections,
             connectionsPerAddress: perAddress ?? max(1, connections / 4)
         )
@@ -113,7 +113,7 @@ struct Settings: Sendable {
             )
             return nil
         }
-        do throws(Vendor.InvalidBaseURL) {
+        do throws(ServerURL.Invalid) {
             let vendor = try Vendor(
                 profile: profile, baseURL: baseURL, clientAuthentication: authentication, basicEncoding: basicEncoding
             )
@@ -176,11 +176,11 @@ struct Settings: Sendable {
 
     private static func route(_ reader: ConfigurationReader) -> Route? {
         guard
-            let (path, deadline, origins, headers, openAPIPath) = reader.read(
-                "route", keys: Keys.path, Keys.deadline, Keys.allowedOrigins, Keys.allowedHeaders, Keys.openAPIPath)
+            let (path, timeout, origins, headers, openAPIPath) = reader.read(
+                "route", keys: Keys.path, Keys.routeTimeout, Keys.allowedOrigins, Keys.allowedHeaders, Keys.openAPIPath)
         else { return nil }
         return Route(
-            path: path, deadline: deadline, allowedOrigins: origins, allowedHeaders: headers, openAPIPath: openAPIPath
+            path: path, timeout: timeout, allowedOrigins: origins, allowedHeaders: headers, openAPIPath: openAPIPath
         )
     }
 
@@ -327,12 +327,12 @@ private enum Keys {
     static let port = ConfigurationKey(
         "port", .integer(0...65535), default: 8080, "Where the server listens; 0 for any free port."
     )
-    static let shutdownDeadline = ConfigurationKey(
-        "shutdownDeadline", .duration(.zero ... .seconds(600)), default: .seconds(10),
+    static let shutdownTimeout = ConfigurationKey(
+        "shutdownTimeout", .duration(.zero ... .seconds(600)), default: .seconds(10), formerly: "shutdownDeadline",
         "How long requests in flight may take when the server is told to stop."
     )
-    static let headDeadline = ConfigurationKey(
-        "headDeadline", .duration(.milliseconds(100) ... .seconds(300)), default: .seconds(10),
+    static let headTimeout = ConfigurationKey(
+        "headTimeout", .duration(.milliseconds(100) ... .seconds(300)), default: .seconds(10), formerly: "headDeadline",
         "How long the head of a request may take to arrive, from the connection or its first byte on."
     )
     static let idleTimeout = ConfigurationKey(
@@ -424,8 +424,8 @@ private enum Keys {
         "path", .text.filter("a path such as /api/checkout-token") { isPath($0) }, default: "/api/checkout-token",
         "Where pages ask for a token."
     )
-    static let deadline = ConfigurationKey(
-        "deadline", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8),
+    static let routeTimeout = ConfigurationKey(
+        "timeout", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8), formerly: "deadline",
         "Every answer is given within it."
     )
     static let allowedOrigins = ConfigurationKey(

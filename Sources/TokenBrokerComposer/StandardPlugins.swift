@@ -424,8 +424,8 @@ extension Registry {
     ) { context, url, timeout, cacheFor, secretFile, secretVariable in
         CallbackPolicy(
             url: url, transport: context.transport, secrets: try secrets(secretFile, secretVariable, context),
-            deadline: timeout, logger: context.logger
-        ).remembering(for: cacheFor, clock: context.clock)
+            timeout: timeout, logger: context.logger
+        ).caching(for: cacheFor, clock: context.clock)
     }
 
     private static let vendorInvoice = PolicyPlugin(
@@ -436,14 +436,14 @@ extension Registry {
     ) { context, cacheFor in
         let policy = VendorInvoicePolicy(
             vendor: context.vendor, accessTokens: context.accessTokens, transport: context.transport,
-            deadline: context.deadline, clock: context.clock, wallClock: context.wallClock, logger: context.logger
+            timeout: context.timeout, clock: context.clock, wallClock: context.wallClock, logger: context.logger
         )
         guard let policy else {
             throw TokenError(
                 .misconfigured, message: "the profile \(context.vendor.profile.id) has no way to look an invoice up"
             )
         }
-        return policy.remembering(for: cacheFor, clock: context.clock)
+        return policy.caching(for: cacheFor, clock: context.clock)
     }
 
     private static func combination(
@@ -540,8 +540,6 @@ extension CredentialContext {
 /// Stands for the directory that systemd did not pass.
 private struct NoDirectory: CredentialSource, CredentialPlaces {
     let places = ["the directory that CREDENTIALS_DIRECTORY names, which is not set"]
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] { [] }
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] { [] }
 }
-
-extension CurlTransport: ShutsDown {}
 #endif

@@ -8,15 +8,15 @@ struct VendorRoute: Endpoint {
     let method: HTTPRequest.Method
     let path: RoutePath
     let now: @Sendable () -> Date
-    let answer: @Sendable (RouteRequest) async -> RouteResponse
+    let answer: @Sendable (EndpointRequest) async -> EndpointResponse
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
-        var response: RouteResponse
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
+        var response: EndpointResponse
         switch request.head.method {
         case method:
             response = await answer(request)
         case .options:
-            response = RouteResponse(status: .noContent)
+            response = EndpointResponse(status: .noContent)
             response.head.headerFields[.accessControlAllowMethods] = method.rawValue
             response.head.headerFields[.accessControlAllowHeaders] = "Authorization, Content-Type"
             response.head.headerFields[.accessControlMaxAge] = "600"
@@ -35,7 +35,7 @@ struct CallsRoute: Endpoint {
     let path: RoutePath = "/_sandbox/calls"
     let count: @Sendable () -> CallCount
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         let count = count()
         return .json([
             "total": .number(Double(count.total)),
@@ -45,9 +45,9 @@ struct CallsRoute: Endpoint {
     }
 }
 
-extension RouteResponse {
-    static func json(_ value: JSONValue) -> RouteResponse {
-        RouteResponse(
+extension EndpointResponse {
+    static func json(_ value: JSONValue) -> EndpointResponse {
+        EndpointResponse(
             status: .ok, headerFields: [.contentType: "application/json", .cacheControl: "no-store"],
             body: value.serialized
         )
@@ -56,7 +56,7 @@ extension RouteResponse {
     /// An error in the vendor's schema.
     static func error(
         _ status: HTTPResponse.Status, _ code: String, _ message: String, field: String? = nil
-    ) -> RouteResponse {
+    ) -> EndpointResponse {
         var response = json([
             "code": .string(code), "message": .string(message),
             "validation_errors": .object(field.map { [$0: .string(message)] } ?? [:]),
@@ -68,7 +68,7 @@ extension RouteResponse {
     static let unauthorized = error(.unauthorized, "unauthorized", "missing or expired token")
 
     /// A 404 of the server in front, without the vendor's schema.
-    static let notThere = RouteResponse(
+    static let notThere = EndpointResponse(
         status: .notFound, headerFields: [.contentType: "text/plain"], body: Array("404 page not found".utf8)
     )
 }

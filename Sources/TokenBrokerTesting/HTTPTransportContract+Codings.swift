@@ -37,7 +37,7 @@ extension HTTPTransportContract {
                         if isEnough {
                             try #expect(outcome.get().body == [UInt8](repeating: 0, count: 1_000_000))
                         } else {
-                            #expect(kind(outcome) == .tooLarge, "\(outcome)")
+                            #expect(code(outcome) == .tooLarge, "\(outcome)")
                         }
                     }
                 }
@@ -47,7 +47,7 @@ extension HTTPTransportContract {
                         if ceiling == text.count {
                             try #expect(outcome.get().body == text)
                         } else {
-                            #expect(kind(outcome) == .tooLarge, "\(outcome)")
+                            #expect(code(outcome) == .tooLarge, "\(outcome)")
                         }
                     }
                 }
@@ -78,12 +78,12 @@ extension HTTPTransportContract {
     }
 
     private static func refuses(
-        _ description: String, _ values: [String], _ body: some Sequence<UInt8>, with kind: TransportError.Kind
+        _ description: String, _ values: [String], _ body: some Sequence<UInt8>, with code: TransportError.Code
     ) -> Case {
         let body = Array(body)
         return Case(testDescription: "a body with a content coding: \(description)", needs: []) { fixture in
             for framing in [Framing.length, .chunked] {
-                try await exchange(fixture, values, body, framing: framing) { #expect(Self.kind($0) == kind, "\($0)") }
+                try await exchange(fixture, values, body, framing: framing) { #expect(Self.code($0) == code, "\($0)") }
             }
         }
     }
@@ -95,7 +95,7 @@ extension HTTPTransportContract {
         var head = HTTPResponse(status: .ok)
         for value in values { head.headerFields.append(HTTPField(name: .contentEncoding, value: value)) }
         head.headerFields[.cacheControl] = "no-store"
-        let options = TransportOptions(deadline: .seconds(10), maximumResponseBytes: ceiling)
+        let options = TransportOptions(timeout: .seconds(10), maximumResponseBytes: ceiling)
         let server = Server.responds(head, body: body, framing: framing)
         try await send(fixture, server, method: method, options: options, check: check)
     }

@@ -102,11 +102,11 @@ public protocol HTTPTransportFixture: Sendable {
 extension HTTPTransportContract {
     typealias Outcome = Result<TransportResponse, TransportError>
 
-    private static let patience = TransportOptions(deadline: .seconds(10))
+    private static let timeout = TransportOptions(timeout: .seconds(10))
 
     static func send(
         _ fixture: any HTTPTransportFixture, _ server: Server, method: HTTPRequest.Method = .get,
-        options: TransportOptions = patience, check: (Outcome) throws -> Void
+        options: TransportOptions = timeout, check: (Outcome) throws -> Void
     ) async throws {
         try await fixture.withServer(server) { transport, scheme, authority in
             try check(await outcome(transport, method, scheme, authority, options))
@@ -125,16 +125,16 @@ extension HTTPTransportContract {
         }
     }
 
-    static func kind(_ outcome: Outcome) -> TransportError.Kind? {
-        if case .failure(let error) = outcome { error.kind } else { nil }
+    static func code(_ outcome: Outcome) -> TransportError.Code? {
+        if case .failure(let error) = outcome { error.code } else { nil }
     }
 
     private static func fails(
-        _ description: String, needs: Capabilities, _ server: Server, with kind: TransportError.Kind,
-        options: TransportOptions = patience
+        _ description: String, needs: Capabilities, _ server: Server, with code: TransportError.Code,
+        options: TransportOptions = timeout
     ) -> Case {
         Case(testDescription: description, needs: needs) { fixture in
-            try await send(fixture, server, options: options) { #expect(Self.kind($0) == kind, "\($0)") }
+            try await send(fixture, server, options: options) { #expect(Self.code($0) == code, "\($0)") }
         }
     }
 
@@ -143,13 +143,13 @@ extension HTTPTransportContract {
     private static func body(of size: Int, ceiling: Int, framing: Framing) -> Case {
         Case(testDescription: "a body of \(size) bytes under a ceiling of \(ceiling), \(framing)", needs: []) {
             fixture in
-            let options = TransportOptions(deadline: .seconds(10), maximumResponseBytes: ceiling)
+            let options = TransportOptions(timeout: .seconds(10), maximumResponseBytes: ceiling)
             let server = Server.responds(HTTPResponse(status: .ok), body: bytes(size), framing: framing)
             try await send(fixture, server, options: options) { outcome in
                 if size <= ceiling {
                     try #expect(outcome.get().body == bytes(size))
                 } else {
-                    #expect(kind(outcome) == .tooLarge, "\(outcome)")
+                    #expect(code(outcome) == .tooLarge, "\(outcome)")
                 }
             }
         }
@@ -159,8 +159,8 @@ extension HTTPTransportContract {
     private static func ends(_ stage: String, needs: Capabilities, _ server: Server) -> [Case] {
         let deadline = Case(testDescription: "the deadline ends it while \(stage)", needs: needs) { fixture in
             let start = ContinuousClock.now
-            try await send(fixture, server, options: TransportOptions(deadline: .milliseconds(300))) { outcome in
-                #expect(kind(outcome) == .timedOut, "\(outcome)")
+            try await send(fixture, server, options: TransportOptions(timeout: .milliseconds(300))) { outcome in
+                #expect(code(outcome) == .timedOut, "\(outcome)")
                 #expect(start.duration(to: .now) >= .milliseconds(250))
                 // Soon is what is promised; the rest is for a machine that is busy with other tests.
                 #expect(start.duration(to: .now) < .seconds(9))
@@ -168,13 +168,13 @@ extension HTTPTransportContract {
         }
         let cancellation = Case(testDescription: "cancellation ends it while \(stage)", needs: needs) { fixture in
             try await fixture.withServer(server) { transport, scheme, authority in
-                let task = Task { await outcome(transport, .get, scheme, authority, patience) }
+                let task = Task { await outcome(transport, .get, scheme, authority, timeout) }
                 // The stage is real time at the other end; nothing tells when it is reached.
                 try await ContinuousClock().sleep(for: .milliseconds(200))
                 let start = ContinuousClock.now
                 task.cancel()
-                #expect(kind(await task.value) == .cancelled)
-                // 50 ms are promised; a machine that is busy with other tests may take longer, but not half of the patience.
+                #expect(code(await task.value) == .cancelled)
+                // 50 ms are promised; a machine that is busy with other tests may take longer, but not half of the timeout.
                 #expect(start.duration(to: .now) < .seconds(5))
             }
         }
@@ -230,8 +230,8 @@ extension HTTPTransportContract {
                         ("file", "localhost"),
                         ("http", "localhost.example.com"),
                     ] {
-                        let outcome = await outcome(transport, .get, scheme, authority, patience)
-                        #expect(kind(outcome) == .refusedScheme, "\(scheme)://\(authority): \(outcome)")
+                        let outcome = await outcome(transport, .get, scheme, authority, timeout)
+                        #expect(code(outcome) == .refusedScheme, "\(scheme)://\(authority): \(outcome)")
                     }
                 }
             },

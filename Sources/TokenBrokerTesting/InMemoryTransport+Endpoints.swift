@@ -12,7 +12,7 @@ extension InMemoryTransport {
     /// - Parameters:
     ///   - endpoints: What none of them answers is a 404.
     ///   - peer: Where requests seem to come from.
-    ///   - clock: Measures deadlines, and how long a call took.
+    ///   - clock: Measures timeouts, and how long a call took.
     public init(
         _ endpoints: EndpointSet, peer: PeerAddress? = PeerAddress(ip: "127.0.0.1"),
         clock: any Clock<Duration> = ContinuousClock()
@@ -22,9 +22,9 @@ extension InMemoryTransport {
             let start = alarm.now
             var head = request
             if !body.isEmpty { head.headerFields[.contentLength] = String(body.count) }
-            let answer = await endpoints.respond(to: RouteRequest(head: head, body: RouteBody(body), peer: peer))
+            let answer = await endpoints.respond(to: EndpointRequest(head: head, body: EndpointBody(body), peer: peer))
             try Task.checkCancellation()
-            var response = answer ?? RouteResponse(status: .notFound)
+            var response = answer ?? EndpointResponse(status: .notFound)
             if response.head.headerFields[.contentLength] == nil, response.head.status != .noContent {
                 response.head.headerFields[.contentLength] = String(response.body.count)
             }

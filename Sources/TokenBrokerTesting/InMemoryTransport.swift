@@ -3,7 +3,7 @@ public import TokenBroker
 
 /// A transport without a network: a closure answers.
 ///
-/// It keeps the promises that can be kept without sockets: the scheme rule, the deadline, cancellation, content codings, and the ceiling on
+/// It keeps the promises that can be kept without sockets: the scheme rule, the timeout, cancellation, content codings, and the ceiling on
 /// the response's size. The closure must end its waits when its task is cancelled.
 ///
 /// ```swift
@@ -16,7 +16,7 @@ public struct InMemoryTransport: HTTPTransport {
     private let answer: @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
 
     /// - Parameters:
-    ///   - clock: Measures deadlines.
+    ///   - clock: Measures timeouts.
     ///   - answer: A ``TransportError`` it throws is passed on as it is.
     public init(
         clock: any Clock<Duration> = ContinuousClock(),
@@ -34,12 +34,12 @@ public struct InMemoryTransport: HTTPTransport {
         let response: TransportResponse?
         do {
             let answer = answer
-            response = try await withTimeLimit(options.deadline, alarm) { try await answer(request, body) }
+            response = try await withTimeLimit(options.timeout, alarm) { try await answer(request, body) }
         } catch {
             if Task.isCancelled { throw TransportError(.cancelled, message: "the calling task was cancelled") }
             throw error as? TransportError ?? TransportError(.other, message: "the closure failed")
         }
-        guard let response else { throw TransportError(.timedOut, message: "the deadline passed") }
+        guard let response else { throw TransportError(.timedOut, message: "the timeout passed") }
         var collector = try ResponseCollector(
             response.head, for: request.method, maximumBytes: options.maximumResponseBytes)
         try collector.append(response.body.span.bytes)

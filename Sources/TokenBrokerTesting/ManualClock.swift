@@ -60,17 +60,17 @@ public final class ManualClock: Clock {
     }
 
     private let state = Mutex(State())
-    private let patience: Duration
+    private let timeout: Duration
     private let report: @Sendable (String) -> Void
 
     /// A clock at its beginning.
     /// - Parameters:
-    ///   - patience: How long in real time tasks may sleep on it without a move before that is reported.
+    ///   - timeout: How long in real time tasks may sleep on it without a move before that is reported.
     ///   - report: Gets the report, once for each standstill. Unless given, it goes to standard error.
     public init(
-        reportingStandstillAfter patience: Duration = .seconds(5), report: (@Sendable (String) -> Void)? = nil
+        reportingStandstillAfter timeout: Duration = .seconds(5), report: (@Sendable (String) -> Void)? = nil
     ) {
-        self.patience = patience
+        self.timeout = timeout
         self.report =
             report ?? { text in
                 let line = Array("\(text)\n".utf8)
@@ -131,9 +131,9 @@ public final class ManualClock: Clock {
             return !state.isWatched
         }
         guard begins else { return }
-        Task { [weak self, patience] in
+        Task { [weak self, timeout] in
             while let moves = self?.movesWhileSomebodySleeps() {
-                try? await Task.sleep(for: patience)
+                try? await Task.sleep(for: timeout)
                 self?.reportStandstill(since: moves)
             }
         }
@@ -155,7 +155,7 @@ public final class ManualClock: Clock {
         }
         guard let waiting else { return }
         report(
-            "ManualClock: nobody has moved the clock for \(patience), and tasks that sleep on it: \(waiting.count). "
+            "ManualClock: nobody has moved the clock for \(timeout), and tasks that sleep on it: \(waiting.count). "
                 + "The first wakes after advance(by:) with \(waiting.wait); a test that waits for it without that hangs."
         )
     }

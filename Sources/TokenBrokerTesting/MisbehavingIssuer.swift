@@ -209,7 +209,7 @@ public final class MisbehavingIssuer: HTTPTransport {
     ///   - script: The first call gets the first.
     ///   - otherwise: What further calls get.
     ///   - profile: Whose paths and members it has.
-    ///   - clock: For what is slow, and for deadlines in process.
+    ///   - clock: For what is slow, and for timeouts in process.
     ///   - wallClock: For the `exp` of checkout tokens and the `Date` of answers: the vendor's clock, which need not be yours.
     public init(
         _ script: [Behaviour] = [], otherwise: Behaviour = .issues(), profile: VendorProfile = .alternativePayments,

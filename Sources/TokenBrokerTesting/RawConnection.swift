@@ -14,10 +14,10 @@ import Darwin
 /// A TCP connection to a loopback port that sends exactly what it is told and reads HTTP/1.1 answers.
 ///
 /// Calls to the system block, so each connection has queues of its own for them, one for each direction. None waits longer than
-/// ``patience``.
+/// ``timeout``.
 final class RawConnection: Sendable {
     /// How long a call waits for the other end, unless it is told otherwise.
-    static let patience = Duration.seconds(20)
+    static let timeout = Duration.seconds(20)
 
     private let descriptor: Mutex<Int32>
     private let sending = DispatchQueue(label: "RawConnection.sending")
@@ -97,7 +97,7 @@ final class RawConnection: Sendable {
         #endif
         guard descriptor >= 0 else { throw Failure.system("socket", errno) }
         self.descriptor = Mutex(descriptor)
-        var limit = timeval(tv_sec: Int(Self.patience.components.seconds), tv_usec: 0)
+        var limit = timeval(tv_sec: Int(Self.timeout.components.seconds), tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         if var size = bufferSize.map(Int32.init) {
             for option in [SO_SNDBUF, SO_RCVBUF] {
@@ -146,14 +146,14 @@ final class RawConnection: Sendable {
     }
 
     /// Whether the other end closes or resets the connection without another byte.
-    func isClosedByPeer(within time: Duration = patience) async -> Bool {
+    func isClosedByPeer(within time: Duration = timeout) async -> Bool {
         guard received.withLock({ $0.rest.isEmpty }) else { return false }
         return await (try? receive(within: time))?.isEmpty ?? false
     }
 
     /// Everything that comes before the other end closes or resets the connection, without what was read as answers; `nil` if it does
     /// not end in this time, or after so many bytes.
-    func rest(within time: Duration = patience, limit: Int = 1 << 20) async -> [UInt8]? {
+    func rest(within time: Duration = timeout, limit: Int = 1 << 20) async -> [UInt8]? {
         let clock = ContinuousClock()
         let deadline = clock.now + time
         while received.withLock({ $0.rest.count }) < limit {
@@ -170,7 +170,7 @@ final class RawConnection: Sendable {
     /// - Returns: Whether it could; not if the other end is gone, or does not take it.
     @discardableResult
     func send(_ bytes: [UInt8]) async -> Bool {
-        await offer(bytes, upTo: bytes.count, until: Self.patience) == bytes.count
+        await offer(bytes, upTo: bytes.count, until: Self.timeout) == bytes.count
     }
 
     /// Sends text.
@@ -208,7 +208,7 @@ final class RawConnection: Sendable {
     // MARK: Receiving
 
     /// Some bytes; empty at the end of the connection, closed or reset.
-    private func receive(within time: Duration = patience) async throws -> [UInt8] {
+    private func receive(within time: Duration = timeout) async throws -> [UInt8] {
         try await withCheckedThrowingContinuation { continuation in
             receiving.async { [current] in
                 guard isReady(current, Int16(POLLIN), within: time) else {
@@ -228,7 +228,7 @@ final class RawConnection: Sendable {
     /// - Parameters:
     ///   - isToHead: Whether it answers a HEAD request, and has no body whatever its length.
     ///   - time: How long it may be silent.
-    func answer(isToHead: Bool = false, within time: Duration = patience) async throws -> TransportResponse {
+    func answer(isToHead: Bool = false, within time: Duration = timeout) async throws -> TransportResponse {
         let head = try await upTo("\r\n\r\n", time)
         var lines = head.split(separator: "\r\n")
         guard !lines.isEmpty, case let status = lines.removeFirst().split(separator: " ", maxSplits: 2),

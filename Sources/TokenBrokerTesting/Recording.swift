@@ -18,7 +18,7 @@ public struct Recording: Sendable, Hashable {
         public var request: Request
         /// What came back; `nil` if nothing did.
         public var response: Response?
-        /// The ``TransportError/Kind`` of the failure; `nil` with a response.
+        /// The ``TransportError/Code`` of the failure; `nil` with a response.
         public var failure: String?
     }
 

@@ -61,7 +61,7 @@ public final class RecordingTransport: HTTPTransport {
             state.withLock { $0.recording.exchanges[index].response = $0.redactor.response(response) }
             return response
         } catch {
-            state.withLock { $0.recording.exchanges[index].failure = error.kind.description }
+            state.withLock { $0.recording.exchanges[index].failure = error.code.description }
             throw error
         }
     }
@@ -70,7 +70,7 @@ public final class RecordingTransport: HTTPTransport {
 /// Answers from a ``Recording``, and only to the very requests that were recorded, in their order.
 ///
 /// A request that differs from the next one in method, address, header fields or body, secrets apart, fails with
-/// ``TransportError/Kind/other`` and a message that says in which.
+/// ``TransportError/Code/other`` and a message that says in which.
 public final class ReplayingTransport: HTTPTransport {
     private struct State {
         var redactor: Redactor
@@ -85,7 +85,7 @@ public final class ReplayingTransport: HTTPTransport {
     ///   - recording: From ``Recording/init(contentsOf:)``.
     ///   - secretNames: As they were when it was recorded.
     ///   - plainFields: As they were when it was recorded.
-    ///   - clock: Measures deadlines. Answers come at once, and say that they took as long as then.
+    ///   - clock: Measures timeouts. Answers come at once, and say that they took as long as then.
     public init(
         _ recording: Recording, secretNames: Set<String> = [], plainFields: Set<HTTPField.Name> = [],
         clock: any Clock<Duration> = ContinuousClock()
@@ -106,7 +106,7 @@ public final class ReplayingTransport: HTTPTransport {
             let result = state.withLock { next(for: request, body, &$0) }
             let exchange = try result.get()
             guard let response = exchange.response else {
-                throw TransportError(TransportError.Kind.named(exchange.failure), message: "as recorded")
+                throw TransportError(TransportError.Code.named(exchange.failure), message: "as recorded")
             }
             return Self.response(response)
         }
@@ -155,7 +155,7 @@ public final class ReplayingTransport: HTTPTransport {
     }
 }
 
-extension TransportError.Kind {
+extension TransportError.Code {
     fileprivate static func named(_ name: String?) -> Self {
         let all: [Self] = [
             .refusedScheme, .invalidRequest, .resolve, .connect, .trust, .tls, .timedOut, .tooLarge, .malformed,

@@ -9,7 +9,7 @@ extension RouteAdapterContract {
         Case("when a client goes away, the work for it stops and shared work does not", needs: [.http1, .disconnects]) {
             fixture in
             let issuer = GatedIssuer()
-            let waiting = WaitingEndpoint(tokens: Caching(issuer))
+            let waiting = WaitingEndpoint(tokens: CachingTokenProvider(issuer))
             try await fixture.withServer(EndpointSet([waiting])) { server in
                 let request = "POST /waiting HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
                 // The one that leaves is the one that began the shared work.
@@ -170,11 +170,11 @@ extension RouteAdapterContract {
 }
 
 private func shutDown(_ server: RouteAdapterContract.Server) async throws {
-    let hasEnded: Bool? = try await within(RawConnection.patience) {
+    let hasEnded: Bool? = try await within(RawConnection.timeout) {
         try await server.shutDown()
         return true
     }
-    if hasEnded == nil { Issue.record("The shutdown has not ended after \(RawConnection.patience).") }
+    if hasEnded == nil { Issue.record("The shutdown has not ended after \(RawConnection.timeout).") }
 }
 
 /// Waits until the listener is closed and refuses; until then the shutdown has not begun.

@@ -28,7 +28,7 @@ struct Client: Sendable {
             let request = HTTPRequest(
                 method: method, scheme: "http", authority: authority, path: path, headerFields: fields
             )
-            return try await transport.send(request, body: body, options: .init(deadline: .seconds(20)))
+            return try await transport.send(request, body: body, options: .init(timeout: .seconds(20)))
         }
         var head = "\(method.rawValue) \(path) HTTP/1.1\r\nHost: \(authority)\r\nContent-Length: \(body.count)\r\n"
         for field in fields { head += "\(field.name.rawName): \(field.value)\r\n" }
@@ -81,16 +81,16 @@ struct WatchedFixture: Sendable {
 struct EchoEndpoint: Endpoint {
     let path: RoutePath
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         let body = (try? await request.body.collect(upTo: 2_000_000)) ?? []
         let echo: JSONValue = [
             "method": .string(request.head.method.rawValue), "path": .string(request.head.path ?? ""),
             "authority": .string(request.head.authority ?? ""), "first": .string(request.pathParameters["first"] ?? ""),
             "second": .string(request.pathParameters["second"] ?? ""), "count": .number(Double(body.count)),
             "repeated": .array(request.head.headerFields[values: repeated].map(JSONValue.string)),
-            "peer": request.peer.map { .string($0.ip) } ?? .null,
+            "peer": request.peer.map { .string($0.description) } ?? .null,
         ]
-        var response = RouteResponse(
+        var response = EndpointResponse(
             status: .ok, headerFields: [.contentType: "application/json"], body: echo.serialized)
         for value in ["x", "y", "x"] { response.head.headerFields.append(HTTPField(name: repeated, value: value)) }
         for value in ["a=1", "b=2", "a=3"] {
@@ -104,9 +104,9 @@ struct EchoEndpoint: Endpoint {
 struct StatusEndpoint: Endpoint {
     let path: RoutePath = "/status/{code}"
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         let code = request.pathParameters["code"].flatMap { Int($0) } ?? 500
-        return RouteResponse(
+        return EndpointResponse(
             status: .init(code: code), headerFields: [.retryAfter: "7"],
             body: code == 204 || code == 304 ? [] : [1, 2, 3])
     }
@@ -116,16 +116,16 @@ struct StatusEndpoint: Endpoint {
 struct LimitedEndpoint: Endpoint {
     let path: RoutePath = "/limited"
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         do {
             let body = try await withTimeLimit(.milliseconds(300), Alarm(ContinuousClock())) {
                 try await request.body.collect(upTo: 64 << 10)
             }
-            return RouteResponse(status: body == nil ? .requestTimeout : .ok)
-        } catch RouteBody.Failure.tooLarge {
-            return RouteResponse(status: .contentTooLarge)
+            return EndpointResponse(status: body == nil ? .requestTimeout : .ok)
+        } catch let failure as EndpointBody.Failure where failure == .tooLarge {
+            return EndpointResponse(status: .contentTooLarge)
         } catch {
-            return RouteResponse(status: .badRequest)
+            return EndpointResponse(status: .badRequest)
         }
     }
 }
@@ -134,9 +134,9 @@ struct LimitedEndpoint: Endpoint {
 struct SlowEndpoint: Endpoint {
     let path: RoutePath = "/slow"
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         try? await Task.sleep(for: .milliseconds(200))
-        return RouteResponse(status: .accepted)
+        return EndpointResponse(status: .accepted)
     }
 }
 
@@ -145,8 +145,8 @@ struct LargeEndpoint: Endpoint {
     static let size = 16 << 10
     let path: RoutePath = "/large"
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
-        RouteResponse(status: .ok, body: [UInt8](repeating: 7, count: Self.size))
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
+        EndpointResponse(status: .ok, body: [UInt8](repeating: 7, count: Self.size))
     }
 }
 
@@ -156,11 +156,11 @@ struct EndlessEndpoint: Endpoint {
     let entered = Counter()
     let cancelled = Counter()
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         _ = entered.next()
         try? await Task.sleep(for: .seconds(30))
         if Task.isCancelled { _ = cancelled.next() }
-        return RouteResponse(status: .serviceUnavailable)
+        return EndpointResponse(status: .serviceUnavailable)
     }
 }
 
@@ -174,15 +174,15 @@ struct WaitingEndpoint<Tokens: TokenProvider>: Endpoint {
 
     init(tokens: Tokens) { self.tokens = tokens }
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         _ = try? await request.body.collect(upTo: 10)
         if count.next() == 2 { second.open() }
         do {
             _ = try await tokens.token(for: TokenRequest(customer: "c", invoice: "i"))
-            return RouteResponse(status: .ok)
+            return EndpointResponse(status: .ok)
         } catch {
             if Task.isCancelled { cancelled.open() }
-            return RouteResponse(status: .serviceUnavailable)
+            return EndpointResponse(status: .serviceUnavailable)
         }
     }
 }
@@ -228,12 +228,12 @@ final class Gate: Sendable {
 
     struct Unmet: Error, CustomStringConvertible {
         var what: String
-        var description: String { "Waited \(RawConnection.patience) in vain for \(what)." }
+        var description: String { "Waited \(RawConnection.timeout) in vain for \(what)." }
     }
 }
 
 /// Whether something comes true in time.
-func eventually(within time: Duration = RawConnection.patience, _ condition: () async -> Bool) async -> Bool {
+func eventually(within time: Duration = RawConnection.timeout, _ condition: () async -> Bool) async -> Bool {
     let clock = ContinuousClock()
     let deadline = clock.now + time
     while await !condition() {

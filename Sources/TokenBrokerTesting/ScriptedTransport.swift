@@ -4,7 +4,7 @@ public import TokenBroker
 
 /// A transport that answers with one step after the other, and remembers what it was asked.
 ///
-/// A request beyond the end of the script fails with ``TransportError/Kind/other``, and is remembered like the others.
+/// A request beyond the end of the script fails with ``TransportError/Code/other``, and is remembered like the others.
 public final class ScriptedTransport: HTTPTransport {
     /// What happens with one request.
     public struct Step: Sendable {
@@ -24,11 +24,11 @@ public final class ScriptedTransport: HTTPTransport {
         }
 
         /// Fails.
-        public static func fail(_ kind: TransportError.Kind) -> Step {
-            Step { _ in throw TransportError(kind, message: "as scripted") }
+        public static func fail(_ code: TransportError.Code) -> Step {
+            Step { _ in throw TransportError(code, message: "as scripted") }
         }
 
-        /// Never answers: ends with the request's deadline or with cancellation.
+        /// Never answers: ends with the request's timeout or with cancellation.
         public static let hang = Step { clock -> TransportResponse in
             while true { try await clock.sleep(for: .seconds(3600)) }
         }
@@ -57,7 +57,7 @@ public final class ScriptedTransport: HTTPTransport {
 
     /// - Parameters:
     ///   - steps: The first request gets the first.
-    ///   - clock: Measures deadlines and waits.
+    ///   - clock: Measures timeouts and waits.
     public init(_ steps: [Step], clock: any Clock<Duration> = ContinuousClock()) {
         self.clock = clock
         self.state = Mutex((steps, []))

@@ -149,7 +149,7 @@ extension TokenProviderContract {
             Case(testDescription: "a token that was refused does not come again", needs: []) { fixture in
                 let subject = try await Subject(fixture)
                 let first = try await subject.token().get()
-                let second = try await subject.token(nil, TokenDemand(insteadOf: first.id)).get()
+                let second = try await subject.token(nil, TokenDemand(replacing: first.id)).get()
                 #expect(second.id != first.id)
                 #expect(second.secret != first.secret)
             },
@@ -240,13 +240,13 @@ extension TokenProviderContract {
                 first.lineage.revoke()
                 #expect(try await subject.token().get().id != first.id)
             },
-            Case(testDescription: "a caller waits no longer than its patience, and the others go on", needs: .caches) {
+            Case(testDescription: "a caller waits no longer than its timeout, and the others go on", needs: .caches) {
                 fixture in
                 let subject = try await Subject(fixture)
                 subject.issuer.otherwise(.slow(.seconds(5)))
                 let patient = subject.asking(subject.request)
                 await subject.issuer.called(1)
-                let hasty = await subject.token(nil, TokenDemand(patience: .milliseconds(100)))
+                let hasty = await subject.token(nil, TokenDemand(timeout: .milliseconds(100)))
                 #expect(code(hasty) == .timedOut)
                 _ = try await moving(subject.clock) { await patient.value }.get()
             },

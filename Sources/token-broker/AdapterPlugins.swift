@@ -1,7 +1,7 @@
 #if CommandLineSupport
 #if AsyncHTTPClientSupport
-public import TokenBrokerAsyncHTTPClient
-public import TokenBrokerComposer
+import TokenBrokerAsyncHTTPClient
+import TokenBrokerComposer
 #else
 import TokenBrokerComposer
 #endif
@@ -45,7 +45,4 @@ extension Registry {
     #endif
 }
 
-#if AsyncHTTPClientSupport
-extension AsyncHTTPClientTransport: ShutsDown {}
-#endif
 #endif

@@ -51,7 +51,7 @@ struct Demo: AsyncParsableCommand {
                 endpoints, host: "127.0.0.1", port: port, setting: "--port", logger: logger)
             let announcement = Announcement { shop.announce(page.port, vendor: vendorURL, visitors) }
             try await token_broker.run(
-                [sandboxServer, composed, page, announcement], deadline: .seconds(5), logger: logger)
+                [sandboxServer, composed, page, announcement], timeout: .seconds(5), logger: logger)
         } catch {
             await broker?.shutdown()
             await vendor?.close()
@@ -195,14 +195,14 @@ struct StorefrontFile: Endpoint {
         ]
     }
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         guard request.head.method == .get || request.head.method == .head else {
-            return RouteResponse(status: .methodNotAllowed, headerFields: [.allow: "GET, HEAD"])
+            return EndpointResponse(status: .methodNotAllowed, headerFields: [.allow: "GET, HEAD"])
         }
         var fields: HTTPFields = [.contentType: type, .cacheControl: "no-cache", .xContentTypeOptions: "nosniff"]
         fields[.contentSecurityPolicy] = policy
         fields[.setCookie] = cookie?(request.head.authority)
-        return RouteResponse(status: .ok, headerFields: fields, body: content)
+        return EndpointResponse(status: .ok, headerFields: fields, body: content)
     }
 }
 #endif

@@ -14,23 +14,23 @@ import Musl
 import Darwin
 #endif
 
-/// Runs services until one fails or a signal asks to stop, then stops them in reverse order within `deadline`.
+/// Runs services until one fails or a signal asks to stop, then stops them in reverse order within `timeout`.
 func run(
-    _ services: [any Service], until signals: Signals? = nil, deadline: Duration, logger: Logger
+    _ services: [any Service], until signals: Signals? = nil, timeout: Duration, logger: Logger
 ) async throws {
     let signals = if let signals { signals } else { await Signals(hangUp: .ends, logger: logger) }
     // Its messages describe Swift types, which tell nobody anything.
     var groupLogger = logger
     groupLogger.logLevel = max(logger.logLevel, .notice)
     var configuration = ServiceGroupConfiguration(services: services, logger: groupLogger)
-    configuration.maximumGracefulShutdownDuration = deadline
+    configuration.maximumGracefulShutdownDuration = timeout
     let group = ServiceGroup(configuration: configuration)
     signals.onStop { signal in
-        logger.info("stopping", metadata: ["signal": "\(signal)", "deadline": "\(deadline.configured)"])
+        logger.info("stopping", metadata: ["signal": "\(signal)", "timeout": "\(timeout.configured)"])
         // For what does not even end when it is cancelled, and on a thread that nothing of it can occupy.
-        let end = DispatchTime.now() + .milliseconds(Int(deadline / .milliseconds(1))) + .seconds(1)
+        let end = DispatchTime.now() + .milliseconds(Int(timeout / .milliseconds(1))) + .seconds(1)
         DispatchQueue(label: "token-broker.end").asyncAfter(deadline: end) {
-            standardError.line("token-broker: it did not end within \(deadline.configured)")
+            standardError.line("token-broker: it did not end within \(timeout.configured)")
             standardError.flush(within: .milliseconds(100))
             _exit(70)
         }

@@ -62,7 +62,7 @@ struct SandboxCommand: AsyncParsableCommand {
             announcements.line(credentials)
             announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
         }
-        try await token_broker.run([server, announcement], deadline: .seconds(5), logger: logger)
+        try await token_broker.run([server, announcement], timeout: .seconds(5), logger: logger)
     }
 }
 

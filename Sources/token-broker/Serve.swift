@@ -11,7 +11,7 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the server that a configuration file describes.",
         discussion: """
             SIGTERM, SIGINT and SIGQUIT stop it: it takes no new connections, and requests under way are finished within \
-            server.shutdownDeadline; a second one ends it at once. SIGHUP changes nothing.
+            server.shutdownTimeout; a second one ends it at once. SIGHUP changes nothing.
             """
     )
 
@@ -24,7 +24,7 @@ struct Serve: AsyncParsableCommand {
         let broker = try await configurationFile.compose(logger: logger)
         let settings = broker.server
         var limits = HTTPServer.Limits()
-        limits.headTimeout = settings.headDeadline
+        limits.headTimeout = settings.headTimeout
         limits.idleTimeout = settings.idleTimeout
         limits.headerBytes = settings.headerBytes
         limits.connections = settings.connections
@@ -46,7 +46,7 @@ struct Serve: AsyncParsableCommand {
         // Beside it, since a source may be slow; cancelled at the end.
         async let _: Void = warnOfCredentials(of: broker, logger)
         try await token_broker.run(
-            [broker, server, announcement], until: signals, deadline: settings.shutdownDeadline, logger: logger
+            [broker, server, announcement], until: signals, timeout: settings.shutdownTimeout, logger: logger
         )
     }
 

@@ -59,7 +59,7 @@ import TokenBrokerTesting
         )
         let file = """
             vendor: {environment: sandbox, baseURL: "http://127.0.0.1:1"}
-            route: {deadline: 60s}
+            route: {timeout: 60s}
             tokens: {requestsPerSecond: 1000000}
             quotas: {address: {perMinute: none}, principal: {perMinute: none}}
             access: {authenticator: {kind: session}, policy: {kind: claim, customer: mine, invoice: mine}}
@@ -79,7 +79,7 @@ import TokenBrokerTesting
                     headerFields: [.contentType: "application/json", .authorization: "Bearer \(percentEncoded(claim))"]
                 )
                 let response = try await transport.send(
-                    request, body: body.serialized, options: .init(deadline: .seconds(60)))
+                    request, body: body.serialized, options: .init(timeout: .seconds(60)))
                 return (response.status.code, try JSONValue.parse(response.body))
             }
             for pair in Spellings.generated(12, seed: 9) {
@@ -126,7 +126,7 @@ import TokenBrokerTesting
             for (name, value) in fields {
                 request.headerFields.append(HTTPField(name: try #require(HTTPField.Name(name)), value: value))
             }
-            return try await transport.send(request, body: Array(body.utf8), options: .init(deadline: .seconds(60)))
+            return try await transport.send(request, body: Array(body.utf8), options: .init(timeout: .seconds(60)))
         }
         func session(_ customer: String, _ invoice: String) -> String {
             #"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#
@@ -224,7 +224,7 @@ import TokenBrokerTesting
             }
         let file = """
             vendor: {environment: sandbox, baseURL: "http://\(backend)"}
-            route: {path: /\(way)/\(rule), deadline: 60s}
+            route: {path: /\(way)/\(rule), timeout: 60s}
             tokens: {requestsPerSecond: 1000000}
             quotas: {address: {perMinute: none}, principal: {perMinute: none}}
             transport: {connectTimeout: 20s, timeout: 60s}
@@ -364,7 +364,7 @@ private struct Backend {
         endpoints.add(
             Fixed(path: "/jwks") { _ in
                 note("keys")
-                return RouteResponse(status: .ok, body: JSONValue.object(["keys": .array([key])]).serialized)
+                return EndpointResponse(status: .ok, body: JSONValue.object(["keys": .array([key])]).serialized)
             }
         )
         endpoints.add(
@@ -372,12 +372,12 @@ private struct Backend {
                 note("callback")
                 guard let body = try? await request.body.collect(upTo: 64 << 10),
                     let question = try? JSONValue.parse(body)
-                else { return RouteResponse(status: .badRequest) }
+                else { return EndpointResponse(status: .badRequest) }
                 let isTheirs =
                     question["principal"]?["subject"] == "anna"
                     && question["principal"]?["claims"]?["customer"] == question["customerId"]
                     && question["invoiceId"]?.string?.unicode.hasPrefix("inv_") == true
-                return RouteResponse(status: .ok, body: JSONValue.object(["allow": .bool(isTheirs)]).serialized)
+                return EndpointResponse(status: .ok, body: JSONValue.object(["allow": .bool(isTheirs)]).serialized)
             }
         )
         self.endpoints = endpoints
@@ -386,7 +386,7 @@ private struct Backend {
 
 private struct Fixed: Endpoint {
     let path: RoutePath
-    let answer: @Sendable (RouteRequest) async -> RouteResponse
-    func respond(to request: RouteRequest) async -> RouteResponse { await answer(request) }
+    let answer: @Sendable (EndpointRequest) async -> EndpointResponse
+    func respond(to request: EndpointRequest) async -> EndpointResponse { await answer(request) }
 }
 #endif

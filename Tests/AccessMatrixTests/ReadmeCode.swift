@@ -32,7 +32,7 @@ private func composeByHand(
     _ router: Router<BrokerRequestContext>, _ signedInCustomer: any Authenticator, _ ownInvoices: any AccessPolicy,
     _ logger: Logger
 ) throws {
-    let transport = PacedTransport(try CurlTransport(), account: "alternative-payments", requestsPerSecond: 5)
+    let transport = RateLimitedTransport(try CurlTransport(), account: "alternative-payments", requestsPerSecond: 5)
     let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://public-api.demo.alternativepayments.io")
     let variables = vendor.profile.credentialVariables
     let accessTokens = ClientCredentialsProvider(

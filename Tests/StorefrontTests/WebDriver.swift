@@ -136,7 +136,7 @@ struct Browser: Sendable {
             headerFields: [.contentType: "application/json"]
         )
         let bytes = body?.serialized ?? []
-        let options = TransportOptions(deadline: .seconds(60), maximumResponseBytes: 10 << 20)
+        let options = TransportOptions(timeout: .seconds(60), maximumResponseBytes: 10 << 20)
         let response = try await transport.send(request, body: bytes, options: options)
         let answer = try JSONValue.parse(response.body)["value"] ?? .null
         guard response.status == .ok else { throw ToolError(description: "WebDriver: \(answer)") }

@@ -2,7 +2,7 @@ public import TokenBroker
 
 extension Authenticator {
     /// Who asks, or `nil` without a valid proof, with a reason or without.
-    public func principal(in request: RouteRequest) async throws -> Principal? {
+    public func principal(in request: EndpointRequest) async throws -> Principal? {
         do {
             return try await authenticate(request)
         } catch is AccessRefusal {
@@ -11,7 +11,7 @@ extension Authenticator {
     }
 
     /// Why there is no valid proof; `nil` if there is one, or without a reason.
-    public func refusal(of request: RouteRequest) async throws -> String? {
+    public func refusal(of request: EndpointRequest) async throws -> String? {
         do {
             _ = try await authenticate(request)
             return nil
@@ -23,13 +23,13 @@ extension Authenticator {
 
 extension AccessPolicy {
     /// Whether they may, whatever the reason if not.
-    public func says(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
-        try await verdict(principal, toRequest: request) == .yes
+    public func says(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
+        try await verdict(principal, for: request) == .yes
     }
 
     /// Why they may not; `nil` if they may, or without a reason.
     public func refusal(of principal: Principal, _ request: TokenRequest) async throws -> String? {
-        guard case .no(let refusal) = try await verdict(principal, toRequest: request) else { return nil }
+        guard case .no(let refusal) = try await verdict(principal, for: request) else { return nil }
         return refusal?.description
     }
 }

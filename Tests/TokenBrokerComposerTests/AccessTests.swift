@@ -28,7 +28,8 @@ private func compose(
     )
 }
 
-private func post(_ fields: [String: String], customer: String = "cus_1", invoice: String = "inv_1") -> RouteRequest {
+private func post(_ fields: [String: String], customer: String = "cus_1", invoice: String = "inv_1") -> EndpointRequest
+{
     var head = HTTPRequest(
         method: .post, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
         headerFields: [.contentType: "application/json", .origin: "https://pay.example"]
@@ -37,7 +38,7 @@ private func post(_ fields: [String: String], customer: String = "cus_1", invoic
         if let name = HTTPField.Name(name) { head.headerFields[name] = value }
     }
     let body = #"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#
-    return RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
+    return EndpointRequest(head: head, body: EndpointBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
 }
 
 private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-proxy", "X-Customer": "cus_1"]
@@ -88,7 +89,7 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
             ]), transport: vendor
         )
         #expect(await broker.endpoints.respond(to: post(proxied))?.head.status == .ok)
-        var answers: [RouteResponse] = []
+        var answers: [EndpointResponse] = []
         for (customer, invoice) in [
             ("cus_1", "inv_none"), ("cus_1", "oth_1"), ("cus_2", "oth_1"), ("cus_2", "inv_none"),
         ] {

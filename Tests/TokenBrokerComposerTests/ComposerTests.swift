@@ -22,18 +22,18 @@ private func compose(
     )
 }
 
-private func post(_ path: String = "/api/checkout-token", peer: String = "127.0.0.1") -> RouteRequest {
-    RouteRequest(
+private func post(_ path: String = "/api/checkout-token", peer: String = "127.0.0.1") -> EndpointRequest {
+    EndpointRequest(
         head: HTTPRequest(
             method: .post, scheme: "http", authority: "localhost:8080", path: path,
             headerFields: [.contentType: "application/json"]
         ),
-        body: RouteBody(Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)), peer: PeerAddress(ip: peer)
+        body: EndpointBody(Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)), peer: PeerAddress(ip: peer)
     )
 }
 
-private func get(_ path: String) -> RouteRequest {
-    RouteRequest(head: HTTPRequest(method: .get, scheme: "http", authority: "localhost:8080", path: path))
+private func get(_ path: String) -> EndpointRequest {
+    EndpointRequest(head: HTTPRequest(method: .get, scheme: "http", authority: "localhost:8080", path: path))
 }
 
 @Suite struct `A composed broker` {
@@ -102,7 +102,7 @@ private func get(_ path: String) -> RouteRequest {
             ]),
             environment: ["MY_ID": "id", "MY_SECRET": "sentinel-secret"]
         )
-        let found = try await broker.credentials.credentials(for: CredentialID(broker.vendor.profile.id))
+        let found = try await broker.credentials.credentials(for: Account(broker.vendor.profile.id))
         #expect(found == [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))])
     }
 
@@ -156,7 +156,7 @@ private func get(_ path: String) -> RouteRequest {
         let error = await #expect(throws: TokenError.self) {
             try await broker.accessTokens.token(for: TokenRequest())
         }
-        #expect((error?.cause as? TransportError)?.kind == .connect)
+        #expect((error?.cause as? TransportError)?.code == .connect)
         await broker.shutdown()
         let later = await #expect(throws: TokenError.self) {
             try await broker.accessTokens.token(for: TokenRequest())
@@ -234,7 +234,7 @@ private func get(_ path: String) -> RouteRequest {
     /// A source with two keys that must come together, and a transport, both custom.
     @Test func `may be a source, a transport and a vendor`() async throws {
         struct Fixed: CredentialSource {
-            func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+            func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
                 [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))]
             }
         }
@@ -263,9 +263,9 @@ private func get(_ path: String) -> RouteRequest {
         var name: String
         var diary: Diary
         var binds: AccessBinding { .session }
-        func authenticate(_ request: RouteRequest) async throws -> Principal? { nil }
-        func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool { false }
-        func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] { [] }
+        func authenticate(_ request: EndpointRequest) async throws -> Principal? { nil }
+        func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool { false }
+        func credentials(for account: Account) async throws(CredentialError) -> [Credential] { [] }
         func shutdown() async { diary.note("\(name) down") }
     }
 
@@ -316,9 +316,9 @@ private func get(_ path: String) -> RouteRequest {
         let diary = Diary()
         let registry = registry(diary) {
             AllOf([
-                Part(name: "first", diary: diary).remembering(for: .seconds(1)),
+                Part(name: "first", diary: diary).caching(for: .seconds(1)),
                 AnyOf([Part(name: "second", diary: diary), Part(name: "third", diary: diary)]),
-            ]).remembering(for: .seconds(1))
+            ]).caching(for: .seconds(1))
         }
         let broker = try await compose(values, registry: registry, transport: nil)
         await broker.shutdown()

@@ -123,8 +123,8 @@ private func base64URL(_ text: String) -> String {
     ]
 
     /// Requests that are let in, and requests that are refused for everything a request can be refused for.
-    private static let requests: [RouteRequest] = {
-        var requests: [RouteRequest] = []
+    private static let requests: [EndpointRequest] = {
+        var requests: [EndpointRequest] = []
         let session = #"{"customerId": "cus_1", "invoiceId": "inv_1", "replaces": "\#(Sentinel.accessToken)"}"#
         let forged =
             base64URL(#"{"alg": "HS256", "kid": "sentinel"}"#) + "." + base64URL(#"{"sub": "sentinel"}"#)
@@ -163,7 +163,7 @@ private func base64URL(_ text: String) -> String {
                 if fields["Origin"] == nil { head.headerFields[.origin] = "https://\(authority)" }
                 for (name, value) in fields { if let name = HTTPField.Name(name) { head.headerFields[name] = value } }
                 requests.append(
-                    RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: peer)))
+                    EndpointRequest(head: head, body: EndpointBody(Array(body.utf8)), peer: PeerAddress(ip: peer)))
             }
         }
         return requests
@@ -220,7 +220,8 @@ private func base64URL(_ text: String) -> String {
         #expect(
             Set(labels.map { $0.0.replacing("token_broker_", with: "") }) == [
                 "breaker_open", "cache_entries", "cache_evictions_total", "cache_lookups_total",
-                "pacing_queue_length", "pacing_throttled_total", "pacing_wait_seconds", "token_expiry_seconds",
+                "rate_limit_queue_length", "rate_limit_throttled_total", "rate_limit_wait_seconds",
+                "token_expiry_seconds",
                 "token_fetch_duration_seconds", "token_fetches_total", "token_retries_total",
                 "vendor_call_duration_seconds", "vendor_calls_total",
             ]

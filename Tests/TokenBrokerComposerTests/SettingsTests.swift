@@ -59,15 +59,15 @@ let keyCases: [KeyCase] = [
         expected: "a whole number from 0 to 65535", read: { "\($0.server.port)" }
     ),
     KeyCase(
-        key: "server.shutdownDeadline", variable: "TOKEN_BROKER_SERVER_SHUTDOWN_DEADLINE", written: "1m",
+        key: "server.shutdownTimeout", variable: "TOKEN_BROKER_SERVER_SHUTDOWN_TIMEOUT", written: "1m",
         value: "1m",
         inEnvironment: "0s", overridden: "0s", refused: ["10": "10", "11m": "11m", "soon": "soon"],
-        expected: "a duration from 0s to 10m", read: { $0.server.shutdownDeadline.configured }
+        expected: "a duration from 0s to 10m", read: { $0.server.shutdownTimeout.configured }
     ),
     KeyCase(
-        key: "server.headDeadline", variable: "TOKEN_BROKER_SERVER_HEAD_DEADLINE", written: "5s", value: "5s",
+        key: "server.headTimeout", variable: "TOKEN_BROKER_SERVER_HEAD_TIMEOUT", written: "5s", value: "5s",
         inEnvironment: "500ms", overridden: "500ms", refused: ["0s": "0s", "10": "10", "6m": "6m"],
-        expected: "a duration from 100ms to 5m", read: { $0.server.headDeadline.configured }
+        expected: "a duration from 100ms to 5m", read: { $0.server.headTimeout.configured }
     ),
     KeyCase(
         key: "server.idleTimeout", variable: "TOKEN_BROKER_SERVER_IDLE_TIMEOUT", written: "2m", value: "2m",
@@ -200,11 +200,11 @@ let keyCases: [KeyCase] = [
         expected: "a path such as /api/checkout-token", read: { $0.route.path }
     ),
     KeyCase(
-        key: "route.deadline", variable: "TOKEN_BROKER_ROUTE_DEADLINE", written: "1s", value: "1s",
+        key: "route.timeout", variable: "TOKEN_BROKER_ROUTE_TIMEOUT", written: "1s", value: "1s",
         inEnvironment: "2s",
         overridden: "2s", refused: ["0s": "0s", "-1s": "-1s", "1h": "1h"],
         expected: "a duration from 1ms to 5m",
-        read: { $0.route.deadline.configured }
+        read: { $0.route.timeout.configured }
     ),
     KeyCase(
         key: "route.allowedOrigins", variable: "TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS",
@@ -362,7 +362,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(
             settings.server
                 == ServerSettings(
-                    host: "127.0.0.1", port: 8080, shutdownDeadline: .seconds(10), headDeadline: .seconds(10),
+                    host: "127.0.0.1", port: 8080, shutdownTimeout: .seconds(10), headTimeout: .seconds(10),
                     idleTimeout: .seconds(75), headerBytes: 16_384, connections: 2_000,
                     connectionsPerAddress: 500
                 )
@@ -374,7 +374,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(settings.credentials.map(\.section) == [["credentials", "environment"]])
         #expect(settings.timeout == .seconds(10))
         #expect(settings.route.path == "/api/checkout-token")
-        #expect(settings.route.deadline == .seconds(8))
+        #expect(settings.route.timeout == .seconds(8))
         #expect(settings.route.allowedOrigins == [])
         #expect(settings.livePath == "/healthz")
         #expect(settings.readyPath == "/readyz")
@@ -392,8 +392,26 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test func `says where a key belongs that stands in the wrong section`() throws {
-        let problem = try #require(problems(minimal.with(["server.deadline": "8s"])).first)
-        #expect(problem.message.contains("did you mean route.deadline?"))
+        let problem = try #require(problems(minimal.with(["server.timeout": "8s"])).first)
+        #expect(problem.message.contains("did you mean route.timeout?"))
+    }
+
+    @Test(arguments: [
+        ("server.headDeadline", "server.headTimeout", "SERVER_HEAD"),
+        ("server.shutdownDeadline", "server.shutdownTimeout", "SERVER_SHUTDOWN"),
+        ("route.deadline", "route.timeout", "ROUTE"),
+    ])
+    func `answers a name that a key had before with the new one`(
+        _ former: String, _ name: String, _ variable: String
+    ) throws {
+        let inFile = problems(minimal.with([former: "5s"]))
+        #expect(inFile.map(\.key) == [former])
+        #expect(inFile.first?.message == "this key is now \(name)")
+        #expect(inFile.first?.place.hasPrefix("broker.yaml:") == true)
+        let inEnvironment = problems(minimal, environment: ["TOKEN_BROKER_\(variable)_DEADLINE": "5s"])
+        #expect(inEnvironment.map(\.place) == ["TOKEN_BROKER_\(variable)_DEADLINE"])
+        #expect(inEnvironment.first?.message.contains("set TOKEN_BROKER_\(variable)_TIMEOUT") == true)
+        #expect(try warnings(minimal.with([name: "5s"])) == [])
     }
 
     @Test(arguments: ["connect_timeout", "connecttimeout", "connect-timeout", "ConnectTimeout"])
@@ -414,7 +432,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         var values = minimal
         values["server"] = written
         let problem = try #require(problems(values).first { $0.key == "server" })
-        let keys = "expected a map with the keys connections, connectionsPerAddress, headDeadline, headerBytes, host, "
+        let keys = "expected a map with the keys connections, connectionsPerAddress, headTimeout, headerBytes, host, "
         #expect(problem.message.contains(keys))
     }
 
@@ -437,7 +455,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
                           environment: {clientID: ALTERNATIVE_CLIENT_ID, clientSecret: ALTERNATIVE_CLIENT_SECRET},
                           file: {path: /run/secrets/alternative-payments.json}}
             transport:   {kind: curl, connectTimeout: 3s, timeout: 10s, caFile: /etc/ssl/ca.pem}
-            route:       {path: /api/checkout-token, deadline: 8s, allowedOrigins: ["https://shop.example"]}
+            route:       {path: /api/checkout-token, timeout: 8s, allowedOrigins: ["https://shop.example"]}
             access:      {mode: open}
             tokens:      {reuse: true, minimumRemaining: 2m, requestsPerSecond: 5, burst: 5}
             """

@@ -206,7 +206,7 @@ private func write(_ content: String, _ path: String) throws {
         let broker = try await broker(
             values, environment: ["ALTERNATIVE_CLIENT_ID": "id", "ALTERNATIVE_CLIENT_SECRET": key], issuer: issuer)
         let first = try await broker.accessTokens.token(for: TokenRequest())
-        _ = try await broker.accessTokens.token(for: TokenRequest(), demand: TokenDemand(insteadOf: first.id))
+        _ = try await broker.accessTokens.token(for: TokenRequest(), demand: TokenDemand(replacing: first.id))
         var ids: Set<String> = []
         for request in issuer.requests.withLock({ $0 }) {
             let jwt = try #require(request.body.split(separator: "&").last { $0.hasPrefix("client_assertion=") })

@@ -100,7 +100,8 @@ import TokenBrokerTesting
             if let name = HTTPField.Name(name) { head.headerFields[name] = value }
         }
         let body = #"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#
-        let request = RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
+        let request = EndpointRequest(
+            head: head, body: EndpointBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
         let response = await broker.endpoints.respond(to: request)
         let problem = try? JSONValue.parse(response?.body ?? [])
         return Answer(
@@ -110,7 +111,8 @@ import TokenBrokerTesting
 
     private func ready(_ broker: Broker) async -> (status: Int, word: String) {
         let head = HTTPRequest(method: .get, scheme: "https", authority: "pay.example", path: "/readyz")
-        let response = await broker.endpoints.respond(to: RouteRequest(head: head, peer: PeerAddress(ip: "192.0.2.1")))
+        let response = await broker.endpoints.respond(
+            to: EndpointRequest(head: head, peer: PeerAddress(ip: "192.0.2.1")))
         let body = try? JSONValue.parse(response?.body ?? [])
         return (response?.head.status.code ?? 0, body?["status"]?.string?.unicode ?? "")
     }

@@ -90,7 +90,7 @@ import TokenBroker
     }
 
     @Test func aHeadThatComesTooSlowlyEndsItsConnection() async throws {
-        try await withServer("server: {port: 0, headDeadline: 500ms, idleTimeout: 1h}") { _, port in
+        try await withServer("server: {port: 0, headTimeout: 500ms, idleTimeout: 1h}") { _, port in
             // Nothing at all, half a head, and half a second head after a whole request.
             let silent = try RawClient(port: port)
             let half = try RawClient(port: port)
@@ -119,7 +119,7 @@ import TokenBroker
     }
 
     @Test func connectionsAreBoundedAndFreedOnesAreGivenAway() async throws {
-        let limits = "connections: 2, connectionsPerAddress: 5, headDeadline: 1s"
+        let limits = "connections: 2, connectionsPerAddress: 5, headTimeout: 1s"
         try await withServer("server: {port: 0, \(limits)}") { _, port in
             let clients = try (0..<5).map { _ in try RawClient(port: port) }
             // The first two take their time and are closed; the others have their turn.
@@ -203,7 +203,7 @@ import TokenBroker
     }
 
     @Test func aBodyThatComesTooSlowlyIsGivenUpBeforeTheDeadline() async throws {
-        try await withServer("route: {deadline: 60s}") { _, port in
+        try await withServer("route: {timeout: 60s}") { _, port in
             for framing in ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
                 let start = ContinuousClock.now
                 let answer = try await answer(port, post + framing)
@@ -305,7 +305,7 @@ import TokenBroker
     ) async throws -> TransportResponse {
         let request = HTTPRequest(
             method: body.isEmpty ? .get : .post, scheme: "http", authority: authority, path: path, headerFields: fields)
-        return try await transport.send(request, body: Array(body.utf8), options: .init(deadline: .seconds(10)))
+        return try await transport.send(request, body: Array(body.utf8), options: .init(timeout: .seconds(10)))
     }
 
     @Test func theDemoSignsAVisitorInAndGivesThemTheirOwnInvoiceOnly() async throws {

@@ -239,7 +239,7 @@ struct ProgramLeakTests {
         var request = HTTPRequest(method: method, scheme: "http", authority: authority, path: path)
         if method == .post { request.headerFields[.contentType] = "application/json" }
         for (name, value) in fields { if let name = HTTPField.Name(name) { request.headerFields[name] = value } }
-        return try await transport.send(request, body: Array(body.utf8), options: .init(deadline: .seconds(20)))
+        return try await transport.send(request, body: Array(body.utf8), options: .init(timeout: .seconds(20)))
     }
 
     private func post(

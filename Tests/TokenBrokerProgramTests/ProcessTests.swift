@@ -31,7 +31,7 @@ import TokenBroker
         let method: HTTPRequest.Method = origin == nil ? .get : .post
         let request = HTTPRequest(
             method: method, scheme: "http", authority: authority, path: path, headerFields: fields)
-        return try await transport.send(request, body: [], options: .init(deadline: .seconds(10))).status
+        return try await transport.send(request, body: [], options: .init(timeout: .seconds(10))).status
     }
 
     /// Sends requests that are refused, each of which is logged in some 600 bytes.
@@ -52,7 +52,7 @@ import TokenBroker
     }
 
     @Test func `a log that nobody reads holds up no answer and not the end`() async throws {
-        let file = try configuration("server: {port: 0, shutdownDeadline: 5s}")
+        let file = try configuration("server: {port: 0, shutdownTimeout: 5s}")
         let server = try RunningProgram.tokenBroker(
             ["serve", "--config", file, "--log-level", "trace"], environment: credentials, holdsError: true
         )
@@ -183,7 +183,7 @@ import TokenBroker
     func `a second signal ends it at once`(signal: Int32) async throws {
         let (vendor, address) = try hangingVendor()
         defer { vendor.stop() }
-        let file = try configuration("server: {port: 0, shutdownDeadline: 60s}", vendor: address)
+        let file = try configuration("server: {port: 0, shutdownTimeout: 60s}", vendor: address)
         let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials)
         let authority = try await server.authority(inLine: "token-broker listens on")
         let client = try RawClient(port: try #require(UInt16(authority.split(separator: ":").last ?? "")))
@@ -234,7 +234,7 @@ import TokenBroker
             method: .post, scheme: "http", authority: authority, path: "/api/checkout-token",
             headerFields: [.contentType: "application/json"])
         let body = #"{"customerId": "cus_1", "invoiceId": "inv_1"}"#
-        _ = try await transport.send(request, body: Array(body.utf8), options: .init(deadline: .seconds(30)))
+        _ = try await transport.send(request, body: Array(body.utf8), options: .init(timeout: .seconds(30)))
         #expect(await server.terminate() == 0)
         let text = try String(contentsOfFile: status, encoding: .utf8)
         for set in ["SigBlk", "SigIgn", "SigCgt"] {

@@ -39,7 +39,7 @@ import TokenBroker
     ) async throws -> TransportResponse {
         let request = HTTPRequest(
             method: method, scheme: "http", authority: authority, path: path, headerFields: fields)
-        return try await transport.send(request, body: Array(body.utf8), options: .init(deadline: .seconds(10)))
+        return try await transport.send(request, body: Array(body.utf8), options: .init(timeout: .seconds(10)))
     }
 
     private func post(_ authority: String, invoice: String, customer: String = "cus_demo") async throws

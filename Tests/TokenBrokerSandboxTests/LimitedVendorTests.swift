@@ -12,7 +12,7 @@ import TokenBrokerTesting
 /// The whole engine, from the endpoint down, against the sandbox and its rate limit, in virtual time and without a socket.
 struct LimitedVendorTests {
     private struct Pair: CredentialSource {
-        func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+        func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
             [Credential(clientID: Secret("sandbox-client"), clientSecret: Secret("sandbox-secret"))]
         }
     }
@@ -46,7 +46,7 @@ struct LimitedVendorTests {
     }
 
     private static func endpoint(_ sandbox: Sandbox, _ clock: ManualClock, _ shared: Shared) throws -> EndpointSet {
-        let transport = PacedTransport(
+        let transport = RateLimitedTransport(
             Noting(upstream: InMemoryTransport(sandbox.endpoints, clock: clock), clock: clock, shared: shared),
             account: "alternative-payments", requestsPerSecond: 5, clock: clock, wallClock: { clock.date })
         let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example")
@@ -64,12 +64,12 @@ struct LimitedVendorTests {
         ])
     }
 
-    private static func ask(_ broker: EndpointSet, _ invoice: String) async -> RouteResponse? {
+    private static func ask(_ broker: EndpointSet, _ invoice: String) async -> EndpointResponse? {
         let head = HTTPRequest(
             method: .post, scheme: "https", authority: "shop.example", path: "/api/checkout-token",
             headerFields: [.contentType: "application/json"])
         let body = Array(#"{"customerId": "cus_demo", "invoiceId": "\#(invoice)"}"#.utf8)
-        return await broker.respond(to: RouteRequest(head: head, body: RouteBody(body)))
+        return await broker.respond(to: EndpointRequest(head: head, body: EndpointBody(body)))
     }
 
     @Test func aThousandInvoicesAtOnceKeepTheLimitAndAreAllServed() async throws {
@@ -104,7 +104,7 @@ struct LimitedVendorTests {
                 scheduler.run(on: clock, using: &random, until: isDone)
                 let calls = Task {
                     let head = HTTPRequest(method: .get, scheme: "https", authority: "a", path: "/_sandbox/calls")
-                    let answer = await sandbox.endpoints.respond(to: RouteRequest(head: head))
+                    let answer = await sandbox.endpoints.respond(to: EndpointRequest(head: head))
                     let value = answer.flatMap { try? JSONValue.parse($0.body) } ?? .null
                     shared.outcome.withLock { $0.calls = value }
                 }

@@ -27,7 +27,7 @@ struct SandboxTests {
         var head = HTTPRequest(method: method, scheme: "http", authority: "a", path: path)
         head.headerFields[.authorization] = authorization
         let response = try #require(
-            await sandbox.endpoints.respond(to: RouteRequest(head: head, body: RouteBody(Array(body.utf8))))
+            await sandbox.endpoints.respond(to: EndpointRequest(head: head, body: EndpointBody(Array(body.utf8))))
         )
         return (
             response.head.status.code, (try? JSONValue.parse(response.body)) ?? .null

@@ -56,7 +56,7 @@ private struct RoundTripFixture: HTTPTransportFixture {
 
 private struct Pair: CredentialSource {
     let secret: String
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         [Credential(clientID: Secret("client"), clientSecret: Secret(secret))]
     }
 }

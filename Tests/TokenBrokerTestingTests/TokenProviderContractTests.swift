@@ -3,7 +3,7 @@ import TokenBroker
 import TokenBrokerTesting
 
 private struct FixedCredentials: CredentialSource {
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         [MisbehavingIssuer.credential]
     }
 }
@@ -19,7 +19,7 @@ private struct AccessTokens: TokenProvider {
 
 private func accessTokens(
     _ issuer: MisbehavingIssuer, _ clock: ManualClock
-) throws -> ClientCredentialsProvider<ManualClock> {
+) throws -> ClientCredentialsProvider {
     ClientCredentialsProvider(
         vendor: try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example"),
         credentials: FixedCredentials(), transport: issuer, clock: clock, wallClock: { clock.date }

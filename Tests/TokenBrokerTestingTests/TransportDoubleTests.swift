@@ -30,10 +30,10 @@ private struct EndpointFixture: HTTPTransportFixture {
         let path: RoutePath = "/path"
         let server: HTTPTransportContract.Server
 
-        func respond(to request: RouteRequest) async -> RouteResponse {
-            if case .responds(let head, let body, _) = server { return RouteResponse(head: head, body: body) }
+        func respond(to request: EndpointRequest) async -> EndpointResponse {
+            if case .responds(let head, let body, _) = server { return EndpointResponse(head: head, body: body) }
             try? await ContinuousClock().sleep(for: .seconds(3600))
-            return RouteResponse(status: .ok)
+            return EndpointResponse(status: .ok)
         }
     }
 
@@ -49,10 +49,10 @@ private struct EndpointFixture: HTTPTransportFixture {
 private struct Mirrored: Endpoint {
     let path: RoutePath = "/mirror/{name}"
 
-    func respond(to request: RouteRequest) async -> RouteResponse {
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
         let body = (try? await request.body.collect(upTo: 100)) ?? Array("too large".utf8)
-        let peer = request.peer?.ip ?? "nobody"
-        return RouteResponse(
+        let peer = request.peer?.description ?? "nobody"
+        return EndpointResponse(
             status: .ok, body: Array("\(request.pathParameters["name"] ?? "") from \(peer): ".utf8) + body)
     }
 }
@@ -90,7 +90,7 @@ struct TransportDoubleTests {
         #expect(first.status == .created)
         #expect(first.body == Array("one".utf8))
         await #expect { try await transport.send(request, body: [2], options: .init()) } throws: { error in
-            (error as? TransportError)?.kind == .connect
+            (error as? TransportError)?.code == .connect
         }
         #expect(transport.sent.map(\.body) == [[1], [2]])
         #expect(transport.sent.first?.options.account == "a")
@@ -106,11 +106,11 @@ struct TransportDoubleTests {
     @Test func deadlinesRunOnTheGivenClock() async throws {
         let clock = ManualClock()
         let transport = ScriptedTransport([.hang, .after(.seconds(5), .respond(.ok))], clock: clock)
-        let first = Task { try await transport.send(request, body: [], options: .init(deadline: .seconds(10))) }
+        let first = Task { try await transport.send(request, body: [], options: .init(timeout: .seconds(10))) }
         await clock.sleepers(2)
         clock.advance(by: .seconds(10))
-        await #expect { try await first.value } throws: { ($0 as? TransportError)?.kind == .timedOut }
-        let second = Task { try await transport.send(request, body: [], options: .init(deadline: .seconds(10))) }
+        await #expect { try await first.value } throws: { ($0 as? TransportError)?.code == .timedOut }
+        let second = Task { try await transport.send(request, body: [], options: .init(timeout: .seconds(10))) }
         await clock.sleepers(2)
         clock.advance(by: .seconds(5))
         #expect(try await second.value.status == .ok)

@@ -22,10 +22,10 @@ import Darwin
 ///
 /// ```swift
 /// let transport = try AsyncHTTPClientTransport()
-/// let response = try await transport.send(request, body: [], options: TransportOptions(deadline: .seconds(5)))
+/// let response = try await transport.send(request, body: [], options: TransportOptions(timeout: .seconds(5)))
 /// await transport.shutdown()
 /// ```
-public final class AsyncHTTPClientTransport: HTTPTransport {
+public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
     private let clientConfiguration: HTTPClient.Configuration
     private let timeout: Duration
     private let connectionLifetime: Duration
@@ -56,7 +56,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
         state = Mutex(State(current: ClientGeneration(clientConfiguration)))
     }
 
-    /// Ends all transfers with ``TransportError/Kind/shutDown`` and closes all connections. Returns when that is done, which for a connection
+    /// Ends all transfers with ``TransportError/Code/shutDown`` and closes all connections. Returns when that is done, which for a connection
     /// that is being established may take up to the connect timeout; further calls do nothing.
     public func shutdown() async {
         let generations = state.withLock { state in
@@ -72,7 +72,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport {
     ) async throws(TransportError) -> TransportResponse {
         let translated = Self.translate(request, try OutboundTarget(request), body)
         let start = ContinuousClock.now
-        let deadline = min(options.deadline, timeout)
+        let deadline = min(options.timeout, timeout)
         var attempt = 1
         while true {
             let generation = try generation()

@@ -18,14 +18,14 @@ extension TransportError {
         self =
             switch error {
             case let error as TransportError: error
-            case let error as HTTPClientError: Self(Self.kind(error), message: error.shortDescription)
+            case let error as HTTPClientError: Self(Self.code(error), message: error.shortDescription)
             case HTTPParserError.headerOverflow: Self(.tooLarge, message: "the response head is too large")
             case HTTPParserError.invalidEOFState: Self.closed
             case is HTTPParserError: Self(.malformed, message: "the answer is not HTTP")
             case let error as NIOConnectionError where error.connectionErrors.isEmpty:
                 Self(.resolve, message: "the name has no address")
             case is NIOConnectionError: Self.notConnected
-            case let error as NIOSSLError: Self(Self.kind(error), message: "the TLS connection failed")
+            case let error as NIOSSLError: Self(Self.code(error), message: "the TLS connection failed")
             case let error as NIOSSLExtraError where error == .failedToValidateHostname:
                 Self(.trust, message: "the certificate is for another host")
             case is NIOSSLExtraError, is BoringSSLError: Self(.tls, message: "the TLS connection failed")
@@ -42,7 +42,7 @@ extension TransportError {
     /// What only happens to a connection that had been established.
     private static let kept = [ECONNRESET, ECONNABORTED, ENOTCONN, EPIPE, ETIMEDOUT]
 
-    private static func kind(_ error: HTTPClientError) -> Kind {
+    private static func code(_ error: HTTPClientError) -> Code {
         switch error {
         case .alreadyShutdown, .cancelled, .requestStreamCancelled: .shutDown
         case .connectTimeout, .tlsHandshakeTimeout, .getConnectionFromPoolTimeout: .connect
@@ -53,7 +53,7 @@ extension TransportError {
         }
     }
 
-    private static func kind(_ error: NIOSSLError) -> Kind {
+    private static func code(_ error: NIOSSLError) -> Code {
         switch error {
         case .handshakeFailed(let reason):
             // Why, is told only in words, the library's own.

@@ -130,7 +130,7 @@ private struct Fixture: SocketTransportFixture {
             try await withServer({ _ in "HTTP/1.1 200 OK\r\n\(fields)Content-Length: 0\r\n\r\n" }) {
                 transport, request, _ in
                 await #expect { try await transport.send(request, body: [], options: .init()) } throws: {
-                    ($0 as? TransportError)?.kind == .tooLarge
+                    ($0 as? TransportError)?.code == .tooLarge
                 }
             }
         }
@@ -207,7 +207,7 @@ private struct Fixture: SocketTransportFixture {
             }
             let kept = connections()
             let start = ContinuousClock.now
-            let response = try await transport.send(request, body: [1], options: .init(deadline: .seconds(8)))
+            let response = try await transport.send(request, body: [1], options: .init(timeout: .seconds(8)))
             #expect(try #require(number(response)) == kept + 1)
             #expect(start.duration(to: .now) < .seconds(6))
         }
@@ -218,8 +218,8 @@ private struct Fixture: SocketTransportFixture {
         try await withNumberedConnections(afterFirstAnswer: { _ in false }) { transport, request, connections in
             _ = try await transport.send(request, body: [1], options: .init())
             await #expect {
-                try await transport.send(request, body: [1], options: .init(deadline: .milliseconds(300)))
-            } throws: { ($0 as? TransportError)?.kind == .timedOut }
+                try await transport.send(request, body: [1], options: .init(timeout: .milliseconds(300)))
+            } throws: { ($0 as? TransportError)?.code == .timedOut }
             #expect(try await number(transport.send(request, body: [1], options: .init())) == 2)
         }
     }
@@ -243,7 +243,7 @@ private struct Fixture: SocketTransportFixture {
             for await _ in opened.prefix(tasks.count) {}
             for task in tasks { task.cancel() }
             for task in tasks {
-                await #expect { try await task.value } throws: { ($0 as? TransportError)?.kind == .cancelled }
+                await #expect { try await task.value } throws: { ($0 as? TransportError)?.code == .cancelled }
             }
             // The server sees it, though the transport goes on to be used.
             for await _ in closed.prefix(tasks.count) {}
@@ -265,10 +265,10 @@ private struct Fixture: SocketTransportFixture {
         for await _ in opened.prefix(underWay.count) {}
         await transport.shutdown()
         for task in underWay {
-            await #expect { try await task.value } throws: { ($0 as? TransportError)?.kind == .shutDown }
+            await #expect { try await task.value } throws: { ($0 as? TransportError)?.code == .shutDown }
         }
         await #expect { try await transport.send(request, body: [], options: .init()) } throws: {
-            ($0 as? TransportError)?.kind == .shutDown
+            ($0 as? TransportError)?.code == .shutDown
         }
         await transport.shutdown()
     }
@@ -282,7 +282,7 @@ private struct Fixture: SocketTransportFixture {
             let request = HTTPRequest(method: .get, scheme: "http", authority: authority, path: path)
             await #expect("\(authority ?? "none") \(path)") {
                 try await transport.send(request, body: [], options: .init())
-            } throws: { ($0 as? TransportError)?.kind == .invalidRequest }
+            } throws: { ($0 as? TransportError)?.code == .invalidRequest }
         }
         await transport.shutdown()
     }

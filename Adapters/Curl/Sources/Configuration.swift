@@ -6,7 +6,7 @@ extension CurlTransport {
     public struct Configuration: Sendable {
         /// How long establishing a connection may take, name resolution and TLS included.
         public var connectTimeout: Duration
-        /// The longest deadline; a request's own counts if it is shorter.
+        /// The longest timeout; a request's own counts if it is shorter.
         public var timeout: Duration
         /// How old a connection may be to take another request. Names are resolved anew at least as often, so a server that
         /// has moved is found.
@@ -20,7 +20,7 @@ extension CurlTransport {
         /// The path of a Unix-domain socket to connect to, whatever the requests' authorities say. Their scheme and host count as ever: `http`
         /// for a loopback host, certificates for the host that is named.
         public var unixSocket: String?
-        /// How many connections to one host take requests at a time; further requests wait within their deadlines.
+        /// How many connections to one host take requests at a time; further requests wait within their timeouts.
         ///
         /// Connections that have outlived ``connectionLifetime`` finish their requests beside those, which takes no longer than ``timeout``.
         public var maximumConnectionsPerHost: Int

@@ -5,11 +5,11 @@ extension TransportError {
     /// What each of libcurl's outcomes means: the one table.
     ///
     /// - Parameters:
-    ///   - code: Of a finished transfer; not `CURLE_OK`.
-    ///   - wasConnecting: Whether a passed time limit was that for connecting, not the request's deadline.
-    init(curl code: CURLcode, wasConnecting: Bool) {
-        let kind: Kind =
-            switch code {
+    ///   - result: Of a finished transfer; not `CURLE_OK`.
+    ///   - wasConnecting: Whether a passed time limit was that for connecting, not the request's timeout.
+    init(curl result: CURLcode, wasConnecting: Bool) {
+        let code: Code =
+            switch result {
             case CURLE_URL_MALFORMAT:
                 .invalidRequest
             case CURLE_COULDNT_RESOLVE_HOST:
@@ -39,6 +39,6 @@ extension TransportError {
                 .other
             }
         // libcurl's text for the code alone is fixed; its error buffer would quote addresses and certificates.
-        self.init(kind, message: "libcurl \(code.rawValue), \(String(cString: curl_easy_strerror(code)))")
+        self.init(code, message: "libcurl \(result.rawValue), \(String(cString: curl_easy_strerror(result)))")
     }
 }

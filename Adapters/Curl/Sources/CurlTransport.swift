@@ -10,12 +10,12 @@ public import TokenBroker
 ///
 /// ```swift
 /// let transport = try CurlTransport()
-/// let response = try await transport.send(request, body: [], options: TransportOptions(deadline: .seconds(5)))
+/// let response = try await transport.send(request, body: [], options: TransportOptions(timeout: .seconds(5)))
 /// await transport.shutdown()
 /// ```
 ///
 /// A transport that is released without ``shutdown()`` ends its thread by itself.
-public final class CurlTransport: HTTPTransport {
+public final class CurlTransport: HTTPTransport, ShutsDown {
     private let configuration: Configuration
     private let loop: CurlLoop
 
@@ -32,9 +32,9 @@ public final class CurlTransport: HTTPTransport {
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
-        let deadline = min(options.deadline, configuration.timeout)
+        let timeout = min(options.timeout, configuration.timeout)
         let transfer = Transfer(
-            try EncodedRequest(request, body: body), deadline: deadline, maximumBytes: options.maximumResponseBytes
+            try EncodedRequest(request, body: body), timeout: timeout, maximumBytes: options.maximumResponseBytes
         )
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -48,7 +48,7 @@ public final class CurlTransport: HTTPTransport {
         return try result.get()
     }
 
-    /// Ends all transfers with ``TransportError/Kind/shutDown``, closes all connections and ends the thread. Returns when that is
+    /// Ends all transfers with ``TransportError/Code/shutDown``, closes all connections and ends the thread. Returns when that is
     /// done; further calls do nothing.
     public func shutdown() async {
         await withCheckedContinuation { continuation in loop.shutDown(then: continuation) }

@@ -148,7 +148,7 @@ final class EasyHandle {
         let bodyCount = transfer.request.bodyCount
         _ = tb_easy_set_string(pointer, CURLOPT_URL, transfer.request.address)
         _ = tb_easy_set_bytes(pointer, CURLOPT_HTTPHEADER, transfer.request.fieldLines)
-        limit(to: transfer.deadline)
+        limit(to: transfer.timeout)
         set(CURLOPT_PIPEWAIT, transfer.request.usesTLS ? 1 : 0)
         if usesProxy { set(CURLOPT_NOPROXY, transfer.request.isLocal ? "*" : "") }
 
@@ -180,7 +180,7 @@ final class EasyHandle {
     func beginAgain() {
         guard let transfer, let start = transfer.start else { return }
         transfer.isSecondAttempt = true
-        limit(to: transfer.deadline - start.duration(to: .now))
+        limit(to: transfer.timeout - start.duration(to: .now))
     }
 
     private func limit(to duration: Duration) {

@@ -61,8 +61,8 @@ struct ResponseReader {
         }
     }
 
-    private mutating func refuse(_ kind: TransportError.Kind, _ message: String) -> Bool {
-        refuse(TransportError(kind, message: message))
+    private mutating func refuse(_ code: TransportError.Code, _ message: String) -> Bool {
+        refuse(TransportError(code, message: message))
     }
 
     private mutating func refuse(_ error: TransportError) -> Bool {

@@ -12,8 +12,8 @@ final class Transfer: @unchecked Sendable {
     let isCancelled = Atomic(false)
     private let isFinished = Atomic(false)
     let request: EncodedRequest
-    let deadline: Duration
-    /// When it was handed to libcurl first; the deadline counts from here.
+    let timeout: Duration
+    /// When it was handed to libcurl first; the timeout counts from here.
     var start: ContinuousClock.Instant?
     /// Whether it has been sent once more, which is as often as it may be.
     var isSecondAttempt = false
@@ -22,10 +22,10 @@ final class Transfer: @unchecked Sendable {
     /// While it is under way.
     var handle: EasyHandle?
 
-    init(_ request: consuming EncodedRequest, deadline: Duration, maximumBytes: Int) {
+    init(_ request: consuming EncodedRequest, timeout: Duration, maximumBytes: Int) {
         self.reader = ResponseReader(method: request.method, maximumBytes: maximumBytes)
         self.request = request
-        self.deadline = deadline
+        self.timeout = timeout
     }
 
     func finish(_ outcome: Outcome) {

@@ -146,7 +146,7 @@ import TokenBroker
         let never = Task { try await get("/slow") }
         while start.duration(to: .now) < .milliseconds(700) { #expect(try await get("/") == 200) }
         await transport.shutdown()
-        await #expect { try await never.value } throws: { ($0 as? TransportError)?.kind == .shutDown }
+        await #expect { try await never.value } throws: { ($0 as? TransportError)?.code == .shutDown }
         released.signal()
     }
 
@@ -159,7 +159,7 @@ import TokenBroker
         let kept = server.connections
         #expect(kept > 1)
         let start = ContinuousClock.now
-        let response = try await transport.send(server.request, body: [1], options: .init(deadline: .seconds(8)))
+        let response = try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(8)))
         #expect(try #require(number(response)) > kept)
         #expect(start.duration(to: .now) < .seconds(5))
         // The time that the first attempt took does not count as the response's.
@@ -168,7 +168,7 @@ import TokenBroker
         // None of the others is tried.
         let next = ContinuousClock.now
         for _ in 0..<5 {
-            let response = try await transport.send(server.request, body: [1], options: .init(deadline: .seconds(8)))
+            let response = try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(8)))
             #expect(try #require(number(response)) > kept)
         }
         #expect(next.duration(to: .now) < .seconds(1))
@@ -184,15 +184,15 @@ import TokenBroker
         await transport.shutdown()
     }
 
-    @Test func `the deadline counts both attempts`() async throws {
+    @Test func `the timeout counts both attempts`() async throws {
         let server = try Server { _, request in request > 1 ? .ignorePackets : .answer }
         defer { server.stop() }
         let transport = try CurlTransport()
         try await open(2, transport, server.request)
         let start = ContinuousClock.now
         await #expect {
-            try await transport.send(server.request, body: [1], options: .init(deadline: .milliseconds(500)))
-        } throws: { ($0 as? TransportError)?.kind == .timedOut }
+            try await transport.send(server.request, body: [1], options: .init(timeout: .milliseconds(500)))
+        } throws: { ($0 as? TransportError)?.code == .timedOut }
         #expect(start.duration(to: .now) < .milliseconds(1500))
         await transport.shutdown()
     }
@@ -203,8 +203,8 @@ import TokenBroker
         let transport = try CurlTransport()
         try await open(1, transport, server.request)
         await #expect {
-            try await transport.send(server.request, body: [1], options: .init(deadline: .seconds(4)))
-        } throws: { ($0 as? TransportError)?.kind == .timedOut }
+            try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(4)))
+        } throws: { ($0 as? TransportError)?.code == .timedOut }
         #expect(server.requests == [1, 1])
         await transport.shutdown()
     }
@@ -217,10 +217,10 @@ import TokenBroker
         try await open(6, transport, server.request)
         let kept = server.connections
         await #expect {
-            try await transport.send(server.request, body: [1], options: .init(deadline: .milliseconds(300)))
-        } throws: { ($0 as? TransportError)?.kind == .timedOut }
+            try await transport.send(server.request, body: [1], options: .init(timeout: .milliseconds(300)))
+        } throws: { ($0 as? TransportError)?.code == .timedOut }
         for _ in 0..<5 {
-            let response = try await transport.send(server.request, body: [1], options: .init(deadline: .seconds(8)))
+            let response = try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(8)))
             #expect(try #require(number(response)) > kept)
         }
         await transport.shutdown()
@@ -234,7 +234,7 @@ import TokenBroker
         #expect(server.connections > 6)
         let kept = server.connections
         for _ in 0..<3 {
-            let response = try await transport.send(server.request, body: [1], options: .init(deadline: .seconds(8)))
+            let response = try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(8)))
             #expect(try #require(number(response)) > kept)
         }
         await transport.shutdown()

@@ -18,14 +18,14 @@ import TokenBroker
     }
 
     private func fails(
-        _ kind: TransportError.Kind, _ scheme: String, _ authority: String,
+        _ code: TransportError.Code, _ scheme: String, _ authority: String,
         _ configuration: CurlTransport.Configuration, message: String? = nil,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         let error = await #expect(throws: TransportError.self, sourceLocation: sourceLocation) {
             try await get(scheme, authority, configuration)
         }
-        #expect(error?.kind == kind, "\(error?.description ?? "")", sourceLocation: sourceLocation)
+        #expect(error?.code == code, "\(error?.description ?? "")", sourceLocation: sourceLocation)
         if let message { #expect(error?.message == message, sourceLocation: sourceLocation) }
     }
 
@@ -124,7 +124,7 @@ import TokenBroker
             elsewhere.authority = "nowhere.invalid"
             await #expect("there is no such name here, whatever a proxy may know") {
                 try await transport.send(elsewhere, body: [], options: .init())
-            } throws: { ($0 as? TransportError)?.kind == .resolve }
+            } throws: { ($0 as? TransportError)?.code == .resolve }
             #expect(proxy.requests.isEmpty)
             await transport.shutdown()
         }

@@ -146,11 +146,11 @@ private struct CurlFixture: SocketTransportFixture {
                     withUnsafeCurrentTask { $0?.cancel() }
                     return try await transport.send(request, body: [], options: .init())
                 }
-                await #expect { try await cancelled.value } throws: { ($0 as? TransportError)?.kind == .cancelled }
+                await #expect { try await cancelled.value } throws: { ($0 as? TransportError)?.code == .cancelled }
                 // Whoever runs there goes on when the thread is gone.
                 await transport.shutdown()
                 await #expect { try await transport.send(request, body: [], options: .init()) } throws: {
-                    ($0 as? TransportError)?.kind == .shutDown
+                    ($0 as? TransportError)?.code == .shutDown
                 }
             }
             #expect(requests().count == 100)
@@ -197,7 +197,7 @@ private struct CurlFixture: SocketTransportFixture {
             let error = await #expect(throws: TransportError.self) {
                 try await transport.send(request, body: [], options: .init())
             }
-            #expect(error?.kind == .tooLarge)
+            #expect(error?.code == .tooLarge)
         }
         // A third of one bomb, so that an address sanitizer, which keeps what is released, has room.
         #expect(residentKilobytes() - before < 128 << 10)
@@ -252,7 +252,7 @@ private struct CurlFixture: SocketTransportFixture {
             await #expect(throws: TransportError.self) { try await task.value }
         }
         await #expect { try await transport.send(request, body: [], options: .init()) } throws: { error in
-            (error as? TransportError)?.kind == .shutDown
+            (error as? TransportError)?.code == .shutDown
         }
         await transport.shutdown()
     }
@@ -277,7 +277,7 @@ private struct CurlFixture: SocketTransportFixture {
             await #expect("\(authority ?? "none") \(path)") {
                 try await transport.send(request, body: [], options: .init())
             } throws: { error in
-                (error as? TransportError)?.kind == .invalidRequest
+                (error as? TransportError)?.code == .invalidRequest
             }
         }
         await transport.shutdown()

@@ -5,7 +5,7 @@ import Testing
 import TokenBroker
 
 private struct FixedCredentials: CredentialSource {
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         [Credential(clientID: Secret("client"), clientSecret: Secret("secret"))]
     }
 }
@@ -31,7 +31,7 @@ private struct FixedCredentials: CredentialSource {
             let error = await #expect(throws: TransportError.self) {
                 try await transport.send(request, body: [1], options: .init())
             }
-            #expect(error?.kind == .closed, "\(error?.description ?? "")")
+            #expect(error?.code == .closed, "\(error?.description ?? "")")
         }
         await transport.shutdown()
     }

@@ -6,7 +6,7 @@ import TokenBroker
 import TokenBrokerTesting
 
 private struct FixedCredentials: CredentialSource {
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         [MisbehavingIssuer.credential]
     }
 }
@@ -14,11 +14,11 @@ private struct FixedCredentials: CredentialSource {
 /// The same script in process and over a socket comes to the same.
 struct MisbehavingIssuerTests {
     private func outcome(
-        _ deadline: Duration, _ transport: any HTTPTransport, _ baseURL: String
+        _ timeout: Duration, _ transport: any HTTPTransport, _ baseURL: String
     ) async throws -> TokenError.Code? {
         let provider = ClientCredentialsProvider(
             vendor: try Vendor(profile: .alternativePayments, baseURL: baseURL), credentials: FixedCredentials(),
-            transport: transport, deadline: deadline)
+            transport: transport, timeout: timeout)
         do throws(TokenError) {
             let token = try await provider.token(for: TokenRequest())
             #expect(token.secret == Secret("access-1"))
@@ -36,15 +36,15 @@ struct MisbehavingIssuerTests {
     ])
     func overASocketAsInProcess(behaviour: MisbehavingIssuer.Behaviour) async throws {
         // What hangs is ended by it; nothing else on the slowest of machines.
-        let deadline = Duration.seconds(behaviour.testDescription == "silence" ? 1 : 60)
+        let timeout = Duration.seconds(behaviour.testDescription == "silence" ? 1 : 60)
         let inProcess = MisbehavingIssuer([behaviour])
-        let expected = try await outcome(deadline, inProcess, "https://vendor.example")
+        let expected = try await outcome(timeout, inProcess, "https://vendor.example")
 
         let issuer = MisbehavingIssuer([behaviour])
         let server = try MisbehavingServer(issuer)
         defer { server.stop() }
         let transport = try CurlTransport()
-        let found = try await outcome(deadline, transport, "http://\(server.authority)")
+        let found = try await outcome(timeout, transport, "http://\(server.authority)")
         await transport.shutdown()
         #expect(found == expected)
         #expect(issuer.calls.count == 1)

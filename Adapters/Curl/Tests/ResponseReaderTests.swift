@@ -22,8 +22,8 @@ import TokenBroker
         return reader.response(elapsed: .zero)
     }
 
-    private func kind(_ result: Result<TransportResponse, TransportError>) -> TransportError.Kind? {
-        if case .failure(let error) = result { error.kind } else { nil }
+    private func code(_ result: Result<TransportResponse, TransportError>) -> TransportError.Code? {
+        if case .failure(let error) = result { error.code } else { nil }
     }
 
     @Test func statusLines() throws {
@@ -36,9 +36,9 @@ import TokenBroker
             "HTTP/1.1 20", "HTTP/1.1 2000 x", "HTTP/1.1 2x0 OK", "HTTP/1.1 099 x", "HTTP/1.1", "", "SMTP ready",
             "HTTP/1.1 \u{665}00 x", "HTTP/1.1 -20 x",
         ] {
-            #expect(kind(read([line, ""])) == .malformed, "\(line)")
+            #expect(code(read([line, ""])) == .malformed, "\(line)")
         }
-        #expect(kind(read(["HTTP/1.1 200 OK", "A: b"])) == .malformed, "the head never ended")
+        #expect(code(read(["HTTP/1.1 200 OK", "A: b"])) == .malformed, "the head never ended")
     }
 
     @Test func fieldsAreTrimmedAndKeptInOrder() throws {
@@ -58,16 +58,16 @@ import TokenBroker
     @Test func aHeadOfAnySizeIsNoDanger() {
         // HTTPFields itself ends the process at 65,535 fields.
         let fields = [String](repeating: "a:", count: 70_000)
-        #expect(kind(read(["HTTP/1.1 200 OK"] + fields + [""])) == .tooLarge)
+        #expect(code(read(["HTTP/1.1 200 OK"] + fields + [""])) == .tooLarge)
         let long = "a: \(String(repeating: "x", count: 300_000))"
-        #expect(kind(read(["HTTP/1.1 200 OK", long, ""])) == .tooLarge)
+        #expect(code(read(["HTTP/1.1 200 OK", long, ""])) == .tooLarge)
         let endless = [String](repeating: "HTTP/1.1 100 Continue\r\n\r\n", count: 20_000)
-        #expect(kind(read(endless.flatMap { [$0, ""] })) != nil)
+        #expect(code(read(endless.flatMap { [$0, ""] })) != nil)
     }
 
     @Test func anAnnouncedBodyIsRefusedBeforeItComes() throws {
         let head = ["HTTP/1.1 200 OK", "Content-Length: 101", ""]
-        #expect(kind(read(head)) == .tooLarge)
+        #expect(code(read(head)) == .tooLarge)
         #expect(try read(head, method: .head).get().status == .ok)
         #expect(try read(["HTTP/1.1 304 Not Modified", "Content-Length: 101", ""]).get().status == .notModified)
         let informational = ["HTTP/1.1 103 Early Hints", "Content-Length: 101", ""]
@@ -81,6 +81,6 @@ import TokenBroker
         let head = ["HTTP/1.1 200 OK", ""]
         let piece = [UInt8](repeating: 1, count: 50)
         #expect(try read(head, body: [piece, piece]).get().body.count == 100)
-        #expect(kind(read(head, body: [piece, piece, [1]])) == .tooLarge)
+        #expect(code(read(head, body: [piece, piece, [1]])) == .tooLarge)
     }
 }

@@ -74,8 +74,8 @@ import TokenBroker
         print(
             "slowest cancellation \(result.slowestCancellation), slowest after its deadline \(result.slowestDeadline)")
         print("resident: \(early.max() ?? 0) KiB early, \(late.max() ?? 0) KiB late")
-        for kind in ["200", "cancelled", "timedOut", "closed", "malformed", "tooLarge", "connect"] {
-            #expect(result.outcomes[kind, default: 0] > 0, "no transfer ended so")
+        for code in ["200", "cancelled", "timedOut", "closed", "malformed", "tooLarge", "connect"] {
+            #expect(result.outcomes[code, default: 0] > 0, "no transfer ended so")
         }
         #expect(Set(result.outcomes.keys).isDisjoint(with: ["other", "tls", "trust", "shutDown", "invalidRequest"]))
         #expect(growth < 16 << 10, "resident memory grew by \(growth) KiB")
@@ -92,14 +92,14 @@ import TokenBroker
     ) async {
         let request = HTTPRequest(method: .post, scheme: target.0, authority: target.1, path: "/")
         let deadline = Duration.milliseconds(Int.random(in: 1...400))
-        let options = TransportOptions(deadline: deadline, maximumResponseBytes: 10_000)
+        let options = TransportOptions(timeout: deadline, maximumResponseBytes: 10_000)
         let body = [UInt8](repeating: 1, count: Int.random(in: 0...2000))
         let start = ContinuousClock.now
         let task = Task { () -> String in
             do throws(TransportError) {
                 return "\(try await transport.send(request, body: body, options: options).status.code)"
             } catch {
-                return "\(error.kind)"
+                return "\(error.code)"
             }
         }
         var cancellation: ContinuousClock.Instant?

@@ -27,7 +27,7 @@ extension HTTPServer {
     /// - it does not refuse `CONNECT`, and sends no `Date`;
     /// - it closes at once, so that a client that is still sending may lose the last answer;
     /// - it reads a request of up to `sharedRequestBufferSize` to its end before any route, however long that takes;
-    /// - it ends a route after its own `timeout`, with 500: keep `route.deadline` below;
+    /// - it ends a route after its own `timeout`, with 500: keep `route.timeout` below;
     /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects
     ///   in that time.
     ///
@@ -54,9 +54,9 @@ public struct EndpointSetHandler: HTTPHandler {
         let body = WatchedBody(request.bodySequence)
         let length = request.headers[.contentLength].map { Int($0) ?? .max }
         let answer = await endpoints.respond(
-            to: RouteRequest(
-                head: head, body: RouteBody(body, announcedLength: length),
-                peer: request.remoteAddress.map(PeerAddress.init)
+            to: EndpointRequest(
+                head: head, body: EndpointBody(body, announcedLength: length),
+                peer: request.remoteAddress.flatMap(PeerAddress.init)
             )
         )
         guard let answer else { throw HTTPUnhandledError() }
@@ -89,10 +89,10 @@ extension HTTPTypes.HTTPRequest {
 }
 
 extension PeerAddress {
-    fileprivate init(_ address: FlyingFox.HTTPRequest.Address) {
+    fileprivate init?(_ address: FlyingFox.HTTPRequest.Address) {
         switch address {
         case .ip4(let ip, port: _), .ip6(let ip, port: _): self.init(ip: ip)
-        case .unix: self.init(ip: "")
+        case .unix: self = .unixSocket
         }
     }
 }

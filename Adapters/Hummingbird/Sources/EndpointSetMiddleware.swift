@@ -95,11 +95,12 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let body = WatchedBody(IncomingBody(request, channel: channel))
         // The host has seen that it is a number, but not that it fits.
         let announcedLength = request.headers[.contentLength].map { Int($0) ?? .max }
-        let peer = (context as? any RemoteAddressRequestContext)?.remoteAddress.map { address in
-            PeerAddress(ip: address.ipAddress ?? "")
+        let peer = (context as? any RemoteAddressRequestContext)?.remoteAddress.flatMap { address in
+            address.ipAddress.map { PeerAddress(ip: $0) } ?? .unixSocket
         }
         let answer = await respond(
-            to: RouteRequest(head: request.head, body: RouteBody(body, announcedLength: announcedLength), peer: peer),
+            to: EndpointRequest(
+                head: request.head, body: EndpointBody(body, announcedLength: announcedLength), peer: peer),
             on: channel
         )
         guard let answer else { return try await next(request, context) }
@@ -128,7 +129,7 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
     }
 
     /// Cancels the work when the connection ends before it is done.
-    private func respond(to request: RouteRequest, on channel: (any Channel)?) async -> RouteResponse? {
+    private func respond(to request: EndpointRequest, on channel: (any Channel)?) async -> EndpointResponse? {
         guard let channel else { return await endpoints.respond(to: request) }
         let work = Task { await endpoints.respond(to: request) }
         let watch = DisconnectHandler { work.cancel() }

@@ -64,8 +64,8 @@ private struct HummingbirdFixture: RouteAdapterFixture {
 
 private struct Fixed: Endpoint {
     let path: RoutePath
-    let answer: @Sendable (RouteRequest) async -> RouteResponse
-    func respond(to request: RouteRequest) async -> RouteResponse { await answer(request) }
+    let answer: @Sendable (EndpointRequest) async -> EndpointResponse
+    func respond(to request: EndpointRequest) async -> EndpointResponse { await answer(request) }
 }
 
 @Suite struct HummingbirdAdapterTests {
@@ -75,7 +75,7 @@ private struct Fixed: Endpoint {
     }
 
     @Test func aRequestWithTwoHostsIsRefused() async throws {
-        let endpoint = Fixed(path: "/a") { _ in RouteResponse(status: .ok) }
+        let endpoint = Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }
         try await HummingbirdFixture().withServer(EndpointSet([endpoint])) { server in
             for (fields, status) in [("Host: a\r\nhost: b", 400), ("Host: a\r\nHost: a", 400), ("Host: a", 200)] {
                 let answer = try await answer("GET /a HTTP/1.1\r\n\(fields)\r\nConnection: close\r\n\r\n", server)
@@ -85,7 +85,7 @@ private struct Fixed: Endpoint {
     }
 
     @Test func withTheBasicContextThePeerIsUnknown() async throws {
-        let peer = Fixed(path: "/peer") { RouteResponse(status: $0.peer == nil ? .ok : .internalServerError) }
+        let peer = Fixed(path: "/peer") { EndpointResponse(status: $0.peer == nil ? .ok : .internalServerError) }
         try await HummingbirdFixture().withServer(BasicRequestContext.self, EndpointSet([peer])) { server in
             let answer = try await answer("GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", server)
             #expect(answer.hasPrefix("HTTP/1.1 200 "))

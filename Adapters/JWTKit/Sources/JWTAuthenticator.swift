@@ -74,7 +74,7 @@ public struct JWTAuthenticator: Authenticator {
     }
 
     /// See ``Authenticator/proof(in:)``.
-    public func proof(in request: RouteRequest) -> Proof {
+    public func proof(in request: EndpointRequest) -> Proof {
         guard bearerTokens(in: request).isEmpty, let cookie = expected.cookie else { return .presented }
         return cookies(named: cookie, in: request).isEmpty ? .presented : .ambient
     }
@@ -82,7 +82,7 @@ public struct JWTAuthenticator: Authenticator {
     /// Returns whom the token names.
     /// - Throws: ``AccessRefusal`` if it is not to be believed; something else if there are no keys to verify with:
     ///   they cannot be had, or their file cannot be used.
-    public func authenticate(_ request: RouteRequest) async throws -> Principal? {
+    public func authenticate(_ request: EndpointRequest) async throws -> Principal? {
         do throws(Failure) {
             let token = try parsed(request)
             let candidates: [VerificationKey]
@@ -107,7 +107,7 @@ public struct JWTAuthenticator: Authenticator {
 
     // MARK: Finding it
 
-    private func parsed(_ request: RouteRequest) throws(Failure) -> CompactToken {
+    private func parsed(_ request: EndpointRequest) throws(Failure) -> CompactToken {
         var found = bearerTokens(in: request)
         if found.isEmpty, let cookie = expected.cookie { found = cookies(named: cookie, in: request) }
         guard let text = found.first else { throw .refused(.missing) }
@@ -119,13 +119,13 @@ public struct JWTAuthenticator: Authenticator {
         }
     }
 
-    private func bearerTokens(in request: RouteRequest) -> [String] {
+    private func bearerTokens(in request: EndpointRequest) -> [String] {
         request.head.headerFields[values: .authorization].compactMap(bearerToken)
     }
 
     /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields. By bytes: a mark after a
     /// sign does not hide it.
-    private func cookies(named name: String, in request: RouteRequest) -> [String] {
+    private func cookies(named name: String, in request: EndpointRequest) -> [String] {
         let prefix = Array("\(name)=".utf8)
         return request.head.headerFields[values: .cookie].flatMap { $0.utf8.split(separator: UInt8(ascii: ";")) }
             .compactMap { pair in

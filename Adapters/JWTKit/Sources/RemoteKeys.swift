@@ -115,7 +115,7 @@ final class RemoteKeys: KeySource {
                 state.withLock { state in
                     state.failures += 1
                     state.failedAt = alarm.now
-                    state.failure = (error as? TransportError)?.kind == .timedOut ? .timedOut : .unavailable
+                    state.failure = (error as? TransportError)?.code == .timedOut ? .timedOut : .unavailable
                     state.isFetching = false
                 }
                 let reason = (error as? TransportError)?.description ?? (error as? VerificationKey.Unusable)?.reason
@@ -128,7 +128,7 @@ final class RemoteKeys: KeySource {
     private func fetch() async throws -> KeySet {
         let response = try await transport.send(
             url.request(.get, [.accept: "application/jwk-set+json, application/json"]), body: [],
-            options: TransportOptions(deadline: .seconds(5), maximumResponseBytes: 256 << 10)
+            options: TransportOptions(timeout: .seconds(5), maximumResponseBytes: 256 << 10)
         )
         guard response.status == .ok else {
             throw VerificationKey.Unusable(reason: "the answer has status \(response.status.code)")

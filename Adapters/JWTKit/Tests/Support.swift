@@ -143,7 +143,7 @@ func authenticator(
     )
 }
 
-func request(_ fields: [(String, String)]) -> RouteRequest {
+func request(_ fields: [(String, String)]) -> EndpointRequest {
     var head = HTTPRequest(
         method: .post, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
         headerFields: [.contentType: "application/json"]
@@ -152,10 +152,10 @@ func request(_ fields: [(String, String)]) -> RouteRequest {
         if let name = HTTPField.Name(name) { head.headerFields.append(HTTPField(name: name, value: value)) }
     }
     let body = #"{"customerId": "cus_1", "invoiceId": "inv_1"}"#
-    return RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
+    return EndpointRequest(head: head, body: EndpointBody(Array(body.utf8)), peer: PeerAddress(ip: "192.0.2.1"))
 }
 
-func bearing(_ token: String) -> RouteRequest { request([("Authorization", "Bearer " + token)]) }
+func bearing(_ token: String) -> EndpointRequest { request([("Authorization", "Bearer " + token)]) }
 
 func recordingLogger() -> (Logger, InMemoryLogHandler) {
     let handler = InMemoryLogHandler()

@@ -324,7 +324,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         case (.beginning, .body(var chunk)):
             firstBytes.writeBuffer(&chunk)
         case (.beginning(let head), .end):
-            answer(head, body: RouteBody(Array(firstBytes.readableBytesView)), chunks: nil, context)
+            answer(head, body: EndpointBody(Array(firstBytes.readableBytesView)), chunks: nil, context)
         case (.answering(var answering), .body(let chunk)):
             answering.isAskedFor = false
             exchange = .answering(answering)
@@ -368,7 +368,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 
     /// Answers in place of an endpoint, and ends the connection.
     private func refuse(_ status: HTTPResponse.Status, _ context: ChannelHandlerContext) {
-        let answer = RouteResponse(refusal: status)
+        let answer = EndpointResponse(refusal: status)
         var head = HTTPResponseHead(answer.head, version: .http1_1)
         head.headers.add(name: "content-length", value: String(answer.body.count))
         if isHTTP1 { head.headers.add(name: "connection", value: "close") }
@@ -394,7 +394,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         }
         // A length beyond what can be counted is as good as any that is too long.
         let length = head.headers.first(name: "content-length").map { Int($0) ?? .max }
-        answer(head, body: RouteBody(body, announcedLength: length), chunks: body, context)
+        answer(head, body: EndpointBody(body, announcedLength: length), chunks: body, context)
         if case .answering(var answering) = exchange {
             answering.mayContinue =
                 firstBytes.readableBytes == 0 && head.version != .http1_0
@@ -404,18 +404,22 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     }
 
     private func answer(
-        _ head: HTTPRequestHead, body: RouteBody, chunks: RequestBodyChunks?, _ context: ChannelHandlerContext
+        _ head: HTTPRequestHead, body: EndpointBody, chunks: RequestBodyChunks?, _ context: ChannelHandlerContext
     ) {
         // Of the channel, since an HTTP/2 stream's context knows none. A Unix socket has an address without an IP.
-        peer = peer ?? context.channel.remoteAddress.map { PeerAddress(ip: $0.ipAddress ?? "") }
-        let request = HTTPRequest(head).map { RouteRequest(head: $0, body: body, peer: peer) }
+        peer =
+            peer
+            ?? context.channel.remoteAddress.flatMap { address in
+                address.ipAddress.map { PeerAddress(ip: $0) } ?? .unixSocket
+            }
+        let request = HTTPRequest(head).map { EndpointRequest(head: $0, body: body, peer: peer) }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let task = Task { [endpoints] in
-            let answer: RouteResponse
+            let answer: EndpointResponse
             if let request {
-                answer = await endpoints.respond(to: request) ?? RouteResponse(refusal: .notFound)
+                answer = await endpoints.respond(to: request) ?? EndpointResponse(refusal: .notFound)
             } else {
-                answer = RouteResponse(refusal: .badRequest)
+                answer = EndpointResponse(refusal: .badRequest)
             }
             bound.execute { handler, context in handler.write(answer, context) }
         }
@@ -438,7 +442,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 
     // MARK: Responses
 
-    private func write(_ answer: RouteResponse, _ context: ChannelHandlerContext) {
+    private func write(_ answer: EndpointResponse, _ context: ChannelHandlerContext) {
         // A connection that ended meanwhile has nobody to answer.
         guard case .answering(let answering) = exchange else { return }
         let request = answering.head

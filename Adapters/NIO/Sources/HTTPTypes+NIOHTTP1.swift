@@ -59,7 +59,7 @@ extension HTTPRequestHead {
     }
 }
 
-extension RouteResponse {
+extension EndpointResponse {
     /// What is answered where no endpoint does.
     init(refusal status: HTTPResponse.Status) {
         let problem: JSONValue = [

@@ -34,9 +34,9 @@ import TokenBrokerTesting
                 enter.yield()
                 try? await Task.sleep(for: .seconds(60))
                 end.yield(Task.isCancelled)
-                return RouteResponse(status: .ok)
+                return EndpointResponse(status: .ok)
             },
-            Fixed(path: "/answers") { _ in RouteResponse(status: .ok, body: [1]) },
+            Fixed(path: "/answers") { _ in EndpointResponse(status: .ok, body: [1]) },
         ])
         try await NIOHTTP2Fixture().withServer(endpoints) { server in
             let transport = try #require(server.transport as? HTTP2Transport)
@@ -62,7 +62,7 @@ import TokenBrokerTesting
         let endpoint = Fixed(path: "/body") { request in
             for await _ in go { break }
             count.yield((try? await request.body.collect(upTo: 100))?.count ?? -1)
-            return RouteResponse(status: .ok)
+            return EndpointResponse(status: .ok)
         }
         let (channel, reads) = try await channel(EndpointSet([endpoint]))
         try await channel.writeInbound(request(.POST, "/body", ["content-length": "6"]))
@@ -89,7 +89,7 @@ import TokenBrokerTesting
             EndpointSet([
                 Fixed(path: "/{name}") { request in
                     asked.withLock { $0.append(request.pathParameters["name"] ?? "") }
-                    return RouteResponse(status: .ok)
+                    return EndpointResponse(status: .ok)
                 }
             ]))
         try await channel.testingEventLoop.executeInContext { channel.isWritable = false }
@@ -109,7 +109,7 @@ import TokenBrokerTesting
     }
 
     @Test func aClientThatReadsNothingForTooLongIsGivenUp() async throws {
-        let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in RouteResponse(status: .ok) }]))
+        let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }]))
         try await send(request(.GET, "/a"), on: channel)
         try await #expect(response(channel).status == .ok)
         try await channel.testingEventLoop.executeInContext {
@@ -123,7 +123,7 @@ import TokenBrokerTesting
     }
 
     @Test func anOldClientIsToldWhetherItsConnectionStays() async throws {
-        let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in RouteResponse(status: .ok) }]))
+        let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }]))
         for (fields, connection) in [(["connection": "keep-alive"], "keep-alive"), ([:], "close")] {
             try await send(request(.GET, "/a", fields, version: .http1_0), on: channel)
             try await #expect(response(channel).headers["connection"] == [connection])
@@ -132,7 +132,7 @@ import TokenBrokerTesting
     }
 
     @Test func aRequestWithTwoHostsReachesNoEndpoint() async throws {
-        let endpoint = Fixed(path: "/a") { _ in RouteResponse(status: .ok) }
+        let endpoint = Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }
         let (channel, _) = try await channel(EndpointSet([endpoint]))
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/a")
         head.headers = ["host": "127.0.0.1", "Host": "shop.example"]
@@ -142,7 +142,7 @@ import TokenBrokerTesting
     }
 
     @Test func partsWithoutAHeadArePassedOn() async throws {
-        let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in RouteResponse(status: .ok) }]))
+        let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }]))
         try await channel.writeInbound(HTTPServerRequestPart.body(ByteBuffer(string: "x")))
         try await channel.writeInbound(HTTPServerRequestPart.end(nil))
         _ = try await channel.readInbound(as: HTTPServerRequestPart.self)
@@ -195,8 +195,8 @@ import TokenBrokerTesting
 
 private struct Fixed: Endpoint {
     let path: RoutePath
-    let answer: @Sendable (RouteRequest) async -> RouteResponse
-    func respond(to request: RouteRequest) async -> RouteResponse { await answer(request) }
+    let answer: @Sendable (EndpointRequest) async -> EndpointResponse
+    func respond(to request: EndpointRequest) async -> EndpointResponse { await answer(request) }
 }
 
 /// Counts the reads that reach the network.

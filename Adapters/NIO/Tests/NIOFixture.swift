@@ -51,7 +51,7 @@ struct HTTPServerFixture: RouteAdapterFixture {
         do {
             try await body(
                 RouteAdapterContract.Server(port: server.port) {
-                    // As the program does, whose shutdown has a deadline.
+                    // As the program does, whose shutdown has a timeout.
                     let alarm = Task {
                         try await Task.sleep(for: .seconds(10))
                         server.abort()
@@ -68,9 +68,9 @@ struct HTTPServerFixture: RouteAdapterFixture {
 
     private struct HostEndpoint: Endpoint {
         let path: RoutePath
-        func respond(to request: RouteRequest) async -> RouteResponse {
-            guard request.head.method == .get else { return RouteResponse(status: .methodNotAllowed) }
-            return RouteResponse(status: .ok, body: Array("host".utf8))
+        func respond(to request: EndpointRequest) async -> EndpointResponse {
+            guard request.head.method == .get else { return EndpointResponse(status: .methodNotAllowed) }
+            return EndpointResponse(status: .ok, body: Array("host".utf8))
         }
     }
 }

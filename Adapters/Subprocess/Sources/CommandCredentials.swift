@@ -49,7 +49,7 @@ public struct CommandCredentials: CredentialSource, CredentialPlaces {
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
-    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         try await cache.credentials()
     }
 }

@@ -29,7 +29,7 @@ func requests(_ range: Range<Int>) -> [TokenRequest] {
 }
 
 /// Hits from `tasks` tasks at once, `count` altogether.
-func hit(_ cache: Caching<Issuer>, count: Int, tasks: Int = 1) async throws {
+func hit(_ cache: CachingTokenProvider<Issuer>, count: Int, tasks: Int = 1) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
         for _ in 0..<tasks {
             group.addTask {
@@ -41,7 +41,7 @@ func hit(_ cache: Caching<Issuer>, count: Int, tasks: Int = 1) async throws {
 }
 
 func hotHits() async throws {
-    let cache = Caching(Issuer())
+    let cache = CachingTokenProvider(Issuer())
     let token = try await cache.token(for: request, demand: demand)
     let one = Guarded(token)
     let many = Guarded([request: token])
@@ -70,14 +70,16 @@ func hotHits() async throws {
                     }
                 }
             },
-            Contender("Caching, a hit", operations: count) { try await hit(cache, count: count, tasks: tasks) },
+            Contender("CachingTokenProvider, a hit", operations: count) {
+                try await hit(cache, count: count, tasks: tasks)
+            },
         ]
         try await compare("A hot hit from \(tasks == 1 ? "one task" : "\(tasks) tasks at once")", contenders)
     }
 }
 
 func allocations() async throws {
-    let (cache, count) = (Caching(Issuer()), 10_000)
+    let (cache, count) = (CachingTokenProvider(Issuer()), 10_000)
     _ = try await cache.token(for: request, demand: demand)
     let before = allocationCount()
     // Nothing of this suspends, so that it stays on this thread.
@@ -93,7 +95,7 @@ func allocations() async throws {
 func sizes() async throws {
     let count = 100_000
     let requests = requests(0..<count)
-    let cache = Caching(Issuer(), maximumEntries: count)
+    let cache = CachingTokenProvider(Issuer(), maximumEntries: count)
     _ = try await cache.token(for: request)
     let before = allocatedBytes()
     for request in requests { _ = try await cache.token(for: request) }
@@ -109,7 +111,7 @@ func evictions() async throws {
     let count = 20_000
     var contenders: [Contender] = []
     for entries in [1_000, 10_000, 100_000] {
-        let cache = Caching(Issuer(), maximumEntries: entries)
+        let cache = CachingTokenProvider(Issuer(), maximumEntries: entries)
         for request in requests(0..<entries) { _ = try await cache.token(for: request) }
         let next = Guarded(entries)
         contenders.append(
@@ -137,7 +139,7 @@ struct SlowIssuer: TokenProvider {
 
 /// Ten thousand callers at once without a token, in real time.
 func stampede() async throws {
-    let cache = Caching(SlowIssuer())
+    let cache = CachingTokenProvider(SlowIssuer())
     let slowest = try await withThrowingTaskGroup(of: Duration.self) { group in
         for _ in 0..<10_000 {
             group.addTask {

@@ -107,7 +107,8 @@ private func request(_ bytes: [UInt8]) {
         method: .post, scheme: "https", authority: "pay.example", path: "/api/checkout-token", headerFields: fields
     )
     let answer = wait {
-        await endpoint.respond(to: RouteRequest(head: head, body: RouteBody(body), peer: PeerAddress(ip: "192.0.2.1")))
+        await endpoint.respond(
+            to: EndpointRequest(head: head, body: EndpointBody(body), peer: PeerAddress(ip: "192.0.2.1")))
     }
     expect([200, 400, 403, 413, 415].contains(answer.head.status.code), "an undocumented status")
     expect(answer.head.headerFields[.cacheControl] == "no-store", "an answer that may be stored")
@@ -170,7 +171,7 @@ private struct FixedTokens: TokenProvider {
 }
 
 private struct FixedCredentials: CredentialSource {
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         [Credential(clientID: Secret("id"), clientSecret: Secret("secret"))]
     }
 }

@@ -6,36 +6,36 @@ public import Logging
 /// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. The service decides
 /// with 200 and a JSON object whose `allow` is `true` or `false`; 403 and 404 are a no as well. Any other answer, a
 /// redirect included, decides nothing and is a failure, as is no answer in time. Put
-/// ``AccessPolicy/remembering(for:clock:)`` behind it.
+/// ``AccessPolicy/caching(for:clock:)`` behind it.
 public struct CallbackPolicy: AccessPolicy {
     /// The service is asked about all of it.
     public let binds: AccessBinding = .session
     private let url: ServerURL
     private let transport: any HTTPTransport
     private let secrets: SharedSecrets?
-    private let deadline: Duration
+    private let timeout: Duration
     private let logger: Logger
 
     /// - Parameters:
     ///   - url: Where to ask.
     ///   - transport: Carries the call.
     ///   - secrets: The first is sent as bearer token, so that the service can tell who asks.
-    ///   - deadline: For the call.
+    ///   - timeout: For the call.
     ///   - logger: For answers that make no sense.
     public init(
-        url: ServerURL, transport: any HTTPTransport, secrets: SharedSecrets? = nil, deadline: Duration = .seconds(2),
+        url: ServerURL, transport: any HTTPTransport, secrets: SharedSecrets? = nil, timeout: Duration = .seconds(2),
         logger: Logger
     ) {
         self.url = url
         self.transport = transport
         self.secrets = secrets
-        self.deadline = deadline
+        self.timeout = timeout
         self.logger = logger
     }
 
     /// Asks the service.
     /// - Throws: If it does not answer, or decides nothing.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let answer = try await ask(principal, request)
         switch answer.decision {
         case true?: return true
@@ -65,7 +65,7 @@ public struct CallbackPolicy: AccessPolicy {
         // No account: it is no call to the vendor, and does not count against its limit.
         let response = try await transport.send(
             url.request(.post, fields), body: JSONValue.object(members).serialized,
-            options: TransportOptions(deadline: deadline, maximumResponseBytes: 64 << 10)
+            options: TransportOptions(timeout: timeout, maximumResponseBytes: 64 << 10)
         )
         let status = response.status.code
         switch status {

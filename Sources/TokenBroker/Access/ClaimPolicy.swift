@@ -24,8 +24,8 @@ public struct ClaimPolicy: AccessPolicy {
         return binds
     }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let found = (
             customer: find(.customer, principal, request), invoice: find(.invoice, principal, request)
         )

@@ -2,20 +2,20 @@
 public struct ClosureAuthenticator: Authenticator {
     /// The value of `WWW-Authenticate` in a 401.
     public let challenge: String
-    private let closure: @Sendable (RouteRequest) async throws -> Principal?
+    private let closure: @Sendable (EndpointRequest) async throws -> Principal?
 
     /// - Parameters:
     ///   - challenge: The value of `WWW-Authenticate` in a 401.
     ///   - closure: What ``Authenticator/authenticate(_:)`` does.
     public init(
-        challenge: String = "Bearer", _ closure: @escaping @Sendable (RouteRequest) async throws -> Principal?
+        challenge: String = "Bearer", _ closure: @escaping @Sendable (EndpointRequest) async throws -> Principal?
     ) {
         self.challenge = challenge
         self.closure = closure
     }
 
     /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
-    public func authenticate(_ request: RouteRequest) async throws -> Principal? { try await closure(request) }
+    public func authenticate(_ request: EndpointRequest) async throws -> Principal? { try await closure(request) }
 }
 
 /// A policy made of a closure, for an adopter who can look up whose invoice it is.
@@ -26,7 +26,7 @@ public struct ClosurePolicy: AccessPolicy {
 
     /// - Parameters:
     ///   - binds: What its yes proves: ``AccessBinding/session`` if it looks at both customer and invoice.
-    ///   - closure: What ``AccessPolicy/allows(_:toRequest:)`` does.
+    ///   - closure: What ``AccessPolicy/authorize(_:for:)`` does.
     public init(
         binds: AccessBinding, _ closure: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool
     ) {
@@ -34,8 +34,8 @@ public struct ClosurePolicy: AccessPolicy {
         self.closure = closure
     }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         try await closure(principal, request)
     }
 }

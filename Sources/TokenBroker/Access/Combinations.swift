@@ -16,8 +16,8 @@ public struct AllOf: AccessPolicy {
         members.reduce(AccessBinding()) { $0.union($1.binds) }.consequences
     }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let verdicts = try await verdicts(of: members, principal, request).map { try $0.get() }
         if verdicts.isEmpty { return false }
         return try verdicts.allSatisfy { $0 == .yes } || combinedRefusal(verdicts).get()
@@ -40,8 +40,8 @@ public struct AnyOf: AccessPolicy {
         return members.dropFirst().reduce(first.binds.consequences) { $0.intersection($1.binds.consequences) }
     }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let verdicts = await verdicts(of: members, principal, request)
         if verdicts.contains(where: { (try? $0.get()) == .yes }) { return true }
         return try combinedRefusal(verdicts.map { try $0.get() }).get()
@@ -63,7 +63,7 @@ private func verdicts(
         for (index, member) in members.enumerated() {
             group.addTask {
                 do {
-                    return (index, .success(try await member.verdict(principal, toRequest: request)))
+                    return (index, .success(try await member.verdict(principal, for: request)))
                 } catch {
                     return (index, .failure(error))
                 }

@@ -42,14 +42,14 @@ public struct ForwardedAuthenticator: Authenticator {
 
     /// See ``Authenticator/proof(in:)``. A sign-in at a proxy is as a rule kept in a cookie, which may not have come
     /// this far.
-    public func proof(in request: RouteRequest) -> Proof {
+    public func proof(in request: EndpointRequest) -> Proof {
         let fields = request.head.headerFields
         return fields[.authorization].flatMap(bearerToken) != nil || !fields.contains(subject) ? .presented : .ambient
     }
 
     /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
     /// - Throws: ``CredentialError`` if the secret cannot be had.
-    public func authenticate(_ request: RouteRequest) async throws -> Principal? {
+    public func authenticate(_ request: EndpointRequest) async throws -> Principal? {
         try await checkProxy(request)
         let subject =
             switch single(subject, in: request) {
@@ -79,9 +79,9 @@ public struct ForwardedAuthenticator: Authenticator {
         return principal
     }
 
-    private func checkProxy(_ request: RouteRequest) async throws {
+    private func checkProxy(_ request: EndpointRequest) async throws {
         if !peers.isEmpty {
-            guard let address = request.peer.flatMap({ IPAddress($0.ip) }),
+            guard let address = request.peer?.ipAddress,
                 peers.contains(where: { $0.contains(address) })
             else { throw AccessRefusal("peer_untrusted") }
         }
@@ -103,7 +103,7 @@ public struct ForwardedAuthenticator: Authenticator {
         case malformed
     }
 
-    private func single(_ name: HTTPField.Name, in request: RouteRequest) -> Single {
+    private func single(_ name: HTTPField.Name, in request: EndpointRequest) -> Single {
         let fields = request.head.headerFields[fields: name]
         guard let field = fields.first else { return .missing }
         guard fields.count == 1, let text = field.textForSure else { return .malformed }

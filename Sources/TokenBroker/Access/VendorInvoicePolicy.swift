@@ -6,7 +6,7 @@ public import Logging
 ///
 /// That proves nothing about who asks: another policy has to bind the customer to the principal. An invoice that is not
 /// there and one that is another's are the same no, at the cost of one call. Put
-/// ``AccessPolicy/remembering(for:clock:)`` behind it.
+/// ``AccessPolicy/caching(for:clock:)`` behind it.
 public struct VendorInvoicePolicy: AccessPolicy {
     /// It looks at the two together.
     public let binds: AccessBinding = .invoiceOfCustomer
@@ -17,29 +17,29 @@ public struct VendorInvoicePolicy: AccessPolicy {
     /// - Parameters:
     ///   - vendor: Where to ask, and how.
     ///   - accessTokens: Step 1, normally behind a cache.
-    ///   - transport: Carries the calls, paced like all calls to the vendor.
-    ///   - deadline: For each call, queueing included.
-    ///   - clock: Measures deadlines, and how long refusals are remembered.
+    ///   - transport: Carries the calls, rate-limited like all calls to the vendor.
+    ///   - timeout: For each call, queueing included.
+    ///   - clock: Measures timeouts, and how long refusals are remembered.
     ///   - wallClock: For a `Retry-After` that is a date, if the vendor does not tell its own time.
     ///   - logger: For what stands in the way to the vendor.
     /// - Returns: `nil` if the vendor's profile has no ``VendorProfile/invoiceLookup``.
     public init?(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
-        deadline: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
+        timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         guard let lookup = vendor.profile.invoiceLookup else { return nil }
         self.lookup = lookup
         self.call = VendorCall(
-            part: "invoice_lookup", vendor: vendor, transport: transport, deadline: deadline, priority: .normal,
+            step: "invoice_lookup", vendor: vendor, transport: transport, timeout: timeout, priority: .normal,
             clock: clock, wallClock: wallClock, logger: logger
         )
         self.accessTokens = accessTokens
     }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
+    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
     /// - Throws: ``TokenError`` if the vendor does not answer, or answers nonsense.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         // Dots would change the path, even encoded (RFC 3986, section 5.2.4).
         guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice],
             !["", ".", ".."].contains(invoice)
@@ -48,7 +48,7 @@ public struct VendorInvoicePolicy: AccessPolicy {
         // Nobody has proven yet that the ids are this principal's.
         let answer = try await call.send(
             with: accessTokens, for: request, by: .principal(principal), outcomes: lookup.outcomes,
-            patience: call.deadline
+            timeout: call.timeout
         ) { (access) throws(TokenError) in
             let fields: HTTPFields = [
                 .authorization: "Bearer " + access.secret.reveal(), .accept: "application/json",

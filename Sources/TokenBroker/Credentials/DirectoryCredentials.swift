@@ -46,7 +46,7 @@ public struct DirectoryCredentials: CredentialSource {
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
-    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         let source = ConfiguredNames.directory(path)
         // A directory is replaced once in a while, not again and again.
         for _ in 0..<16 {

@@ -26,7 +26,7 @@ public struct EnvironmentCredentials: CredentialSource {
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
-    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         try pair(from: values.mapValues { $0.reveal() }, names, source: "the environment").map { [$0] } ?? []
     }
 }

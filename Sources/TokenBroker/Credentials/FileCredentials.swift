@@ -26,7 +26,7 @@ public struct FileCredentials: CredentialSource {
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
-    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         let source = ConfiguredNames.file(path)
         // At the start there is nothing that could be used meanwhile, and a pair that is wrong is soon replaced.
         let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: !isFirst.first())

@@ -67,7 +67,7 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
     }
 
     /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
-    public func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         try await cache.credentials()
     }
 }
@@ -115,7 +115,7 @@ private struct VaultSecret: Sendable {
                     method: .get, scheme: address.scheme, authority: address.authority,
                     path: "/v1/\(encoded)\(query)", headerFields: fields
                 ), body: [],
-                options: TransportOptions(deadline: timeout)
+                options: TransportOptions(timeout: timeout)
             )
         } catch {
             throw CredentialError(.unreadable, source: source, message: "Vault does not answer: \(error)")

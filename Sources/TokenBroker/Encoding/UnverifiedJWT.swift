@@ -1,14 +1,14 @@
-public import FoundationEssentials
+package import FoundationEssentials
 
 /// The claims of a JSON Web Token (RFC 7519), read without checking its signature.
 ///
 /// For looking at a token that was just received from its issuer over TLS, never for deciding who somebody is.
-public struct UnverifiedJWT: Sendable {
+package struct UnverifiedJWT: Sendable {
     /// The payload; always an object.
-    public let claims: JSONValue
+    package let claims: JSONValue
 
     /// `nil` unless `text` has three parts of which the second is a JSON object in base64url.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let payload = base64URLDecoded(parts[1]),
             let claims = try? JSONValue.parse(payload), case .object = claims
@@ -17,12 +17,12 @@ public struct UnverifiedJWT: Sendable {
     }
 
     /// The `exp` claim; `nil` if absent or unreadable.
-    public var expiry: Date? {
+    package var expiry: Date? {
         claims["exp"].flatMap { claim in timestamp(claim) }
     }
 
     /// The `iat` claim; `nil` if absent or unreadable.
-    public var issuedAt: Date? {
+    package var issuedAt: Date? {
         claims["iat"].flatMap { claim in timestamp(claim) }
     }
 }

@@ -8,7 +8,7 @@ import Synchronization
 /// The order of work is path, host, method, origin, content type, the address's quota, who asks, body, the caller's
 /// quota, policy, token; the first that fails answers. Guesses at a proof therefore count against the address.
 /// Failures are `application/problem+json` (RFC 9457) with a `code`. If the authenticator or the policy throws, or
-/// takes longer than the deadline, the page is told to come back (503 `access_unavailable`).
+/// takes longer than the timeout, the page is told to come back (503 `access_unavailable`).
 ///
 /// A host that is malformed is refused. A request without any, as HTTP/1.0 clients send it, is the host of no page,
 /// and otherwise answered.
@@ -24,7 +24,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private let policy: any AccessPolicy
     private let origins: CrossOrigin
     private let environment: String
-    private let deadline: Duration
+    private let timeout: Duration
     private let minimumRemaining: Duration
     private let alarm: Alarm
     private let callers: Callers
@@ -39,16 +39,16 @@ public struct CheckoutTokenEndpoint: Endpoint {
     ///   - allowedHeaders: Fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`,
     ///     `sentry-trace`, `traceparent` and `tracestate`. Those that browsers and proxies set are left out.
     ///   - environment: The vendor's environment, told to the page for its SDK.
-    ///   - deadline: Every answer is given within it.
+    ///   - timeout: Every answer is given within it.
     ///   - minimumRemaining: A token is handed out with at least this much life, if the vendor's tokens have that much.
     ///   - limits: How much it takes from whom.
     ///   - pseudonym: What the log calls a principal. Unless given, a hash with a key that is another in each process.
-    ///   - clock: Time for the deadline and the quotas.
+    ///   - clock: Time for the timeout and the quotas.
     ///   - logger: One event for each decision.
     public init(
         path: RoutePath = "/api/checkout-token", tokens: any TokenProvider, authenticator: any Authenticator,
         policy: any AccessPolicy, allowedOrigins: Set<String> = [], allowedHeaders: [HTTPField.Name] = [],
-        environment: String, deadline: Duration = .seconds(8), minimumRemaining: Duration = .seconds(120),
+        environment: String, timeout: Duration = .seconds(8), minimumRemaining: Duration = .seconds(120),
         limits: RequestLimits = RequestLimits(), pseudonym: (@Sendable (Principal) -> String)? = nil,
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger
     ) {
@@ -62,7 +62,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
             addresses: ClientAddresses(trustedProxies: limits.trustedProxies)
         )
         self.environment = environment
-        self.deadline = deadline
+        self.timeout = timeout
         self.minimumRemaining = minimumRemaining
         self.alarm = Alarm(clock)
         self.callers = Callers(limits, alarm)
@@ -70,8 +70,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     }
 
     /// The answer; the type tells how it comes about.
-    public func respond(to request: RouteRequest) async -> RouteResponse {
-        var response: RouteResponse
+    public func respond(to request: EndpointRequest) async -> EndpointResponse {
+        var response: EndpointResponse
         let progress = Progress()
         do throws(Refusal) {
             try checkHead(request)
@@ -129,11 +129,11 @@ public struct CheckoutTokenEndpoint: Endpoint {
         }
     }
 
-    private func tokenInTime(for request: RouteRequest, _ progress: Progress) async throws(Refusal) -> Token {
+    private func tokenInTime(for request: EndpointRequest, _ progress: Progress) async throws(Refusal) -> Token {
         guard callers.enter() else { throw Refusal(.vendorBusy(retryAfter: nil), .tooManyAtOnce) }
         do {
-            let end = alarm.now + deadline
-            let token = try await withTimeLimit(deadline, alarm, mayAbandon: progress.abandon) {
+            let end = alarm.now + timeout
+            let token = try await withTimeLimit(timeout, alarm, mayAbandon: progress.abandon) {
                 // An abandoned one still counts as long as it goes on.
                 defer { callers.leave() }
                 return try await self.token(for: request, progress) { max(.zero, end - alarm.now) }
@@ -153,14 +153,14 @@ public struct CheckoutTokenEndpoint: Endpoint {
                 asksVendor(policy) ? .vendorUnavailable(retryAfter: nil) : .accessUnavailable
             throw Refusal(problem, .policyTimedOut)
         case .gettingToken:
-            // A cache keeps to the patience by itself; another provider may not.
-            throw refusal(TokenError(.timedOut, message: "no token within the route's deadline"))
+            // A cache keeps to the timeout by itself; another provider may not.
+            throw refusal(TokenError(.timedOut, message: "no token within the route's timeout"))
         }
     }
 
     // MARK: One thing after the other
 
-    private func checkHead(_ request: RouteRequest) throws(Refusal) {
+    private func checkHead(_ request: EndpointRequest) throws(Refusal) {
         if let authority = request.head.authority, Authority(authority) == nil {
             throw Refusal(.invalidRequest("The host is malformed."), .host)
         }
@@ -175,7 +175,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         guard hasJSONContent(request.head) else { throw Refusal(.unsupportedMediaType, .contentType) }
     }
 
-    private func check(_ isAllowed: Bool, _ reason: Audit.Reason, _ request: RouteRequest) throws(Refusal) {
+    private func check(_ isAllowed: Bool, _ reason: Audit.Reason, _ request: EndpointRequest) throws(Refusal) {
         if isAllowed { return }
         var refusal = Refusal(.forbidden, reason)
         refusal.metadata = origins.metadata(of: request)
@@ -183,7 +183,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     }
 
     private func token(
-        for request: RouteRequest, _ progress: Progress, timeLeft: @Sendable () -> Duration
+        for request: EndpointRequest, _ progress: Progress, timeLeft: @Sendable () -> Duration
     ) async throws(Refusal) -> Token {
         if callers.shouldWarnOfUnlistedProxy(request) {
             audit.logger.warning(
@@ -208,7 +208,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         try await check(principal, tokenRequest)
         try progress.begin(.gettingToken)
         let demand = TokenDemand(
-            minimumRemaining: minimumRemaining, insteadOf: session.replaces, patience: timeLeft()
+            minimumRemaining: minimumRemaining, replacing: session.replaces, timeout: timeLeft()
         )
         do throws(TokenError) {
             return try await tokens.token(for: tokenRequest, demand: demand)
@@ -224,13 +224,13 @@ public struct CheckoutTokenEndpoint: Endpoint {
         return Substring(name).trimmingWhiteSpace.lowercased() == "application/json"
     }
 
-    private func authenticate(_ request: RouteRequest) async throws(Refusal) -> Principal {
+    private func authenticate(_ request: EndpointRequest) async throws(Refusal) -> Principal {
         do {
             if let principal = try await authenticator.authenticate(request) { return principal }
         } catch let refusal as AccessRefusal {
             throw Refusal(.unauthenticated(challenge: authenticator.challenge), .noProof, detail: refusal)
         } catch {
-            throw Refusal(.accessUnavailable, .authenticatorFailed, error: "\(type(of: error))")
+            throw Refusal(.accessUnavailable, .authenticatorFailed, error: loggable(error))
         }
         throw Refusal(.unauthenticated(challenge: authenticator.challenge), .noProof)
     }
@@ -240,7 +240,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         if let wait { throw Refusal(.tooManyRequests(retryAfter: wait), quota) }
     }
 
-    private func session(in request: RouteRequest) async throws(Refusal) -> CheckoutSessionRequest {
+    private func session(in request: EndpointRequest) async throws(Refusal) -> CheckoutSessionRequest {
         do {
             return try CheckoutSessionRequest(await body(of: request))
         } catch let problem as Problem {
@@ -251,12 +251,12 @@ public struct CheckoutTokenEndpoint: Endpoint {
     }
 
     /// The body, if it comes at a pace that a client on a bad line still has: 1 KiB a second, after 3 seconds.
-    private func body(of request: RouteRequest) async throws -> [UInt8] {
+    private func body(of request: EndpointRequest) async throws -> [UInt8] {
         let received = Received()
         let bytes = try await withTimeLimit(.seconds(3) + .seconds(1) * received.kibibytes, alarm) {
             do {
                 return try await request.body.collect(upTo: Problem.maximumBodyBytes, progress: received.note)
-            } catch RouteBody.Failure.tooLarge {
+            } catch let failure as EndpointBody.Failure where failure == .tooLarge {
                 throw Problem.tooLarge
             }
         }
@@ -272,7 +272,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
 
     private func check(_ principal: Principal, _ request: TokenRequest) async throws(Refusal) {
         do {
-            if try await policy.allows(principal, toRequest: request) { return }
+            if try await policy.authorize(principal, for: request) { return }
         } catch let refusal as AccessRefusal {
             throw Refusal(.forbidden, .policy, detail: refusal)
         } catch let error as TokenError {
@@ -281,18 +281,18 @@ public struct CheckoutTokenEndpoint: Endpoint {
             guard error.code == .requestRejected else { throw refusal(error) }
             throw Refusal(.forbidden, .policy, detail: AccessRefusal("vendor_refused"))
         } catch {
-            throw Refusal(.accessUnavailable, .policyFailed, error: "\(type(of: error))")
+            throw Refusal(.accessUnavailable, .policyFailed, error: loggable(error))
         }
         throw Refusal(.forbidden, .policy)
     }
 
-    private func answer(with token: Token) -> RouteResponse {
+    private func answer(with token: Token) -> EndpointResponse {
         let body: JSONValue = [
             "token": .string(token.secret.reveal()), "tokenId": .string(token.id.rawValue),
             "expiresAt": .string(token.expiresAt.formatted(.iso8601)),
             "expiresIn": .number(Double(token.remaining.components.seconds)), "environment": .string(environment),
         ]
-        return RouteResponse(
+        return EndpointResponse(
             status: .ok, headerFields: [.contentType: "application/json"], body: body.serialized
         )
     }

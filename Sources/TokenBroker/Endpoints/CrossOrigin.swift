@@ -41,7 +41,7 @@ struct CrossOrigin: Sendable {
     ///
     /// - Parameter needsOne: Whether `Origin` or `Sec-Fetch-Site` must be there: a proof that the browser attaches by
     ///   itself says nothing about the page. Without either it is no request of a browser's from the last years.
-    func allows(_ request: RouteRequest, needsOne: Bool = false) -> Bool {
+    func allows(_ request: EndpointRequest, needsOne: Bool = false) -> Bool {
         let origins = request.head.headerFields[values: .origin]
         let sites = request.head.headerFields.values(named: "sec-fetch-site")
         guard origins.count <= 1, sites.count <= 1 else { return false }
@@ -55,7 +55,7 @@ struct CrossOrigin: Sendable {
     }
 
     /// What the log tells of a request that may not go on.
-    func metadata(of request: RouteRequest) -> Logger.Metadata {
+    func metadata(of request: EndpointRequest) -> Logger.Metadata {
         var metadata: Logger.Metadata = [:]
         let origins = request.head.headerFields[values: .origin]
         if let text = origins.first {
@@ -66,8 +66,8 @@ struct CrossOrigin: Sendable {
         return metadata
     }
 
-    func answerToPreflight(_ head: HTTPRequest) -> RouteResponse {
-        var response = RouteResponse(status: .noContent)
+    func answerToPreflight(_ head: HTTPRequest) -> EndpointResponse {
+        var response = EndpointResponse(status: .noContent)
         response.head.headerFields[.allow] = "\(method.rawValue), OPTIONS"
         for name in ["Access-Control-Request-Method", "Access-Control-Request-Headers"] {
             response.head.headerFields.append(HTTPField(name: .vary, value: name))
@@ -82,7 +82,7 @@ struct CrossOrigin: Sendable {
     }
 
     /// What a browser needs to let the page of a listed origin read the answer.
-    func addFields(to response: inout RouteResponse, for head: HTTPRequest) {
+    func addFields(to response: inout EndpointResponse, for head: HTTPRequest) {
         response.head.headerFields.append(HTTPField(name: .vary, value: "Origin"))
         guard isListed(head) else { return }
         response.head.headerFields[.accessControlAllowOrigin] = head.headerFields[values: .origin].first

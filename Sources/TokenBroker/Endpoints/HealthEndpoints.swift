@@ -11,7 +11,7 @@ public struct HealthEndpoint: Endpoint {
     public init(path: RoutePath = "/healthz") { self.path = path }
 
     /// The answer; the type tells how it comes about.
-    public func respond(to request: RouteRequest) async -> RouteResponse {
+    public func respond(to request: EndpointRequest) async -> EndpointResponse {
         await healthAnswer(to: request) { (.ok, ["status": "ok"]) }
     }
 }
@@ -40,7 +40,7 @@ public struct ReadinessEndpoint: Endpoint {
     }
 
     /// The answer; the type tells how it comes about.
-    public func respond(to request: RouteRequest) async -> RouteResponse {
+    public func respond(to request: EndpointRequest) async -> EndpointResponse {
         await healthAnswer(to: request) {
             let (status, reason, health) = await readiness.check()
             var answer: [String: JSONValue] = ["status": .string(status.rawValue)]
@@ -123,13 +123,13 @@ extension Health {
 }
 
 private func healthAnswer(
-    to request: RouteRequest, _ answer: () async -> (status: HTTPResponse.Status, body: JSONValue)
-) async -> RouteResponse {
+    to request: EndpointRequest, _ answer: () async -> (status: HTTPResponse.Status, body: JSONValue)
+) async -> EndpointResponse {
     guard request.head.method == .get || request.head.method == .head else {
         return Problem.methodNotAllowed("GET, HEAD").response
     }
     let (status, body) = await answer()
-    return RouteResponse(
+    return EndpointResponse(
         status: status, headerFields: [.contentType: "application/json", .cacheControl: "no-store"],
         body: body.serialized
     )

@@ -34,11 +34,11 @@ public struct OpenAPIEndpoint: Endpoint {
     }
 
     /// The answer; the type tells how it comes about.
-    public func respond(to request: RouteRequest) async -> RouteResponse {
+    public func respond(to request: EndpointRequest) async -> EndpointResponse {
         guard request.head.method == .get || request.head.method == .head else {
             return Problem.methodNotAllowed("GET, HEAD").response
         }
-        return RouteResponse(
+        return EndpointResponse(
             status: .ok, headerFields: [.contentType: "application/json", .cacheControl: "no-cache"], body: document
         )
     }

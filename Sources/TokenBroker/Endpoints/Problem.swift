@@ -78,7 +78,7 @@ struct Problem: Error, Sendable {
 
     static let maximumBodyBytes = 64 << 10
 
-    var response: RouteResponse {
+    var response: EndpointResponse {
         var members: [String: JSONValue] = [
             "type": "about:blank", "status": .number(Double(code.status.code)), "title": .string(code.title),
             "error": .string(code.title), "code": .string(code.rawValue),
@@ -88,6 +88,6 @@ struct Problem: Error, Sendable {
         var fields = headerFields
         fields[.contentType] = "application/problem+json"
         if let retryAfter { fields[.retryAfter] = String(max(1, Int64((retryAfter / .seconds(1)).rounded(.up)))) }
-        return RouteResponse(status: code.status, headerFields: fields, body: JSONValue.object(members).serialized)
+        return EndpointResponse(status: code.status, headerFields: fields, body: JSONValue.object(members).serialized)
     }
 }

@@ -13,7 +13,7 @@ public protocol AccessPolicy: Sendable {
     /// - Throws: ``AccessRefusal`` if they may not, too; anything else, when it cannot be decided now. The answer is
     ///   503 `access_unavailable`, and the error is not shown. A ``TokenError`` is the vendor's failure and is answered
     ///   as if its token could not be had, except that ``TokenError/Code/requestRejected`` is a no.
-    func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool
+    func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool
 
     /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is
     /// not put to use.

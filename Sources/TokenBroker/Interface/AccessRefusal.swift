@@ -3,7 +3,7 @@
 /// ```swift
 /// guard let session = sessions[id] else { throw AccessRefusal("session_unknown") }
 /// ```
-public struct AccessRefusal: Error, Sendable, Hashable, CustomStringConvertible {
+public struct AccessRefusal: SafeToLog, Sendable, Hashable {
     /// Codes such as `token_expired`; several if several policies refuse.
     public let reasons: [String]
 
@@ -34,9 +34,9 @@ package enum Verdict: Sendable, Hashable {
 
 extension AccessPolicy {
     /// The same for a no with a reason and one without.
-    package func verdict(_ principal: Principal, toRequest request: TokenRequest) async throws -> Verdict {
+    package func verdict(_ principal: Principal, for request: TokenRequest) async throws -> Verdict {
         do {
-            return try await allows(principal, toRequest: request) ? .yes : .no(nil)
+            return try await authorize(principal, for: request) ? .yes : .no(nil)
         } catch let refusal as AccessRefusal {
             return .no(refusal)
         }

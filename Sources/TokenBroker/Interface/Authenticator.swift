@@ -9,12 +9,12 @@ public import HTTPTypes
 /// returning `nil` to have the reason in the log. Throw anything else when you cannot tell now; the page is told to
 /// come back.
 ///
-/// **Test one.** Make a ``RouteRequest`` and look at what comes back; no server is needed.
+/// **Test one.** Make a ``EndpointRequest`` and look at what comes back; no server is needed.
 public protocol Authenticator: Sendable {
     /// - Returns: Who asks, or `nil` without a valid proof.
     /// - Throws: ``AccessRefusal`` without a valid proof, too; anything else, when it cannot be found out now. The
     ///   answer is 503 `access_unavailable`, and the error is not shown.
-    func authenticate(_ request: RouteRequest) async throws -> Principal?
+    func authenticate(_ request: EndpointRequest) async throws -> Principal?
 
     /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). `Bearer` unless you say otherwise.
     var challenge: String { get }
@@ -22,7 +22,7 @@ public protocol Authenticator: Sendable {
     /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not; ``Proof/presented`` if
     /// there is none. With an ambient one the endpoint also wants to know which site's page asks. It decides by what is
     /// there and asks nobody.
-    func proof(in request: RouteRequest) -> Proof
+    func proof(in request: EndpointRequest) -> Proof
 
     /// The header fields that only a proxy may set. No page is ever allowed to send them cross-origin. None unless you
     /// say otherwise.
@@ -38,7 +38,7 @@ extension Authenticator {
 
     /// ``Proof/presented`` with a bearer token; otherwise ``Proof/ambient`` if there is a cookie or another
     /// `Authorization`, which browsers repeat by themselves as well.
-    public func proof(in request: RouteRequest) -> Proof {
+    public func proof(in request: EndpointRequest) -> Proof {
         let fields = request.head.headerFields
         if let authorization = fields[.authorization] {
             return bearerToken(authorization) != nil ? .presented : .ambient

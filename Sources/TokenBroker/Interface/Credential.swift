@@ -1,17 +1,3 @@
-/// The name of an account whose credentials are asked for, such as `alternative-payments`.
-public struct CredentialID: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
-    /// The name as text.
-    public var rawValue: ExactString
-    /// Takes the name as it is.
-    public init(rawValue: ExactString) { self.rawValue = rawValue }
-    /// Takes the name as it is.
-    public init(_ name: String) { self.init(rawValue: ExactString(name)) }
-    /// Takes the name as it is.
-    public init(stringLiteral value: String) { self.init(value) }
-    /// Safe to log.
-    public var description: String { rawValue.description }
-}
-
 /// A client id and the secret that belongs to it (RFC 6749, section 2.3.1). They are one value because one without the
 /// other, or with another's, is worth nothing.
 public struct Credential: Sendable, Equatable {

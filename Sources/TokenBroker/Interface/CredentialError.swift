@@ -1,5 +1,5 @@
 /// Credentials that should be there and cannot be used. Safe to log: it names the source, never a value.
-public struct CredentialError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct CredentialError: SafeToLog, Sendable, Hashable {
     /// In which way it failed.
     public var code: Code
     /// Which source, in words a deployer recognizes: `file /run/secrets/vendor.json`.

@@ -4,16 +4,16 @@
 /// a rotation takes effect. Several sources are tried in order by ``CredentialChain``.
 ///
 /// **Write one.** Return what you have, in order of preference: two pairs while a rotation is under way, otherwise one.
-/// Return an empty array when this source has nothing to say about `id`, so that a chain goes on. Throw when it is
+/// Return an empty array when this source has nothing to say about `account`, so that a chain goes on. Throw when it is
 /// meant to have something and that is unusable (unreadable, malformed, half of a pair), so that a chain stops: a
 /// broken source must never be papered over by the next. Read id and secret together, so that a pair is never torn.
 ///
 /// **Test one.** Check the three outcomes (there, absent, broken), and that the description of what is thrown names the
 /// source and not the value.
 public protocol CredentialSource: Sendable {
-    /// - Returns: The live credentials in order of preference; empty if this source has none for `id`.
+    /// - Returns: The live credentials in order of preference; empty if this source has none for `account`.
     /// - Throws: ``CredentialError`` if they should be here and cannot be used.
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential]
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential]
 }
 
 /// Says where a source looks, so that whoever finds no credentials is told.
@@ -32,10 +32,10 @@ public func placesOfCredentials(in source: any CredentialSource) -> [String] {
 }
 
 extension TokenError {
-    /// No source has anything for `id`.
-    package static func noCredentials(for id: CredentialID, in source: any CredentialSource) -> TokenError {
+    /// No source has anything for `account`.
+    package static func noCredentials(for account: Account, in source: any CredentialSource) -> TokenError {
         let places = placesOfCredentials(in: source)
         let looked = places.isEmpty ? "none is configured" : "looked at " + places.joined(separator: "; ")
-        return TokenError(.misconfigured, message: "no source has credentials for \(id): \(looked)")
+        return TokenError(.misconfigured, message: "no source has credentials for \(account): \(looked)")
     }
 }

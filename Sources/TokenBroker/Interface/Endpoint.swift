@@ -8,12 +8,12 @@ import HTTPTypes
 /// **Write one.** Answer every method of your path, an unsupported one with 405 and `Allow`. Do not throw: an endpoint
 /// knows best what its failure looks like to a page.
 ///
-/// **Test one.** Call ``respond(to:)`` with a ``RouteRequest``; no server is needed.
+/// **Test one.** Call ``respond(to:)`` with a ``EndpointRequest``; no server is needed.
 public protocol Endpoint: Sendable {
     /// Which paths it answers.
     var path: RoutePath { get }
 
-    func respond(to request: RouteRequest) async -> RouteResponse
+    func respond(to request: EndpointRequest) async -> EndpointResponse
 }
 
 /// The broker's routes, to be mounted on an HTTP server.
@@ -22,7 +22,7 @@ public protocol Endpoint: Sendable {
 ///
 /// **Write an adapter.** For each request of the host whose path ``contains(path:)`` says is ours, whichever its method, call ``respond(to:)`` with:
 /// - the head as it was received, repeated header fields included, `authority` from `Host` or `:authority`;
-/// - the body unread, as a ``RouteBody``, and its chunks only as they are asked for;
+/// - the body unread, as a ``EndpointBody``, and its chunks only as they are asked for;
 /// - the address of the peer, `nil` only if the host cannot know it.
 ///
 /// Write back status, header fields in order and body as they are. If the body was not read to its end, do not drain it
@@ -44,7 +44,7 @@ public struct EndpointSet: Sendable {
     public func contains(path: String) -> Bool { match(path) != nil }
 
     /// The answer of the first endpoint whose path matches; `nil` if there is none.
-    public func respond(to request: RouteRequest) async -> RouteResponse? {
+    public func respond(to request: EndpointRequest) async -> EndpointResponse? {
         guard let (endpoint, parameters) = match(request.head.path ?? "") else { return nil }
         var request = request
         request.pathParameters = parameters

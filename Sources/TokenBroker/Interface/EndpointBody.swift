@@ -1,11 +1,11 @@
 /// A request body that is read when it is asked for, once.
-public struct RouteBody: Sendable {
+public struct EndpointBody: Sendable {
     private let read: @Sendable (Int, _ progress: @Sendable (Int) -> Void) async throws(Failure) -> [UInt8]
 
     /// A body that is already there.
     public init(_ bytes: [UInt8] = []) {
         self.read = { (limit, _) throws(Failure) in
-            guard bytes.count <= limit else { throw .tooLarge }
+            guard bytes.count <= limit else { throw Failure.tooLarge }
             return bytes
         }
     }
@@ -15,7 +15,7 @@ public struct RouteBody: Sendable {
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks, announcedLength: Int? = nil)
     where Chunks.Element: Collection, Chunks.Element.Element == UInt8 {
         self.read = { (limit, progress) throws(Failure) in
-            if let announcedLength, announcedLength > limit { throw .tooLarge }
+            if let announcedLength, announcedLength > limit { throw Failure.tooLarge }
             var bytes: [UInt8] = []
             bytes.reserveCapacity(min(announcedLength ?? 0, limit))
             do {
@@ -27,7 +27,7 @@ public struct RouteBody: Sendable {
             } catch let failure as Failure {
                 throw failure
             } catch {
-                throw .interrupted
+                throw Failure.interrupted
             }
             return bytes
         }
@@ -43,7 +43,16 @@ public struct RouteBody: Sendable {
     }
 
     /// Why a body could not be read.
-    public enum Failure: Error, Sendable {
-        case tooLarge, interrupted
+    public struct Failure: SafeToLog, Sendable, Hashable {
+        private enum Value: String { case tooLarge, interrupted }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+        /// Safe to log.
+        public var description: String { value.rawValue }
+
+        /// The body is larger than the reader accepts.
+        public static let tooLarge = Self(.tooLarge)
+        /// The body ended early.
+        public static let interrupted = Self(.interrupted)
     }
 }

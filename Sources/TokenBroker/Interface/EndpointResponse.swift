@@ -1,7 +1,7 @@
 public import HTTPTypes
 
 /// What an ``Endpoint`` answers.
-public struct RouteResponse: Sendable {
+public struct EndpointResponse: Sendable {
     /// Status and header fields, to be sent as they are, in order.
     public var head: HTTPResponse
     /// The whole body. For a HEAD request the adapter sends its length and not its bytes.

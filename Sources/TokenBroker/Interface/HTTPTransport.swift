@@ -9,23 +9,23 @@ public import HTTPTypes
 /// let response = try await transport.send(
 ///     HTTPRequest(method: .get, scheme: "https", authority: "api.example", path: "/invoices/1"),
 ///     body: [],
-///     options: TransportOptions(deadline: .seconds(5))
+///     options: TransportOptions(timeout: .seconds(5))
 /// )
 /// ```
 ///
 /// **Write one.** Conform a `Sendable` type and keep these promises:
 /// - every status is a response, not an error; redirects are returned, never followed;
-/// - `https` only; plain `http` only to a loopback host (``TransportError/Kind/refusedScheme`` otherwise), decided
+/// - `https` only; plain `http` only to a loopback host (``TransportError/Code/refusedScheme`` otherwise), decided
 ///   before a connection is opened;
 /// - the body is complete, or the call throws; a body over ``TransportOptions/maximumResponseBytes`` ends the transfer
-///   with ``TransportError/Kind/tooLarge`` while it is being received;
+///   with ``TransportError/Code/tooLarge`` while it is being received;
 /// - the body is decoded, whatever the request accepts: `gzip` and `deflate` content codings are undone, and then the head has
 ///   neither `Content-Encoding` nor `Content-Length`. Another coding, or a corrupt or truncated one, is
-///   ``TransportError/Kind/malformed``. ``ResponseCollector`` does all this;
+///   ``TransportError/Code/malformed``. ``ResponseCollector`` does all this;
 /// - header fields keep their order and repetitions;
-/// - the deadline and the cancellation of the calling task end the transfer promptly, at any stage;
+/// - the timeout and the cancellation of the calling task end the transfer promptly, at any stage;
 /// - a request that may have reached the server on a working connection is not sent again. One that a kept connection
-///   lost may be sent once more on another connection, within its deadline.
+///   lost may be sent once more on another connection, within its timeout.
 ///
 /// **Test one.** `HTTPTransportContract` in `TokenBrokerTesting` holds these promises as a suite that runs over a
 /// fixture of yours. To test code that *uses* a transport, pass an `InMemoryTransport` or a `ScriptedTransport` from there.
@@ -44,20 +44,20 @@ public protocol HTTPTransport: Sendable {
 /// What a caller asks of one ``HTTPTransport/send(_:body:options:)``.
 public struct TransportOptions: Sendable, Hashable {
     /// How long the call may take altogether, from the call to the last byte of the response, queueing included.
-    public var deadline: Duration
+    public var timeout: Duration
     /// The largest response body that is accepted, in bytes, after transfer and content codings are undone.
     public var maximumResponseBytes: Int
-    /// Whose rate limit the call counts against; `nil` for a server without one. Only a pacing decorator looks at it.
-    public var account: String?
+    /// Whose rate limit the call counts against; `nil` for a server without one. Only a ``RateLimitedTransport`` looks at it.
+    public var account: Account?
     /// Who goes first while calls of one account queue.
     public var priority: Priority
 
     /// Takes all members, in their order of declaration.
     public init(
-        deadline: Duration = .seconds(10), maximumResponseBytes: Int = 1 << 20, account: String? = nil,
+        timeout: Duration = .seconds(10), maximumResponseBytes: Int = 1 << 20, account: Account? = nil,
         priority: Priority = .normal
     ) {
-        self.deadline = deadline
+        self.timeout = timeout
         self.maximumResponseBytes = maximumResponseBytes
         self.account = account
         self.priority = priority

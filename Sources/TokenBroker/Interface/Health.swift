@@ -15,7 +15,7 @@ public protocol HealthReporting: Sendable {
 
 /// How one part does. Safe to log and to show.
 public struct Health: Sendable, Hashable {
-    /// Which part: `access_token`, `checkout_token` or `pacing`, unless you add others.
+    /// Which part: `access_token`, `checkout_token` or `rate_limit`, unless you add others.
     public var part: String
     /// Whose account at the vendor it works with.
     public var account: String

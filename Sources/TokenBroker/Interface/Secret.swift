@@ -9,8 +9,8 @@ import Synchronization
 
 /// Text that must not leave the process by accident: a client secret, an access token, a checkout token.
 ///
-/// Everything that turns a value into text (`description`, `debugDescription`, string interpolation, `dump`, `Mirror`,
-/// `Encodable`) gives `<redacted>`. ``reveal()`` is the one way to the content, so that a search for it finds every
+/// Everything that turns a value into text (`description`, `debugDescription`, string interpolation, `dump`, `Mirror`)
+/// gives `<redacted>`, and it cannot be encoded. ``reveal()`` is the one way to the content, so that a search for it finds every
 /// place where a secret leaves.
 ///
 /// The storage is shared between copies, and is overwritten with zeros when the last copy is released. What
@@ -83,15 +83,9 @@ extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomR
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
-extension Secret: Codable {
+extension Secret: Decodable {
     /// Reads a string.
     public init(from decoder: any Decoder) throws {
         self.init(try decoder.singleValueContainer().decode(String.self))
-    }
-
-    /// Writes `<redacted>`, never the content.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(Self.redacted)
     }
 }

@@ -2,7 +2,7 @@ public import FoundationEssentials
 
 /// A token as it is handed out: safe to log, since its content is a ``Secret``.
 public struct Token: Sendable, Identifiable {
-    /// Names this token and says nothing about it. A caller gives it back in ``TokenDemand/insteadOf``.
+    /// Names this token and says nothing about it. A caller gives it back in ``TokenDemand/replacing``.
     public var id: ID
     /// The token itself.
     public var secret: Secret

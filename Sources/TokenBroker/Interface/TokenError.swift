@@ -1,17 +1,17 @@
 /// Why there is no token. Safe to log: a code and this package's own words, never what a server said.
-public struct TokenError: Error, Sendable, CustomStringConvertible {
+public struct TokenError: SafeToLog, Sendable {
     /// What a decorator or a route may do about it.
     public var code: Code
     /// A fixed explanation for the log.
     public var message: String
-    /// When to come back, as the server asked or as the pacing computed; `nil` if unknown.
+    /// When to come back, as the server asked or as our rate limit computed; `nil` if unknown.
     public var retryAfter: Duration?
     /// Whether this was tried again already, below; then it is not tried again above.
     public var wasRetried: Bool
     /// Whether something in front of the server answered in its place, such as a firewall with a block page. Trying again at once would
     /// be refused as well, so that a cache pauses for one second, doubling to sixty, and says until when in ``retryAfter`` instead.
     public var isForeign = false
-    /// What it came from, if that is worth knowing. One of this package's safe errors.
+    /// What it came from, if that is worth knowing. Its text is shown only if it is ``SafeToLog``.
     public var cause: (any Error)?
 
     /// Creates an error that does not come from something in front of the server.
@@ -28,14 +28,7 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
 
     /// Safe to log.
     public var description: String {
-        guard let cause else { return "\(code): \(message)" }
-        // Only this package's errors are known to be safe as text.
-        switch cause {
-        case let cause as TransportError: return "\(code): \(message) (\(cause))"
-        case let cause as CredentialError: return "\(code): \(message) (\(cause))"
-        case let cause as TokenError: return "\(code): \(message) (\(cause))"
-        default: return "\(code): \(message) (\(Swift.type(of: cause)))"
-        }
+        cause.map { "\(code): \(message) (\(loggable($0)))" } ?? "\(code): \(message)"
     }
 
     /// Named by what it means for the caller.
@@ -52,11 +45,11 @@ public struct TokenError: Error, Sendable, CustomStringConvertible {
         public static let credentialsRejected = Self(.credentialsRejected)
         /// The server refuses what was asked for, such as this customer or invoice. Ours to answer, not to retry.
         public static let requestRejected = Self(.requestRejected)
-        /// Too many requests, by the server's word or by our own pacing. ``TokenError/retryAfter`` says until when.
+        /// Too many requests, by the server's word or by our own rate limit. ``TokenError/retryAfter`` says until when.
         public static let throttled = Self(.throttled)
         /// The server is down, what it answered makes no sense, or something in front of it answered. Worth another try.
         public static let unavailable = Self(.unavailable)
-        /// No answer in time: the server's, or the caller's patience.
+        /// No answer in time: the server's, or the caller's timeout.
         public static let timedOut = Self(.timedOut)
         /// The calling task was cancelled, or the broker is shutting down.
         public static let cancelled = Self(.cancelled)

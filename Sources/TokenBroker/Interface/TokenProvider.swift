@@ -6,7 +6,7 @@
 /// ```swift
 /// let token = try await provider.token(for: request)
 /// // … the server answered 401 …
-/// let other = try await provider.token(for: request, demand: TokenDemand(insteadOf: token.id))
+/// let other = try await provider.token(for: request, demand: TokenDemand(replacing: token.id))
 /// ```
 ///
 /// **Write one.** Fetch a token and return it with the life that remains. Be honest in ``TokenError/code``: caching and

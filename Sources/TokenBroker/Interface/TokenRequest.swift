@@ -73,15 +73,15 @@ public struct TokenDemand: Sendable, Hashable {
     public var minimumRemaining: Duration
     /// A token that was refused. The answer is not that one. This is the only way to invalidate a token, and it
     /// invalidates only that very token.
-    public var insteadOf: Token.ID?
+    public var replacing: Token.ID?
     /// How long this caller waits; `nil` for as long as it takes. A caller that stops waiting does not end the fetch
     /// that others wait for.
-    public var patience: Duration?
+    public var timeout: Duration?
 
     /// Takes all members, in their order of declaration.
-    public init(minimumRemaining: Duration = .zero, insteadOf: Token.ID? = nil, patience: Duration? = nil) {
+    public init(minimumRemaining: Duration = .zero, replacing: Token.ID? = nil, timeout: Duration? = nil) {
         self.minimumRemaining = minimumRemaining
-        self.insteadOf = insteadOf
-        self.patience = patience
+        self.replacing = replacing
+        self.timeout = timeout
     }
 }

@@ -1,24 +1,24 @@
-/// Why there is no response. Safe to log: it holds a kind and this package's own words, never the server's.
-public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
+/// Why there is no response. Safe to log: it holds a code and this package's own words, never the server's.
+public struct TransportError: SafeToLog, Sendable, Hashable {
     /// What kept the response from arriving.
-    public var kind: Kind
+    public var code: Code
     /// A fixed explanation in this package's or the backend's words, without addresses, header values or content.
     public var message: String
-    /// With ``Kind/throttled``: when there should be room.
+    /// With ``Code/throttled``: when there should be room.
     public var retryAfter: Duration?
 
     /// Takes all members, in their order of declaration.
-    public init(_ kind: Kind, message: String = "", retryAfter: Duration? = nil) {
-        self.kind = kind
+    public init(_ code: Code, message: String = "", retryAfter: Duration? = nil) {
+        self.code = code
         self.message = message
         self.retryAfter = retryAfter
     }
 
     /// Safe to log.
-    public var description: String { message.isEmpty ? "\(kind)" : "\(kind): \(message)" }
+    public var description: String { message.isEmpty ? "\(code)" : "\(code): \(message)" }
 
     /// What kept the response from arriving.
-    public struct Kind: Sendable, Hashable, CustomStringConvertible {
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case refusedScheme, invalidRequest, resolve, connect, trust, tls, timedOut, tooLarge, malformed, closed
             case throttled, cancelled, shutDown, other
@@ -40,7 +40,7 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
         public static let trust = Self(.trust)
         /// The TLS handshake failed for another reason than trust.
         public static let tls = Self(.tls)
-        /// The deadline passed.
+        /// The timeout passed.
         public static let timedOut = Self(.timedOut)
         /// The response is larger than the caller accepts.
         public static let tooLarge = Self(.tooLarge)
@@ -48,7 +48,7 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
         public static let malformed = Self(.malformed)
         /// The connection or the HTTP/2 stream ended before the response was complete.
         public static let closed = Self(.closed)
-        /// A pacing decorator could not send the request before its deadline; nothing was sent.
+        /// A ``RateLimitedTransport`` could not send the request before its timeout; nothing was sent.
         public static let throttled = Self(.throttled)
         /// The calling task was cancelled.
         public static let cancelled = Self(.cancelled)

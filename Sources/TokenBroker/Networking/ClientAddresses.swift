@@ -15,7 +15,7 @@ struct ClientAddresses: Sendable {
     /// Which host the client asked: what a listed proxy says in the last element of `Forwarded`, or else of
     /// `X-Forwarded-Host`; from anybody else, and if it says neither, what is in `Host`.
     /// - Returns: `nil` if it is not known: no host, a malformed one, or a proxy that says two different things.
-    func authority(of request: RouteRequest) -> Authority? {
+    func authority(of request: EndpointRequest) -> Authority? {
         let own = request.head.authority.flatMap { Authority($0) }
         guard let peer = peer(of: request), isTrusted(peer) else { return own }
         let fields = request.head.headerFields
@@ -34,7 +34,7 @@ struct ClientAddresses: Sendable {
     }
 
     /// `nil` if it cannot be known.
-    func client(of request: RouteRequest) -> IPAddress? {
+    func client(of request: EndpointRequest) -> IPAddress? {
         guard let peer = peer(of: request) else { return nil }
         guard isTrusted(peer) else { return peer }
         let fields = request.head.headerFields
@@ -52,7 +52,7 @@ struct ClientAddresses: Sendable {
     }
 
     /// Whether a proxy that is not listed seems to be in front, so that all requests look like one client's.
-    func seemsToComeThroughUnlistedProxy(_ request: RouteRequest) -> Bool {
+    func seemsToComeThroughUnlistedProxy(_ request: EndpointRequest) -> Bool {
         let fields = request.head.headerFields
         guard fields.contains(where: { ["forwarded", "x-forwarded-for"].contains($0.name.canonicalName) }),
             let peer = peer(of: request)
@@ -64,9 +64,9 @@ struct ClientAddresses: Sendable {
     private static let inside = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
         .compactMap { IPAddressBlock($0) }
 
-    private func peer(of request: RouteRequest) -> IPAddress? {
+    private func peer(of request: EndpointRequest) -> IPAddress? {
         // What comes through a Unix socket comes from this machine.
-        request.peer.flatMap { IPAddress($0.ip.isEmpty ? "127.0.0.1" : $0.ip) }
+        request.peer.flatMap { $0.ipAddress ?? IPAddress("127.0.0.1") }
     }
 
     private func isTrusted(_ address: IPAddress) -> Bool { trustedProxies.contains { $0.contains(address) } }

@@ -7,7 +7,7 @@ import Darwin
 #endif
 
 /// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is the IPv4 address.
-public struct IPAddress: Sendable, Hashable {
+public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
     /// In network order: 4 bytes, or 16.
     public let bytes: [UInt8]
 
@@ -33,6 +33,15 @@ public struct IPAddress: Sendable, Hashable {
     }
 
     fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// In its usual text form: `192.0.2.1`, or as RFC 5952 says: `2001:db8::1`.
+    public var description: String {
+        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        guard inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count)) != nil else {
+            return "unknown"
+        }
+        return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
 
     /// Whether it is this machine's own: `127.0.0.0/8` or `::1`.
     package var isLoopback: Bool {

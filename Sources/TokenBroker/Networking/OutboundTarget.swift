@@ -11,7 +11,7 @@ public struct OutboundTarget: Sendable, Hashable {
     /// Path and query, in visible ASCII, beginning with `/`.
     public let path: String
 
-    /// - Throws: ``TransportError`` of kind ``TransportError/Kind/invalidRequest`` or ``TransportError/Kind/refusedScheme``.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/invalidRequest`` or ``TransportError/Code/refusedScheme``.
     public init(_ request: HTTPRequest) throws(TransportError) {
         guard let authority = request.authority, let host = Authority(authority)?.host
         else { throw TransportError(.invalidRequest, message: "the authority is missing or malformed") }

@@ -28,8 +28,8 @@ public struct ResponseCollector: Sendable {
     ///   - head: The final head, not an informational one.
     ///   - method: The request's.
     ///   - maximumBytes: The ceiling on the body's size, decoded.
-    /// - Throws: ``TransportError`` of kind ``TransportError/Kind/tooLarge`` for a body that is announced to be larger, or
-    ///   ``TransportError/Kind/malformed`` for an unknown content coding.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/tooLarge`` for a body that is announced to be larger, or
+    ///   ``TransportError/Code/malformed`` for an unknown content coding.
     public init(
         _ head: HTTPResponse, for method: HTTPRequest.Method, maximumBytes: Int
     ) throws(TransportError) {
@@ -52,7 +52,7 @@ public struct ResponseCollector: Sendable {
 
     /// Takes a piece of the body as it was received.
     ///
-    /// - Throws: ``TransportError`` of kind ``TransportError/Kind/tooLarge``, or ``TransportError/Kind/malformed`` if its coding is corrupt.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/tooLarge``, or ``TransportError/Code/malformed`` if its coding is corrupt.
     public mutating func append(_ bytes: RawSpan) throws(TransportError) {
         guard bytes.byteCount <= maximumReceivedBytes - receivedBytes else { throw Self.tooLarge }
         receivedBytes += bytes.byteCount
@@ -69,7 +69,7 @@ public struct ResponseCollector: Sendable {
     /// The response, after the last piece of its body.
     ///
     /// - Parameter elapsed: See ``TransportResponse/elapsed``.
-    /// - Throws: ``TransportError`` of kind ``TransportError/Kind/malformed`` if a coding has no end.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/malformed`` if a coding has no end.
     public consuming func response(elapsed: Duration = .zero) throws(TransportError) -> TransportResponse {
         guard !codings.isEmpty else { return TransportResponse(head: head, body: body, elapsed: elapsed) }
         guard codings.allSatisfy(\.isComplete) else {

@@ -38,7 +38,7 @@ public struct ServerURL: Sendable, Hashable {
     }
 
     /// Why a URL was refused.
-    public struct Invalid: Error, Sendable, CustomStringConvertible {
+    public struct Invalid: SafeToLog, Sendable {
         /// What is wrong and what was expected.
         public var reason: String
         /// Safe to log.

@@ -50,7 +50,7 @@ final class Callers: Sendable {
 
     /// Counts a request of the client that sent it.
     /// - Returns: `nil` if it is within the quota; otherwise how long until it would be.
-    func takeForAddress(of request: RouteRequest) -> Duration? {
+    func takeForAddress(of request: EndpointRequest) -> Duration? {
         guard limits.perAddress != nil else { return nil }
         let key = AddressKey(addresses.client(of: request))
         return perAddress.withLock { $0?.take(key, at: alarm.now) }
@@ -67,7 +67,7 @@ final class Callers: Sendable {
     }
 
     /// Whether all clients share one quota by mistake. Only ever `true` once.
-    func shouldWarnOfUnlistedProxy(_ request: RouteRequest) -> Bool {
+    func shouldWarnOfUnlistedProxy(_ request: EndpointRequest) -> Bool {
         guard limits.perAddress != nil, !hasWarned.load(ordering: .relaxed),
             addresses.seemsToComeThroughUnlistedProxy(request)
         else { return false }

@@ -1,6 +1,6 @@
 /// When calls to one account may start.
 ///
-/// Pure: no tasks, no clocks, no locks; time is handed in as the duration since some beginning. ``PacedTransport`` drives it.
+/// Pure: no tasks, no clocks, no locks; time is handed in as the duration since some beginning. ``RateLimitedTransport`` drives it.
 ///
 /// Two rules hold at once. No more than `callsPerSecond` are counted by the server within any second. And they start back to back only up
 /// to `burst`; beyond that they are spread evenly. A throttled call slows the rate down, and a quiet time brings it back.

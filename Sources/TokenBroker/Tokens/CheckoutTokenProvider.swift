@@ -10,7 +10,7 @@ import Synchronization
 /// access tokens with which it accepted nothing yet, no calls are made for that customer for half a minute, doubling to ten, until it
 /// accepts one or there are other credentials. A token that does not name the session asked for is never handed out.
 ///
-/// With ``TokenDemand/patience``, everything together takes no longer than that.
+/// With ``TokenDemand/timeout``, everything together takes no longer than that.
 ///
 /// The life of a token counts by the vendor's own clock, as far as the answer tells it: it is the smallest of what the `exp` claim and the
 /// stated expiry leave after the answer's `Date`, and after the `iat` claim. Ours counts only where neither is there. An `iat` more than a
@@ -24,17 +24,17 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     ///   - vendor: Where to ask, and how.
     ///   - accessTokens: Step 1, normally behind a cache.
     ///   - transport: Carries the calls.
-    ///   - deadline: For each call, queueing included.
-    ///   - clock: Measures deadlines.
+    ///   - timeout: For each call, queueing included.
+    ///   - clock: Measures timeouts.
     ///   - wallClock: To turn absolute expiries into the life that remains, if the vendor does not tell its own time.
     ///   - logger: For what stands in the way to the vendor, and for clocks that differ.
     public init(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
-        deadline: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
+        timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         self.call = VendorCall(
-            part: "checkout_token", vendor: vendor, transport: transport, deadline: deadline, priority: .normal,
+            step: "checkout_token", vendor: vendor, transport: transport, timeout: timeout, priority: .normal,
             clock: clock, wallClock: wallClock, logger: logger
         )
         self.accessTokens = accessTokens
@@ -44,7 +44,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     private var step: VendorProfile.CheckoutTokenStep { call.vendor.profile.checkoutToken }
 
     /// `checkout_token`.
-    public var part: String { call.telemetry.part }
+    public var part: String { call.telemetry.step }
     /// The profile's id.
     public var account: String { call.telemetry.account }
 
@@ -59,13 +59,13 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let body = try body(for: request)
-        let end = call.end(within: demand.patience)
+        let end = call.end(within: demand.timeout)
         return try await call.telemetry.fetch { () throws(TokenError) in
             var customer = request
             customer.inputs[.invoice] = nil
             let answer = try await call.send(
                 with: accessTokens, for: request, by: .customer(customer), outcomes: step.outcomes,
-                minimumRemaining: step.endsWithAccessToken ? demand.minimumRemaining : .zero, patience: demand.patience
+                minimumRemaining: step.endsWithAccessToken ? demand.minimumRemaining : .zero, timeout: demand.timeout
             ) { (access) throws(TokenError) in try await ask(with: access, body: body, before: end) }
             return try token(in: answer.content.get(), answer.response, for: request, access: answer.access)
         }

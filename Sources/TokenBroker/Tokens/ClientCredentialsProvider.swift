@@ -19,13 +19,12 @@ public import Logging
 /// - more than a day: a day;
 /// - zero or negative: the token is dead on arrival, which is ``TokenError/Code/unavailable``;
 /// - absent, null or anything else: the profile's ``VendorProfile/assumedLifetime``.
-public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReporting where C.Duration == Duration {
+public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     private let call: VendorCall
     private let credentials: any CredentialSource
     private let signer: (any ClientAssertionSigner)?
     private let assertionAudience: String?
-    private let clock: C
-    private let lines: CredentialLines<C.Instant>
+    private let lines: CredentialLines
 
     /// - Parameters:
     ///   - vendor: Where to ask, and how.
@@ -33,7 +32,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     ///   - signer: Needed for a vendor that is asked with `private_key_jwt`.
     ///   - assertionAudience: What such an assertion is for, instead of the URL of the token endpoint.
     ///   - transport: Carries the call.
-    ///   - deadline: For the call, queueing included.
+    ///   - timeout: For the call, queueing included.
     ///   - clock: Measures how long a refusal is remembered.
     ///   - wallClock: Only for absolute times: `expiresAt`, client assertions, and a `Retry-After` that is a date if the vendor does not tell
     ///     its own time.
@@ -41,30 +40,29 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     public init(
         vendor: Vendor, credentials: any CredentialSource, signer: (any ClientAssertionSigner)? = nil,
         assertionAudience: String? = nil, transport: any HTTPTransport,
-        deadline: Duration = .seconds(10), clock: C = ContinuousClock(),
+        timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
         self.call = VendorCall(
-            part: "access_token", vendor: vendor, transport: transport, deadline: deadline, priority: .high,
+            step: "access_token", vendor: vendor, transport: transport, timeout: timeout, priority: .high,
             clock: clock, wallClock: wallClock, logger: logger
         )
         self.credentials = credentials
         self.signer = signer
         self.assertionAudience = assertionAudience
-        self.clock = clock
         self.lines = CredentialLines()
     }
 
     /// `access_token`.
-    public var part: String { call.telemetry.part }
+    public var part: String { call.telemetry.step }
     /// The profile's id.
     public var account: String { call.telemetry.account }
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        let end = call.end(within: demand.patience)
-        let usable = lines.usable(for: request, of: try await load(), now: clock.now)
-        if usable.isEmpty, let refusal = lines.refusal(of: request, now: clock.now) { throw refusal }
+        let end = call.end(within: demand.timeout)
+        let usable = lines.usable(for: request, of: try await load(), now: call.stopwatch.now)
+        if usable.isEmpty, let refusal = lines.refusal(of: request, now: call.stopwatch.now) { throw refusal }
         return try await call.telemetry.fetch { () throws(TokenError) in
             var refusal: TokenError?
             for (credential, lineage) in usable.prefix(2) {
@@ -101,7 +99,7 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             // A proxy in front of the vendor says 400, and the vendor 401, for lack of the right certificate.
             if [400, 401, 403].contains(response.status.code) { error = missingCertificate(error) }
             if error.code == .credentialsRejected || error.code == .misconfigured {
-                lines.refuse(credential, for: request, error, now: clock.now)
+                lines.refuse(credential, for: request, error, now: call.stopwatch.now)
             }
             throw error
         }
@@ -123,15 +121,15 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
             )
             return (response, call.content(of: response, outcomes: step.outcomes, isIssuer: true))
         } catch {
-            let kind = (error.cause as? TransportError)?.kind
+            let code = (error.cause as? TransportError)?.code
             // In TLS 1.3 the alert comes once the client believes to be connected.
-            throw kind == .tls || kind == .closed ? missingCertificate(error) : error
+            throw code == .tls || code == .closed ? missingCertificate(error) : error
         }
     }
 
     /// With what else may be the cause: a server that does not decode id and secret, or does.
     private func logRefusal(of credential: Credential) {
-        var metadata: Logger.Metadata = ["vendor": "\(account)"]
+        var metadata: Logger.Metadata = ["account": "\(account)"]
         let halves = [credential.clientID.reveal(), credential.clientSecret.reveal()]
         if call.vendor.clientAuthentication == .clientSecretBasic,
             halves.contains(where: { ExactString(formEncoded($0)) != $0 })
@@ -166,11 +164,11 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     public func refresh() async {
         guard let pairs = try? await load() else { return }
         if lines.update(pairs) {
-            call.logger?.notice("new credentials", metadata: ["vendor": "\(account)"])
+            call.logger?.notice("new credentials", metadata: ["account": "\(account)"])
             call.telemetry.setBreaker(open: lines.areAllRefused)
         }
-        if let request = lines.probe(now: clock.now) {
-            _ = try? await token(for: request, demand: TokenDemand(patience: call.deadline))
+        if let request = lines.probe(now: call.stopwatch.now) {
+            _ = try? await token(for: request, demand: TokenDemand(timeout: call.timeout))
         }
     }
 
@@ -187,14 +185,14 @@ public struct ClientCredentialsProvider<C: Clock>: TokenProvider, HealthReportin
     /// What the source has; while it is broken, such as a file that is just being written, what it had last.
     private func load() async throws(TokenError) -> [Credential] {
         do {
-            let pairs = try await credentials.credentials(for: CredentialID(call.vendor.profile.id))
+            let pairs = try await credentials.credentials(for: call.vendor.account)
             if !pairs.isEmpty { return pairs }
         } catch {
             if let known = lines.known { return known }
             throw TokenError(.misconfigured, message: "the credentials cannot be used", cause: error)
         }
         if let known = lines.known { return known }
-        throw .noCredentials(for: CredentialID(call.vendor.profile.id), in: credentials)
+        throw .noCredentials(for: call.vendor.account, in: credentials)
     }
 
     /// Adds the proof which client asks, another one for each attempt.

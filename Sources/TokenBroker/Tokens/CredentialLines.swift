@@ -1,18 +1,18 @@
 import Synchronization
 
 /// What is remembered of the pairs that the source has: the line of each, and what was refused to it. It goes with the pair.
-final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Duration == Duration {
+final class CredentialLines: Sendable {
     private struct Refusal {
         var error: TokenError
         var request: TokenRequest
-        var until: Instant
+        var until: Duration
         var count: Int
 
-        init(_ error: TokenError, _ request: TokenRequest, after former: Refusal?, now: Instant) {
+        init(_ error: TokenError, _ request: TokenRequest, after former: Refusal?, now: Duration) {
             self.error = error
             self.request = request
             count = (former?.count ?? 0) + 1
-            until = now.advanced(by: min(.seconds(30) * (1 << min(count - 1, 5)), .seconds(600)))
+            until = now + min(.seconds(30) * (1 << min(count - 1, 5)), .seconds(600))
         }
     }
 
@@ -50,7 +50,7 @@ final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Du
     }
 
     /// Those that may be used for a request, in the source's order.
-    func usable(for request: TokenRequest, of credentials: [Credential], now: Instant) -> [(Credential, Lineage)] {
+    func usable(for request: TokenRequest, of credentials: [Credential], now: Duration) -> [(Credential, Lineage)] {
         lines.withLock { lines in
             _ = update(credentials, &lines)
             return lines.filter { line in line.refusal(of: request).map { $0.until <= now } ?? true }
@@ -59,12 +59,12 @@ final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Du
     }
 
     /// Why a request is not sent, with the time until it is.
-    func refusal(of request: TokenRequest, now: Instant) -> TokenError? {
+    func refusal(of request: TokenRequest, now: Duration) -> TokenError? {
         lines.withLock { lines in
             let refusals = lines.compactMap { $0.refusal(of: request) }
             guard let refusal = refusals.min(by: { $0.until < $1.until }) else { return nil }
             var error = refusal.error
-            error.retryAfter = max(.zero, now.duration(to: refusal.until))
+            error.retryAfter = max(.zero, refusal.until - now)
             error.wasRetried = true
             return error
         }
@@ -73,7 +73,7 @@ final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Du
     var areAllRefused: Bool { lines.withLock { lines in !lines.isEmpty && lines.allSatisfy { $0.refusal != nil } } }
 
     /// What was refused last and may be tried again, if all pairs are refused.
-    func probe(now: Instant) -> TokenRequest? {
+    func probe(now: Duration) -> TokenRequest? {
         lines.withLock { lines in
             guard lines.allSatisfy({ $0.refusal != nil }) else { return nil }
             return lines.lazy.compactMap(\.refusal).first { $0.until <= now }?.request
@@ -89,7 +89,7 @@ final class CredentialLines<Instant: InstantProtocol>: Sendable where Instant.Du
         }
     }
 
-    func refuse(_ credential: Credential, for request: TokenRequest, _ error: TokenError, now: Instant) {
+    func refuse(_ credential: Credential, for request: TokenRequest, _ error: TokenError, now: Duration) {
         lines.withLock { lines in
             // A pair that was replaced meanwhile is none of the new one's fault.
             guard let index = lines.firstIndex(where: { $0.credential == credential }) else { return }

@@ -1,7 +1,7 @@
 /// What is known of one ``TokenRequest``, and what is to be done next.
 ///
 /// Pure: no tasks, no clocks, no locks. Time is handed in as the duration since some beginning, and chance as a number, so that every
-/// history can be replayed. ``Caching`` drives it.
+/// history can be replayed. ``CachingTokenProvider`` drives it.
 struct TokenSlot {
     typealias WaiterID = UInt64
     typealias FlightID = UInt64
@@ -22,7 +22,7 @@ struct TokenSlot {
     /// What is to be done about it.
     enum Action {
         case answer(WaiterID, Result<Token, TokenError>)
-        case fetch(FlightID, insteadOf: Token.ID?)
+        case fetch(FlightID, replacing: Token.ID?)
     }
 
     /// When to try again after failures.
@@ -75,7 +75,7 @@ struct TokenSlot {
 
     struct Flight {
         var id: FlightID
-        var insteadOf: Token.ID?
+        var replacing: Token.ID?
         var waiters: Set<WaiterID> = []
         /// In place of one whose token was outdated when it came.
         var isSecond = false
@@ -98,7 +98,7 @@ struct TokenSlot {
         }
     }
 
-    /// Nothing is going on and nothing worth remembering is known.
+    /// Nothing is going on and nothing worth keeping is known.
     func isIdle(now: Duration) -> Bool {
         flights.isEmpty && (kept.map { $0.end <= now } ?? true) && (failure.map { $0.until <= now } ?? true)
     }
@@ -115,7 +115,7 @@ struct TokenSlot {
         let remaining = kept.end - now
         let promised = min(demand.minimumRemaining, kept.promise)
         guard remaining > .zero, remaining >= promised else { return nil }
-        if let refused = demand.insteadOf, refused == kept.token.id { return nil }
+        if let refused = demand.replacing, refused == kept.token.id { return nil }
         let state = kept.token.lineage.state
         guard state != .revoked else { return nil }
         var token = kept.token
@@ -134,7 +134,7 @@ struct TokenSlot {
         case .left(let waiter): left(waiter)
         case .landed(let flight, let result): landed(flight, result, now: now, chance: chance)
         // It may have been renewed since.
-        case .due(let demand): served(demand, now: now)?.isDue == true ? [start(insteadOf: nil)] : []
+        case .due(let demand): served(demand, now: now)?.isDue == true ? [start(replacing: nil)] : []
         case .shutDown: shutDown()
         }
     }
@@ -142,7 +142,7 @@ struct TokenSlot {
     private mutating func asked(_ waiter: WaiterID, _ demand: TokenDemand, now: Duration) -> [Action] {
         // A flight may have landed since the caller looked.
         if let (token, _) = served(demand, now: now) { return [.answer(waiter, .success(token))] }
-        if let kept, kept.token.id == demand.insteadOf {
+        if let kept, kept.token.id == demand.replacing {
             kept.token.lineage.revoke()
             self.kept = nil
         }
@@ -156,23 +156,23 @@ struct TokenSlot {
             error.wasRetried = true
             return [.answer(waiter, .failure(error))]
         }
-        return [start(insteadOf: demand.insteadOf, for: [waiter])]
+        return [start(replacing: demand.replacing, for: [waiter])]
     }
 
     /// The flight that a caller may wait for.
     private func flight(for demand: TokenDemand) -> Int? {
-        if let index = flights.firstIndex(where: { $0.insteadOf == demand.insteadOf }) { return index }
+        if let index = flights.firstIndex(where: { $0.replacing == demand.replacing }) { return index }
         // A renewal will do for whoever takes any token. And whoever makes up tokens to be replaced does not get a fetch for each.
-        let willDo = demand.insteadOf == nil || flights.count >= 4
-        return willDo ? flights.lastIndex { $0.insteadOf != nil } : nil
+        let willDo = demand.replacing == nil || flights.count >= 4
+        return willDo ? flights.lastIndex { $0.replacing != nil } : nil
     }
 
     private mutating func start(
-        insteadOf: Token.ID?, for waiters: Set<WaiterID> = [], isSecond: Bool = false
+        replacing: Token.ID?, for waiters: Set<WaiterID> = [], isSecond: Bool = false
     ) -> Action {
         lastFlight += 1
-        flights.append(Flight(id: lastFlight, insteadOf: insteadOf, waiters: waiters, isSecond: isSecond))
-        return .fetch(lastFlight, insteadOf: insteadOf)
+        flights.append(Flight(id: lastFlight, replacing: replacing, waiters: waiters, isSecond: isSecond))
+        return .fetch(lastFlight, replacing: replacing)
     }
 
     /// The flight goes on without it: the token is wanted soon, by this caller or another.
@@ -190,13 +190,13 @@ struct TokenSlot {
         switch result {
         case .success(let token) where token.remaining <= .zero:
             answer = .failure(TokenError(.unavailable, message: "the token had expired when it came"))
-        case .success(let token) where token.id == flight.insteadOf:
+        case .success(let token) where token.id == flight.replacing:
             answer = .failure(TokenError(.unavailable, message: "the token that was refused came again"))
         case .success(let token) where isOutdated(token, now: now):
             // Nobody may have it. But it was issued, so that another one is worth a fetch.
             failure = nil
             if flight.waiters.isEmpty { return [] }
-            if !flight.isSecond { return [start(insteadOf: flight.insteadOf, for: flight.waiters, isSecond: true)] }
+            if !flight.isSecond { return [start(replacing: flight.replacing, for: flight.waiters, isSecond: true)] }
             answer = .failure(
                 TokenError(.unavailable, message: "the credentials changed while the token was on its way"))
         default:

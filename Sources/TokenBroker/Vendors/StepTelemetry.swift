@@ -6,7 +6,7 @@ import Tracing
 /// What a step tells of itself: metrics, spans, and what belongs into its ``Health``. Labels and attributes are fixed words, statuses and
 /// codes: never an id, a secret or a word of the vendor's.
 final class StepTelemetry: Sendable {
-    let part: String
+    let step: String
     let account: String
     private let stopwatch: Stopwatch
     // The one in force when the step is made, so that a test has its own.
@@ -19,8 +19,8 @@ final class StepTelemetry: Sendable {
         var isFailing = false
     }
 
-    init(part: String, account: String, _ stopwatch: Stopwatch) {
-        self.part = part
+    init(step: String, account: String, _ stopwatch: Stopwatch) {
+        self.step = step
         self.account = account
         self.stopwatch = stopwatch
         setBreaker(open: false)
@@ -100,7 +100,7 @@ final class StepTelemetry: Sendable {
     func health(_ state: Health.State? = nil) -> Health {
         let (now, last) = (stopwatch.now, last.withLock { $0 })
         return Health(
-            part: part, account: account, state: state ?? (last.isFailing ? .failing : .ok),
+            part: step, account: account, state: state ?? (last.isFailing ? .failing : .ok),
             lastSuccess: last.success.map { now - $0 },
             lastFailure: last.failure.map { Health.Failure($0.code, ago: now - $0.at) }
         )
@@ -111,7 +111,7 @@ final class StepTelemetry: Sendable {
     ) async throws(TokenError) -> Success {
         let span = startSpan(name, ofKind: kind)
         defer { span.end() }
-        span.attributes["token_broker.step"] = part
+        span.attributes["token_broker.step"] = step
         span.attributes["token_broker.account"] = account
         let result: Result<Success, TokenError> = await ServiceContext.withValue(span.context) {
             do throws(TokenError) {
@@ -130,7 +130,7 @@ final class StepTelemetry: Sendable {
         span.setStatus(SpanStatus(code: .error))
     }
 
-    private var dimensions: [(String, String)] { [("step", part), ("account", account)] }
+    private var dimensions: [(String, String)] { [("step", step), ("account", account)] }
 
     private func count(_ label: String, _ dimension: (String, String)) {
         Counter(label: label, dimensions: dimensions + [dimension], factory: factory).increment()

@@ -19,18 +19,13 @@ public struct Vendor: Sendable {
     ///   - baseURL: `https://host[:port][/path]`; `http` only for a loopback host.
     ///   - clientAuthentication: Instead of the profile's.
     ///   - basicEncoding: Instead of the profile's.
-    /// - Throws: ``InvalidBaseURL`` that says what is wrong with it.
+    /// - Throws: ``ServerURL/Invalid`` that says what is wrong with it.
     public init(
         profile: VendorProfile, baseURL: String, clientAuthentication: VendorProfile.ClientAuthentication? = nil,
         basicEncoding: VendorProfile.BasicEncoding? = nil
-    ) throws(InvalidBaseURL) {
-        let url: ServerURL
-        do throws(ServerURL.Invalid) {
-            url = try ServerURL(baseURL)
-        } catch {
-            throw InvalidBaseURL(reason: error.reason)
-        }
-        guard !url.path.contains("?") else { throw InvalidBaseURL(reason: "it has a query") }
+    ) throws(ServerURL.Invalid) {
+        let url = try ServerURL(baseURL)
+        guard !url.path.contains("?") else { throw ServerURL.Invalid(reason: "it has a query") }
         self.profile = profile
         self.clientAuthentication = clientAuthentication ?? profile.accessToken.clientAuthentication
         self.basicEncoding = basicEncoding ?? profile.basicEncoding
@@ -38,6 +33,9 @@ public struct Vendor: Sendable {
         self.authority = url.authority
         self.pathPrefix = url.path.hasSuffix("/") ? String(url.path.dropLast()) : url.path
     }
+
+    /// Whose credentials and rate limit its calls use.
+    public var account: Account { Account(profile.id) }
 
     /// A request to a path below the base URL.
     func request(_ method: HTTPRequest.Method, _ path: String, _ fields: HTTPFields) -> HTTPRequest {
@@ -48,12 +46,4 @@ public struct Vendor: Sendable {
 
     /// The URL of a path below the base URL.
     func url(_ path: String) -> String { "\(scheme)://\(authority)\(pathPrefix)\(path)" }
-
-    /// Why a base URL was refused.
-    public struct InvalidBaseURL: Error, Sendable, CustomStringConvertible {
-        /// What is wrong and what was expected.
-        public var reason: String
-        /// Safe to log.
-        public var description: String { "the base URL cannot be used: \(reason)" }
-    }
 }

@@ -7,47 +7,47 @@ import Synchronization
 struct VendorCall: Sendable {
     let vendor: Vendor
     let transport: any HTTPTransport
-    let deadline: Duration
+    let timeout: Duration
     let priority: TransportOptions.Priority
     let stopwatch: Stopwatch
     let wallClock: @Sendable () -> Date
     let telemetry: StepTelemetry
     let logger: Logger?
-    private let breaker = Breaker()
+    private let breaker = CircuitBreaker()
     private let foreignAnswers = ForeignAnswers()
 
-    /// - Parameter part: What metrics, traces and health call it.
+    /// - Parameter step: What metrics, traces and health call it.
     init(
-        part: String, vendor: Vendor, transport: any HTTPTransport, deadline: Duration,
+        step: String, vendor: Vendor, transport: any HTTPTransport, timeout: Duration,
         priority: TransportOptions.Priority, clock: some Clock<Duration>,
         wallClock: @escaping @Sendable () -> Date, logger: Logger?
     ) {
         self.vendor = vendor
         self.transport = transport
-        self.deadline = deadline
+        self.timeout = timeout
         self.priority = priority
         self.stopwatch = Stopwatch(clock)
         self.wallClock = wallClock
-        self.telemetry = StepTelemetry(part: part, account: vendor.profile.id, stopwatch)
+        self.telemetry = StepTelemetry(step: step, account: vendor.profile.id, stopwatch)
         self.logger = logger
     }
 
     /// When a caller wants its answer, by the stopwatch.
-    func end(within patience: Duration?) -> Duration? { patience.map { stopwatch.now + $0 } }
+    func end(within timeout: Duration?) -> Duration? { timeout.map { stopwatch.now + $0 } }
 
-    /// - Parameter end: When the answer must be there, if that is sooner than the deadline for one call.
+    /// - Parameter end: When the answer must be there, if that is sooner than the timeout for one call.
     func send(
         _ request: HTTPRequest, body: [UInt8], before end: Duration? = nil
     ) async throws(TokenError) -> TransportResponse {
-        let left = end.map { min(deadline, $0 - stopwatch.now) } ?? deadline
+        let left = end.map { min(timeout, $0 - stopwatch.now) } ?? timeout
         guard left > .zero else { throw TokenError(.timedOut, message: "no time was left for a call to the vendor") }
-        let options = TransportOptions(deadline: left, account: vendor.profile.id, priority: priority)
+        let options = TransportOptions(timeout: left, account: vendor.account, priority: priority)
         let response = try await telemetry.call(request) { (request) throws(TokenError) in
             do throws(TransportError) {
                 return try await transport.send(request, body: body, options: options)
             } catch {
                 throw TokenError(
-                    meaning(of: error.kind), message: "the call to the vendor failed", retryAfter: error.retryAfter,
+                    meaning(of: error.code), message: "the call to the vendor failed", retryAfter: error.retryAfter,
                     cause: error
                 )
             }
@@ -56,8 +56,8 @@ struct VendorCall: Sendable {
         return response
     }
 
-    private func meaning(of kind: TransportError.Kind) -> TokenError.Code {
-        switch kind {
+    private func meaning(of code: TransportError.Code) -> TokenError.Code {
+        switch code {
         case .timedOut: .timedOut
         case .cancelled, .shutDown: .cancelled
         case .throttled: .throttled
@@ -74,7 +74,7 @@ struct VendorCall: Sendable {
         let seconds = "\(Int(difference.rounded()))"
         logger?.warning(
             "the vendor's clock and this machine's differ by more than a minute",
-            metadata: ["vendor": "\(telemetry.account)", "step": "\(telemetry.part)", "seconds": "\(seconds)"]
+            metadata: ["account": "\(telemetry.account)", "step": "\(telemetry.step)", "seconds": "\(seconds)"]
         )
     }
 
@@ -141,7 +141,7 @@ struct VendorCall: Sendable {
         logger?.warning(
             "a block page, or credentials that are refused without a word",
             metadata: [
-                "vendor": "\(telemetry.account)", "step": "\(telemetry.part)", "status": "\(status)",
+                "account": "\(telemetry.account)", "step": "\(telemetry.step)", "status": "\(status)",
                 "inARow": "\(foreignAnswers.count)",
             ]
         )
@@ -159,34 +159,34 @@ struct VendorCall: Sendable {
         var access: Token
     }
 
-    /// Asks with an access token. If the vendor refuses one that was kept (401), that is renewed, once. ``Breaker`` says when it is not.
+    /// Asks with an access token. If the vendor refuses one that was kept (401), that is renewed, once. ``CircuitBreaker`` says when it is not.
     /// - Parameters:
     ///   - visitor: Who is behind it.
     ///   - outcomes: What a status means.
     ///   - minimumRemaining: Of the access token.
-    ///   - patience: For everything together.
+    ///   - timeout: For everything together.
     func send(
-        with accessTokens: any TokenProvider, for request: TokenRequest, by visitor: Breaker.Visitor,
+        with accessTokens: any TokenProvider, for request: TokenRequest, by visitor: CircuitBreaker.Visitor,
         outcomes: [Int: TokenError.Code], minimumRemaining: Duration = .zero,
-        patience: Duration?, _ ask: (Token) async throws(TokenError) -> TransportResponse
+        timeout: Duration?, _ ask: (Token) async throws(TokenError) -> TransportResponse
     ) async throws(TokenError) -> Answer {
-        let end = end(within: patience)
+        let end = end(within: timeout)
         let accessRequest = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
-        func access(insteadOf id: Token.ID?) async throws(TokenError) -> Token {
+        func access(replacing id: Token.ID?) async throws(TokenError) -> Token {
             // One that is over before it gets there is refused.
             let demand = TokenDemand(
-                minimumRemaining: max(minimumRemaining, .seconds(2)), insteadOf: id,
-                patience: end.map { max(.zero, $0 - stopwatch.now) }
+                minimumRemaining: max(minimumRemaining, .seconds(2)), replacing: id,
+                timeout: end.map { max(.zero, $0 - stopwatch.now) }
             )
             return try await accessTokens.token(for: accessRequest, demand: demand)
         }
 
-        let refused = try breaker.pass(visitor, now: stopwatch.now, probe: deadline)
-        var token = try await access(insteadOf: refused)
+        let refused = try breaker.pass(visitor, now: stopwatch.now, probe: self.timeout)
+        var token = try await access(replacing: refused)
         var since = stopwatch.now
         var response = try await ask(token)
         if response.status == .unauthorized, !token.isFresh, breaker.mayRenew(token, for: visitor, now: stopwatch.now) {
-            token = try await access(insteadOf: token.id)
+            token = try await access(replacing: token.id)
             since = stopwatch.now
             response = try await ask(token)
         }
@@ -201,7 +201,7 @@ struct VendorCall: Sendable {
 
     private func note(
         _ content: Result<JSONValue, TokenError>, _ status: HTTPResponse.Status, of request: TokenRequest,
-        by visitor: Breaker.Visitor, with token: Token
+        by visitor: CircuitBreaker.Visitor, with token: Token
     ) {
         var refusal: TokenError?
         var isAccepted = true

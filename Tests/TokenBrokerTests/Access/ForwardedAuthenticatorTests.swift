@@ -25,10 +25,10 @@ struct ForwardedAuthenticatorTests {
 
     private func request(
         _ fields: [(String, String)] = [("X-User", "anna"), ("X-Proxy-Secret", secret)], peer: String? = "192.0.2.1"
-    ) -> RouteRequest {
+    ) -> EndpointRequest {
         var head = HTTPRequest(method: .post, scheme: "https", authority: "pay.example", path: "/")
         for (name, value) in fields { head.headerFields.append(HTTPField(name: Self.field(name), value: value)) }
-        return RouteRequest(head: head, peer: peer.map(PeerAddress.init))
+        return EndpointRequest(head: head, peer: peer.flatMap { $0 == "unix" ? .unixSocket : PeerAddress(ip: $0) })
     }
 
     @Test func theProxysWordCountsWithItsSecret() async throws {
@@ -56,7 +56,7 @@ struct ForwardedAuthenticatorTests {
     }
 
     @Test(arguments: [
-        ("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("fd00::1", true), ("11.0.0.1", false), ("", false),
+        ("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("fd00::1", true), ("11.0.0.1", false), ("unix", false),
         (nil, false), ("not an address", false),
     ])
     func orWithItsAddress(_ peer: String?, _ isProxy: Bool) async throws {

@@ -33,7 +33,7 @@ private final class Counting: AccessPolicy {
 
     var calls: Int { count.withLock { $0 } }
 
-    func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         count.withLock { $0 += 1 }
         return try await answer()
     }
@@ -65,11 +65,11 @@ struct ClaimPolicyTests {
     ) async throws {
         let policy = ClaimPolicy(customer: customerClaim, invoice: invoiceClaim)
         let request = TokenRequest(customer: customer, invoice: invoice)
-        #expect(try await policy.says(anna, toRequest: request) == allows)
+        #expect(try await policy.says(anna, for: request) == allows)
     }
 
     @Test func aRequestWithoutInputsIsNobodys() async throws {
-        #expect(try await !ClaimPolicy(customer: "customer").says(anna, toRequest: TokenRequest()))
+        #expect(try await !ClaimPolicy(customer: "customer").says(anna, for: TokenRequest()))
     }
 }
 
@@ -85,7 +85,7 @@ struct CombinationTests {
         ] as [([Bool?], Bool?)])
     func allOfThem(_ answers: [Bool?], _ expected: Bool?) async {
         let members = answers.map { answer in Counting { try answer ?? { throw Broken() }() } }
-        #expect(await (try? AllOf(members).says(anna, toRequest: session)) == expected)
+        #expect(await (try? AllOf(members).says(anna, for: session)) == expected)
         #expect(members.allSatisfy { $0.calls == 1 })
     }
 
@@ -96,7 +96,7 @@ struct CombinationTests {
         ] as [([Bool?], Bool?)])
     func anyOfThem(_ answers: [Bool?], _ expected: Bool?) async {
         let members = answers.map { answer in Counting { try answer ?? { throw Broken() }() } }
-        #expect(await (try? AnyOf(members).says(anna, toRequest: session)) == expected)
+        #expect(await (try? AnyOf(members).says(anna, for: session)) == expected)
         #expect(members.allSatisfy { $0.calls == 1 })
     }
 
@@ -146,7 +146,7 @@ struct CombinationTests {
             return false
         }
         let policy: any AccessPolicy = isAll ? AllOf([first, second]) : AnyOf([first, second])
-        #expect(try await !policy.says(anna, toRequest: session))
+        #expect(try await !policy.says(anna, for: session))
     }
 }
 
@@ -156,35 +156,35 @@ struct RememberingTests {
     @Test(arguments: [true, false])
     func anAnswerHoldsForAWhile(_ answer: Bool) async throws {
         let upstream = Counting { answer }
-        let policy = upstream.remembering(for: .seconds(5), clock: clock)
-        for _ in 0..<3 { #expect(try await policy.says(anna, toRequest: session) == answer) }
+        let policy = upstream.caching(for: .seconds(5), clock: clock)
+        for _ in 0..<3 { #expect(try await policy.says(anna, for: session) == answer) }
         #expect(upstream.calls == 1)
         clock.advance(by: .seconds(5))
-        #expect(try await policy.says(anna, toRequest: session) == answer)
+        #expect(try await policy.says(anna, for: session) == answer)
         #expect(upstream.calls == 2)
         #expect(policy.binds == upstream.binds)
     }
 
     @Test func onlyForTheSamePrincipalAndRequest() async throws {
         let upstream = Counting { true }
-        let policy = upstream.remembering(for: .seconds(5), clock: clock)
+        let policy = upstream.caching(for: .seconds(5), clock: clock)
         var others = [anna, anna, anna]
         others[0].subject = "bob"
         others[1].tenant = "other"
         others[2].claims["customer"] = "cus_2"
-        for principal in [anna] + others { _ = try await policy.says(principal, toRequest: session) }
+        for principal in [anna] + others { _ = try await policy.says(principal, for: session) }
         for (customer, invoice) in [("cus_1", "inv_2"), ("cus_2", "inv_1")] {
-            _ = try await policy.says(anna, toRequest: TokenRequest(customer: customer, invoice: invoice))
+            _ = try await policy.says(anna, for: TokenRequest(customer: customer, invoice: invoice))
         }
-        _ = try await policy.says(anna, toRequest: TokenRequest(tenant: "t", customer: "cus_1", invoice: "inv_1"))
+        _ = try await policy.says(anna, for: TokenRequest(tenant: "t", customer: "cus_1", invoice: "inv_1"))
         #expect(upstream.calls == 7)
     }
 
     @Test func aFailureDoesNot() async throws {
         let upstream = Counting { throw Broken() }
-        let policy = upstream.remembering(for: .seconds(5), clock: clock)
+        let policy = upstream.caching(for: .seconds(5), clock: clock)
         for _ in 0..<2 {
-            await #expect(throws: Broken.self) { try await policy.says(anna, toRequest: session) }
+            await #expect(throws: Broken.self) { try await policy.says(anna, for: session) }
         }
         #expect(upstream.calls == 2)
     }
@@ -197,10 +197,10 @@ struct RememberingTests {
             for await _ in stream { break }
             return true
         }
-        let policy = upstream.remembering(for: .seconds(5), clock: clock)
-        let first = Task { try await policy.says(anna, toRequest: session) }
+        let policy = upstream.caching(for: .seconds(5), clock: clock)
+        let first = Task { try await policy.says(anna, for: session) }
         for await _ in arrivals { break }
-        let others = (0..<50).map { _ in Task { try await policy.says(anna, toRequest: session) } }
+        let others = (0..<50).map { _ in Task { try await policy.says(anna, for: session) } }
         first.cancel()
         await #expect(throws: CancellationError.self) { try await first.value }
         gate.yield()
@@ -210,9 +210,9 @@ struct RememberingTests {
 
     @Test func memoryIsBounded() async throws {
         let upstream = Counting { true }
-        let policy = Remembering(upstream, for: .seconds(5), clock: clock, maximumEntries: 3)
+        let policy = CachingPolicy(upstream, for: .seconds(5), clock: clock, maximumEntries: 3)
         func ask(_ invoice: Int) async throws {
-            _ = try await policy.says(anna, toRequest: TokenRequest(customer: "cus_1", invoice: "inv_\(invoice)"))
+            _ = try await policy.says(anna, for: TokenRequest(customer: "cus_1", invoice: "inv_\(invoice)"))
         }
         for invoice in 1...4 { try await ask(invoice) }
         try await ask(4)
@@ -228,20 +228,20 @@ struct CallbackPolicyTests {
     ) throws -> CallbackPolicy {
         CallbackPolicy(
             url: try ServerURL("https://shop.example/may?v=1"), transport: transport,
-            secrets: secret.map { SharedSecrets(variable: "S", in: ["S": $0]) }, deadline: .seconds(2), logger: logger
+            secrets: secret.map { SharedSecrets(variable: "S", in: ["S": $0]) }, timeout: .seconds(2), logger: logger
         )
     }
 
     @Test func theServiceIsToldWhoAsksForWhat() async throws {
         let transport = ScriptedTransport([.respond(.ok, #"{"allow": true, "more": 1}"#)])
         let principal = Principal(subject: "anna", tenant: "shop", claims: ["customer": "cus_1"])
-        #expect(try await policy(transport, secret: "a-secret-for-the-service").says(principal, toRequest: session))
+        #expect(try await policy(transport, secret: "a-secret-for-the-service").says(principal, for: session))
         let sent = try #require(transport.sent.first)
         #expect(sent.request.method == .post)
         #expect(sent.request.path == "/may?v=1")
         #expect(sent.request.headerFields[.authorization] == "Bearer a-secret-for-the-service")
         #expect(sent.request.headerFields[.contentType] == "application/json")
-        #expect(sent.options.deadline == .seconds(2))
+        #expect(sent.options.timeout == .seconds(2))
         #expect(sent.options.account == nil)
         #expect(
             String(decoding: sent.body, as: UTF8.self)
@@ -255,7 +255,7 @@ struct CallbackPolicyTests {
             .respond(.ok, #"{"allow": true}"#),
         ])
         defer { #expect(transport.sent.count == 1) }
-        return try await policy(transport).says(anna, toRequest: session)
+        return try await policy(transport).says(anna, for: session)
     }
 
     @Test(arguments: [
@@ -278,27 +278,27 @@ struct CallbackPolicyTests {
         await #expect(throws: CallbackPolicy.Undecided.self) { try await answers(status, body) }
     }
 
-    @Test(arguments: [TransportError.Kind.timedOut, .connect, .closed, .trust, .tooLarge, .shutDown])
-    func noAnswerIsAFailure(_ kind: TransportError.Kind) async throws {
-        let policy = try policy(ScriptedTransport([.fail(kind)]))
-        await #expect(throws: TransportError.self) { try await policy.says(anna, toRequest: session) }
+    @Test(arguments: [TransportError.Code.timedOut, .connect, .closed, .trust, .tooLarge, .shutDown])
+    func noAnswerIsAFailure(_ code: TransportError.Code) async throws {
+        let policy = try policy(ScriptedTransport([.fail(code)]))
+        await #expect(throws: TransportError.self) { try await policy.says(anna, for: session) }
     }
 
     @Test func anEndlessAnswerIsNotRead() async throws {
         let body = #"{"allow": true, "x": ""# + String(repeating: "x", count: 70_000) + #""}"#
         let policy = try policy(ScriptedTransport([.respond(.ok, body)]))
-        await #expect(throws: TransportError.self) { try await policy.says(anna, toRequest: session) }
+        await #expect(throws: TransportError.self) { try await policy.says(anna, for: session) }
     }
 
     @Test func itEndsAtItsOwnDeadline() async throws {
         let clock = ManualClock()
         let policy = try policy(ScriptedTransport([.hang], clock: clock))
-        let asked = Task { try await policy.says(anna, toRequest: session) }
-        // The alarm of the deadline, and the server that hangs.
+        let asked = Task { try await policy.says(anna, for: session) }
+        // The alarm of the timeout, and the server that hangs.
         await clock.sleepers(2)
         clock.advance(by: .seconds(2))
         let error = await #expect(throws: TransportError.self) { try await asked.value }
-        #expect(error?.kind == .timedOut)
+        #expect(error?.code == .timedOut)
     }
 
     @Test func anAnswerThatMakesNoSenseIsLoggedWithoutContent() async throws {
@@ -312,7 +312,7 @@ struct CallbackPolicyTests {
         var principal = anna
         principal.subject = "sentinel"
         await #expect(throws: CallbackPolicy.Undecided.self) {
-            try await policy.says(principal, toRequest: session)
+            try await policy.says(principal, for: session)
         }
         #expect(handler.entries.count == 1)
         #expect(!"\(handler.entries)".contains("sentinel"))
@@ -341,7 +341,7 @@ struct VendorInvoicePolicyTests {
         try #require(
             VendorInvoicePolicy(
                 vendor: try testVendor(.alternativePayments), accessTokens: accessTokens, transport: transport,
-                deadline: .seconds(3)
+                timeout: .seconds(3)
             )
         )
     }
@@ -352,13 +352,13 @@ struct VendorInvoicePolicyTests {
 
     @Test func theVendorNamesTheCustomer() async throws {
         let transport = ScriptedTransport([invoice()])
-        #expect(try await policy(transport).says(anna, toRequest: session))
+        #expect(try await policy(transport).says(anna, for: session))
         let sent = try #require(transport.sent.first)
         #expect(sent.request.method == .get)
         #expect(sent.request.path == "/invoices/inv_1")
         #expect(sent.request.headerFields[.authorization] == "Bearer access-1")
         #expect(sent.options.account == "alternative-payments")
-        #expect(sent.options.deadline == .seconds(3))
+        #expect(sent.options.timeout == .seconds(3))
     }
 
     @Test func anInvoiceThatIsNotThereIsLikeAnothers() async throws {
@@ -369,18 +369,18 @@ struct VendorInvoicePolicyTests {
         ]
         for answer in answers {
             let transport = ScriptedTransport([answer])
-            #expect(try await !policy(transport).says(anna, toRequest: session))
+            #expect(try await !policy(transport).says(anna, for: session))
             #expect(transport.sent.count == 1)
         }
     }
 
     @Test func a401RenewsTheAccessTokenOnce() async throws {
         let transport = ScriptedTransport([.respond(.unauthorized), invoice()])
-        #expect(try await policy(transport).says(anna, toRequest: session))
-        #expect(accessTokens.demands.withLock { $0.map(\.insteadOf) } == [nil, Token.ID(rawValue: "1")])
+        #expect(try await policy(transport).says(anna, for: session))
+        #expect(accessTokens.demands.withLock { $0.map(\.replacing) } == [nil, Token.ID(rawValue: "1")])
         #expect(transport.sent.last?.request.headerFields[.authorization] == "Bearer access-2")
         let refused = try policy(ScriptedTransport([.refuse(.unauthorized), .refuse(.unauthorized), invoice()]))
-        #expect(await code { try await refused.says(anna, toRequest: session) } == .credentialsRejected)
+        #expect(await code { try await refused.says(anna, for: session) } == .credentialsRejected)
     }
 
     @Test(arguments: [
@@ -395,7 +395,7 @@ struct VendorInvoicePolicyTests {
         _ step: ScriptedTransport.Step, _ code: TokenError.Code
     ) async throws {
         let policy = try policy(ScriptedTransport([step]))
-        #expect(await TokenBrokerTests.code { try await policy.says(anna, toRequest: session) } == code)
+        #expect(await TokenBrokerTests.code { try await policy.says(anna, for: session) } == code)
     }
 
     @Test(arguments: [
@@ -405,7 +405,7 @@ struct VendorInvoicePolicyTests {
     func anIdStaysWithinItsSegment(_ id: String, _ path: String) async throws {
         let transport = ScriptedTransport([.refuse(.notFound)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
-        #expect(try await !policy(transport).says(anna, toRequest: request))
+        #expect(try await !policy(transport).says(anna, for: request))
         #expect(transport.sent.first?.request.path == path)
     }
 
@@ -413,7 +413,7 @@ struct VendorInvoicePolicyTests {
     func dotsAreNoInvoice(_ id: String) async throws {
         let transport = ScriptedTransport([invoice(id)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
-        #expect(try await !policy(transport).says(anna, toRequest: request))
+        #expect(try await !policy(transport).says(anna, for: request))
         #expect(transport.sent.isEmpty)
     }
 

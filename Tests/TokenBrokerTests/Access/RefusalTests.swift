@@ -34,15 +34,15 @@ import TokenBrokerTesting
         let yes = ClosurePolicy(binds: .session) { _, _ in true }
         let members = [no("b"), plain, no("a"), yes, no("b")]
         #expect(try await AllOf(members).refusal(of: anna, session) == "b,a")
-        #expect(try await AnyOf(members).says(anna, toRequest: session))
+        #expect(try await AnyOf(members).says(anna, for: session))
         #expect(try await AnyOf([no("b"), plain, no("a")]).refusal(of: anna, session) == "b,a")
         #expect(try await AllOf([plain]).refusal(of: anna, session) == nil)
-        #expect(try await !AllOf([plain]).says(anna, toRequest: session))
+        #expect(try await !AllOf([plain]).says(anna, for: session))
         // A failure is no refusal.
         struct Failure: Error {}
         let failing = ClosurePolicy(binds: .session) { _, _ in throw Failure() }
-        await #expect(throws: Failure.self) { try await AllOf([no("a"), failing]).allows(anna, toRequest: session) }
-        await #expect(throws: Failure.self) { try await AnyOf([no("a"), failing]).allows(anna, toRequest: session) }
+        await #expect(throws: Failure.self) { try await AllOf([no("a"), failing]).authorize(anna, for: session) }
+        await #expect(throws: Failure.self) { try await AnyOf([no("a"), failing]).authorize(anna, for: session) }
     }
 
     @Test func `when it is remembered, too`() async throws {
@@ -50,7 +50,7 @@ import TokenBrokerTesting
         let policy = ClosurePolicy(binds: .session) { _, _ in
             asked.withLock { $0 += 1 }
             throw AccessRefusal("not_hers")
-        }.remembering(for: .seconds(5), clock: ManualClock())
+        }.caching(for: .seconds(5), clock: ManualClock())
         for _ in 0..<3 { #expect(try await policy.refusal(of: anna, session) == "not_hers") }
         #expect(asked.withLock { $0 } == 1)
     }
@@ -70,10 +70,10 @@ import TokenBrokerTesting
 
     @Test func `in open mode`() async throws {
         var head = HTTPRequest(method: .post, scheme: "http", authority: "localhost", path: "/")
-        let local = RouteRequest(head: head, peer: PeerAddress(ip: "127.0.0.1"))
+        let local = EndpointRequest(head: head, peer: PeerAddress(ip: "127.0.0.1"))
         #expect(try await OpenModeAuthenticator().authenticate(local) == Principal(subject: "local"))
         head.authority = "pay.example"
-        let other = RouteRequest(head: head, peer: PeerAddress(ip: "127.0.0.1"))
+        let other = EndpointRequest(head: head, peer: PeerAddress(ip: "127.0.0.1"))
         #expect(try await OpenModeAuthenticator().refusal(of: other) == "not_local")
     }
 
@@ -109,7 +109,7 @@ import TokenBrokerTesting
         }
         var head = HTTPRequest(method: .post, scheme: "https", authority: "pay.example", path: "/")
         for field in fields { head.headerFields.append(HTTPField(name: name(field.0), value: field.1)) }
-        let request = RouteRequest(head: head, peer: PeerAddress(ip: "192.0.2.1"))
+        let request = EndpointRequest(head: head, peer: PeerAddress(ip: "192.0.2.1"))
         #expect(try await authenticator([]).refusal(of: request) == reason)
         let elsewhere = try #require(IPAddressBlock("10.0.0.0/8"))
         #expect(try await authenticator([elsewhere]).refusal(of: request) == "peer_untrusted")
@@ -130,7 +130,7 @@ import TokenBrokerTesting
             var head = HTTPRequest(method: .post, scheme: "https", authority: "pay.example", path: "/")
             head.headerFields[.contentType] = "application/json"
             let body = Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)
-            let response = await endpoint.respond(to: RouteRequest(head: head, body: RouteBody(body)))
+            let response = await endpoint.respond(to: EndpointRequest(head: head, body: EndpointBody(body)))
             #expect(response.head.status == (isPolicy ? .forbidden : .unauthorized))
             let event = try #require(handler.entries.first { $0.message == "checkout token refused" })
             #expect(event.level == .info)

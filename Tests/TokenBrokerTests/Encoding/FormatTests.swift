@@ -230,7 +230,7 @@ struct VendorTests {
         "https://api.example/?q=1", "https://api.example#f", "https://api.example?q=1", "http://127.0.0.1.example",
     ])
     func addressesThatAreRefused(text: String) {
-        #expect(throws: Vendor.InvalidBaseURL.self) { try Vendor(profile: .alternativePayments, baseURL: text) }
+        #expect(throws: ServerURL.Invalid.self) { try Vendor(profile: .alternativePayments, baseURL: text) }
     }
 }
 

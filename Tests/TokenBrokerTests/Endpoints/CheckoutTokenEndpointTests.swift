@@ -20,7 +20,7 @@ private final class Tokens: TokenProvider {
     }
 }
 
-/// Answers only when it is cancelled, whatever the caller's patience.
+/// Answers only when it is cancelled, whatever the caller's timeout.
 private struct HangingTokens: TokenProvider {
     let asked: AsyncStream<Void>
     private let wasAsked: AsyncStream<Void>.Continuation
@@ -44,7 +44,7 @@ struct CheckoutTokenEndpointTests {
 
     private func endpoint(
         _ tokens: any TokenProvider = Tokens(.success(token)),
-        authenticate: @escaping @Sendable (RouteRequest) async throws -> Principal? = { _ in
+        authenticate: @escaping @Sendable (EndpointRequest) async throws -> Principal? = { _ in
             Principal(subject: "me", tenant: "shop")
         },
         allow: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool = { _, _ in true },
@@ -61,13 +61,13 @@ struct CheckoutTokenEndpointTests {
     private func post(
         _ body: String = session, fields: HTTPFields = [.contentType: "application/json"],
         method: HTTPRequest.Method = .post
-    ) -> RouteRequest {
-        RouteRequest(
+    ) -> EndpointRequest {
+        EndpointRequest(
             head: HTTPRequest(
                 method: method, scheme: "https", authority: "pay.example", path: "/api/checkout-token",
                 headerFields: fields
             ),
-            body: RouteBody(Array(body.utf8)), peer: PeerAddress(ip: "127.0.0.1")
+            body: EndpointBody(Array(body.utf8)), peer: PeerAddress(ip: "127.0.0.1")
         )
     }
 
@@ -84,7 +84,7 @@ struct CheckoutTokenEndpointTests {
         #expect(code == "vendor_unavailable")
     }
 
-    private func problem(_ response: RouteResponse) throws -> (status: Int, code: String) {
+    private func problem(_ response: EndpointResponse) throws -> (status: Int, code: String) {
         let body = try JSONValue.parse(response.body)
         #expect(response.head.headerFields[.contentType] == "application/problem+json")
         #expect(body["error"] == body["title"])
@@ -109,8 +109,8 @@ struct CheckoutTokenEndpointTests {
         #expect(response.head.headerFields[.vary] == "Origin")
         let (request, demand) = try #require(tokens.asked.withLock { $0.first })
         #expect(request == TokenRequest(tenant: "shop", customer: "cus_1", invoice: "inv_1"))
-        #expect(demand.insteadOf == nil)
-        #expect(try #require(demand.patience) <= .seconds(8))
+        #expect(demand.replacing == nil)
+        #expect(try #require(demand.timeout) <= .seconds(8))
     }
 
     @Test(arguments: [
@@ -125,7 +125,7 @@ struct CheckoutTokenEndpointTests {
     @Test func replacesNamesTheTokenThatWasRefused() async throws {
         let tokens = Tokens(.success(Self.token))
         _ = await endpoint(tokens).respond(to: post(#"{"customerId": "c", "invoiceId": "i", "replaces": "old"}"#))
-        #expect(tokens.asked.withLock { $0.first?.1.insteadOf } == Token.ID(rawValue: "old"))
+        #expect(tokens.asked.withLock { $0.first?.1.replacing } == Token.ID(rawValue: "old"))
     }
 
     @Test(arguments: [
@@ -189,7 +189,7 @@ struct CheckoutTokenEndpointTests {
         let endpoint = endpoint(clock: clock)
         let response = Task {
             var request = post()
-            request.body = RouteBody(chunks)
+            request.body = EndpointBody(chunks)
             return await endpoint.respond(to: request)
         }
         for await _ in isReading {}
@@ -301,7 +301,7 @@ struct CheckoutTokenEndpointTests {
                 bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
             }
             var request = post()
-            request.body = RouteBody(bytes)
+            request.body = EndpointBody(bytes)
             let status = await endpoint.respond(to: request).head.status.code
             #expect(status == 200 || status == 400)
         }
@@ -328,11 +328,11 @@ struct HealthEndpointTests {
     private func get(
         _ endpoint: some Endpoint, peer: String = "10.0.0.1", method: HTTPRequest.Method = .get,
         _ fields: HTTPFields = [:]
-    ) async -> RouteResponse {
+    ) async -> EndpointResponse {
         let head = HTTPRequest(
             method: method, scheme: "http", authority: "a", path: endpoint.path.description, headerFields: fields
         )
-        return await endpoint.respond(to: RouteRequest(head: head, peer: PeerAddress(ip: peer)))
+        return await endpoint.respond(to: EndpointRequest(head: head, peer: PeerAddress(ip: peer)))
     }
 
     @Test func healthIsAlwaysFine() async {
@@ -411,7 +411,7 @@ struct OpenModeTests {
         let head = HTTPRequest(method: .post, scheme: "http", authority: authority, path: "/", headerFields: fields)
         return try await OpenModeAuthenticator().principal(
             in:
-                RouteRequest(head: head, peer: peer.map { PeerAddress(ip: $0) })
+                EndpointRequest(head: head, peer: peer.flatMap { PeerAddress(ip: $0) })
         )
     }
 

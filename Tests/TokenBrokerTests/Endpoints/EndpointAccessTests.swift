@@ -47,7 +47,7 @@ private func limits(_ change: (inout RequestLimits) -> Void) -> RequestLimits {
 private func request(
     _ body: String = session, who: String? = "me", peer: String? = "203.0.113.5", method: HTTPRequest.Method = .post,
     fields: [String: String] = [:], host: String? = "pay.example"
-) -> RouteRequest {
+) -> EndpointRequest {
     var head = HTTPRequest(
         method: method, scheme: "https", authority: host, path: "/api/checkout-token",
         headerFields: [.contentType: "application/json"]
@@ -55,10 +55,10 @@ private func request(
     for (name, value) in fields.merging(who.map { ["X-Who": $0] } ?? [:], uniquingKeysWith: { old, _ in old }) {
         if let name = HTTPField.Name(name) { head.headerFields.append(HTTPField(name: name, value: value)) }
     }
-    return RouteRequest(head: head, body: RouteBody(Array(body.utf8)), peer: peer.map { PeerAddress(ip: $0) })
+    return EndpointRequest(head: head, body: EndpointBody(Array(body.utf8)), peer: peer.flatMap { PeerAddress(ip: $0) })
 }
 
-private func code(_ response: RouteResponse) -> String? {
+private func code(_ response: EndpointResponse) -> String? {
     (try? JSONValue.parse(response.body))?["code"]?.string?.unicode
 }
 
@@ -361,7 +361,7 @@ struct EndpointLimitTests {
         let binds = AccessBinding.session
         let entered = AsyncStream.makeStream(of: Void.self)
         let released = AsyncStream.makeStream(of: Void.self)
-        func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
             entered.continuation.yield()
             for await _ in released.stream { break }
             return true
@@ -417,13 +417,13 @@ struct EndpointLimitTests {
         }
     }
 
-    /// Nothing for 3 seconds, or less than a KiB a second afterwards, is given up long before the deadline of 8.
+    /// Nothing for 3 seconds, or less than a KiB a second afterwards, is given up long before the timeout of 8.
     @Test(arguments: [(0, 3), (1, 3), (2048, 5)])
     func aBodyHasToComeAtAPace(count: Int, seconds: Int) async throws {
         let clock = ManualClock()
         let body = Chunks()
         var slow = request()
-        slow.body = RouteBody(body)
+        slow.body = EndpointBody(body)
         let answer = Task { [slow] in await endpoint(clock: clock).respond(to: slow) }
         await body.send(count == 0 ? [] : [[UInt8](repeating: 32, count: count)])
         clock.advance(by: .seconds(seconds))
@@ -434,7 +434,7 @@ struct EndpointLimitTests {
         let clock = ManualClock()
         let body = Chunks()
         var steady = request()
-        steady.body = RouteBody(body)
+        steady.body = EndpointBody(body)
         let answer = Task { [steady] in await endpoint(clock: clock).respond(to: steady) }
         await body.send([Array(session.utf8), [UInt8](repeating: 32, count: 10_000)])
         await clock.sleepers(1)
@@ -497,7 +497,7 @@ struct EndpointLimitTests {
 
     @Test func invalidUTF8IsRefused() async {
         var broken = request()
-        broken.body = RouteBody(
+        broken.body = EndpointBody(
             Array(#"{"customerId": "c"#.utf8) + [0xFF, 0xFE] + Array(#"", "invoiceId": "i"}"#.utf8))
         #expect(code(await endpoint().respond(to: broken)) == "invalid_request")
     }
@@ -525,17 +525,17 @@ struct FailClosedTests {
             entered.continuation.yield()
             await Task { for await _ in released.stream {} }.value
         }
-        func authenticate(_ request: RouteRequest) async throws -> Principal? {
+        func authenticate(_ request: EndpointRequest) async throws -> Principal? {
             if !isPolicy { await hold() }
             return Principal(subject: "me")
         }
-        func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+        func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
             if isPolicy { await hold() }
             return true
         }
     }
 
-    /// What takes too long is refused at the deadline, even if it would say yes
+    /// What takes too long is refused at the timeout, even if it would say yes
     /// later and does not care about being cancelled.
     @Test(arguments: [false, true])
     func whatTakesTooLongIsARefusal(isPolicy: Bool) async throws {
@@ -606,7 +606,7 @@ struct FailClosedTests {
         #expect(code(await failing.respond(to: request())) == expected)
         let broken = ClosurePolicy(binds: .session) { _, _ in throw TokenError(error, message: "inside") }
         let no = ClosurePolicy(binds: .session) { _, _ in false }
-        for policy in [AnyOf([no, broken]).remembering(for: .zero), AllOf([broken]).remembering(for: .zero)]
+        for policy in [AnyOf([no, broken]).caching(for: .zero), AllOf([broken]).caching(for: .zero)]
             as [any AccessPolicy]
         {
             let endpoint = CheckoutTokenEndpoint(
@@ -626,7 +626,7 @@ struct FailClosedTests {
 
 struct AuditTests {
     private func events(
-        _ request: RouteRequest, _ tokens: any TokenProvider = Counting(),
+        _ request: EndpointRequest, _ tokens: any TokenProvider = Counting(),
         pseudonym: (@Sendable (Principal) -> String)? = nil,
         authenticator: any Authenticator = who,
         allow: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool = { _, _ in true }
@@ -660,7 +660,7 @@ struct AuditTests {
                 throw TokenError(.misconfigured, message: "inside")
             }
         }
-        let cases: [(RouteRequest, String, Logger.Level, [InMemoryLogHandler.Entry])] = [
+        let cases: [(EndpointRequest, String, Logger.Level, [InMemoryLogHandler.Entry])] = [
             (request(who: nil), "no_proof", .info, await events(request(who: nil))),
             (
                 request(), "authenticator_failed", .error,

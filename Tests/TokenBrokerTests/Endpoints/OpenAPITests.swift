@@ -8,7 +8,7 @@ import TokenBrokerTesting
 /// `openapi.json` and the code say the same.
 struct OpenAPITests {
     private func document(_ endpoint: OpenAPIEndpoint = OpenAPIEndpoint()) async throws -> JSONValue {
-        let answer = await endpoint.respond(to: RouteRequest(head: get(endpoint.path.description)))
+        let answer = await endpoint.respond(to: EndpointRequest(head: get(endpoint.path.description)))
         #expect(answer.head.status == .ok)
         #expect(answer.head.headerFields[.contentType] == "application/json")
         return try JSONValue.parse(answer.body)
@@ -98,7 +98,7 @@ struct OpenAPITests {
             var head = get("/api/checkout-token", method: method)
             head.headerFields = [.origin: "https://shop.example", .contentType: "application/json"]
             let body = Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)
-            let answer = await endpoint.respond(to: RouteRequest(head: head, body: RouteBody(body)))
+            let answer = await endpoint.respond(to: EndpointRequest(head: head, body: EndpointBody(body)))
             let responses = document["paths"]?["/api/checkout-token"]?[operation]?["responses"]
             guard case .object(let fields)? = responses?["\(answer.head.status.code)"]?["headers"] else {
                 throw JSONError.malformed
@@ -138,7 +138,7 @@ struct OpenAPITests {
         )
         guard case .object(let paths)? = document["paths"] else { throw JSONError.malformed }
         #expect(Set(paths.keys) == ["/pay/token", "/alive"])
-        let answer = await OpenAPIEndpoint().respond(to: RouteRequest(head: get("/openapi.json", method: .post)))
+        let answer = await OpenAPIEndpoint().respond(to: EndpointRequest(head: get("/openapi.json", method: .post)))
         #expect(answer.head.status == .methodNotAllowed)
         #expect(answer.head.headerFields[.allow] == "GET, HEAD")
     }

@@ -44,7 +44,7 @@ struct ExactStringTests {
             #expect(Set(principals).count == principals.count)
             #expect(Set([one, other].map { Audit.pseudonymWithinProcess(Principal(subject: $0)) }).count == 2)
             #expect(Token.ID(rawValue: one) != Token.ID(rawValue: other))
-            #expect(CredentialID(rawValue: one) != CredentialID(rawValue: other))
+            #expect(Account(rawValue: one) != Account(rawValue: other))
         }
     }
 
@@ -77,16 +77,16 @@ struct ExactStringTests {
             ]
             for policy in policies + policies.map({ remembered($0) }) + [AllOf(policies), AnyOf(policies)] {
                 let right = TokenRequest(customer: one, invoice: one)
-                guard try await policy.says(me, toRequest: right) else { continue }
+                guard try await policy.says(me, for: right) else { continue }
                 for wrong in [
                     TokenRequest(customer: other, invoice: one), TokenRequest(customer: one, invoice: other),
                     TokenRequest(customer: other, invoice: other),
                 ] {
-                    #expect(try await !policy.says(me, toRequest: wrong), "\(policy)")
+                    #expect(try await !policy.says(me, for: wrong), "\(policy)")
                 }
             }
             for policy in [policies[0], policies[1], lookup, callback, own] {
-                #expect(try await policy.says(me, toRequest: TokenRequest(customer: one, invoice: one)), "\(policy)")
+                #expect(try await policy.says(me, for: TokenRequest(customer: one, invoice: one)), "\(policy)")
             }
         }
     }
@@ -154,7 +154,7 @@ struct ExactStringTests {
                     headerFields: [.contentType: "application/json"])
                 head.headerFields[who] = "\(index) \(name)"
                 let body = Array(#"{"customerId": "c", "invoiceId": "i"}"#.utf8)
-                let response = await endpoint.respond(to: RouteRequest(head: head, body: RouteBody(body)))
+                let response = await endpoint.respond(to: EndpointRequest(head: head, body: EndpointBody(body)))
                 #expect(response.head.status.code == status, "\(name)")
             }
         }
@@ -170,7 +170,7 @@ struct ExactStringTests {
     }
 }
 
-private func remembered(_ policy: some AccessPolicy) -> any AccessPolicy { policy.remembering(for: .seconds(60)) }
+private func remembered(_ policy: some AccessPolicy) -> any AccessPolicy { policy.caching(for: .seconds(60)) }
 
 private struct AlwaysToken: TokenProvider {
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {

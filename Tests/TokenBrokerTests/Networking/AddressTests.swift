@@ -39,6 +39,24 @@ struct AddressTests {
     }
 
     @Test(arguments: [
+        ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("::1", "::1"),
+    ])
+    func `an address is written as usual, and read as the same`(_ text: String, _ expected: String) throws {
+        let peer = try #require(PeerAddress(ip: text))
+        #expect(peer.description == expected)
+        #expect(PeerAddress(ip: peer.description) == peer)
+    }
+
+    @Test(arguments: ["", "unix", "localhost", "192.0.2.1:80", "[::1]", "fe80::1%eth0", "192.0.2.1 "])
+    func `a peer is an address and no other text`(_ text: String) { #expect(PeerAddress(ip: text) == nil) }
+
+    @Test func `whoever comes over a Unix socket is on this machine`() {
+        #expect(PeerAddress.unixSocket.isLoopback)
+        #expect(PeerAddress.unixSocket.ipAddress == nil)
+    }
+
+    @Test(arguments: [
         ("https://shop.example", "/"), ("https://shop.example/", "/"), ("https://shop.example/a?b=c", "/a?b=c"),
         ("https://shop.example?b", "/?b"), ("HTTPS://shop.example:8443/a", "/a"), ("http://localhost:1/a", "/a"),
         ("http://[::1]:1/a", "/a"),

@@ -118,7 +118,7 @@ struct ResponseCollectorTests {
         let many = Array([[UInt8]](repeating: nothing, count: 1000).joined())
         #expect(try collect("gzip", many, maximumBytes: 100_000).body == [])
         let error = #expect(throws: TransportError.self) { try collect("gzip", many, maximumBytes: 1000) }
-        #expect(error?.kind == .tooLarge)
+        #expect(error?.code == .tooLarge)
     }
 
     @Test(arguments: [0, 5, 1 << 20, Int.max, -1])

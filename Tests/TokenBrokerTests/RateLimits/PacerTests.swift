@@ -3,20 +3,20 @@ import Testing
 
 @testable import TokenBroker
 
-/// The pacing rules in virtual time.
+/// The rules of the rate limit in virtual time.
 struct PacerTests {
     /// Runs a crowd of calls with one deadline and gives back when each started, and what the others were told.
     private func run(
-        _ pacer: inout Pacer, calls: Int, patience: Duration, from begin: Duration = .zero
+        _ pacer: inout Pacer, calls: Int, timeout: Duration, from begin: Duration = .zero
     ) -> (starts: [Duration], told: [Duration]) {
-        let outcome = run(&pacer, calls: calls, patience: patience, from: begin) { (.zero, .zero) }
+        let outcome = run(&pacer, calls: calls, timeout: timeout, from: begin) { (.zero, .zero) }
         return (outcome.arrivals, outcome.told)
     }
 
     /// Also gives back when each arrived at the server.
     /// - Parameter travel: How long the next call takes there, and its answer back.
     private func run(
-        _ pacer: inout Pacer, calls: Int, patience: Duration, from begin: Duration = .zero,
+        _ pacer: inout Pacer, calls: Int, timeout: Duration, from begin: Duration = .zero,
         travel: () -> (there: Duration, back: Duration)
     ) -> (arrivals: [Duration], told: [Duration]) {
         var (arrivals, told): ([Duration], [Duration]) = ([], [])
@@ -27,7 +27,7 @@ struct PacerTests {
             answers.append((now + there + back, start))
         }
         for id in 0..<calls {
-            switch pacer.ask(UInt64(id), .normal, deadline: begin + patience, now: begin) {
+            switch pacer.ask(UInt64(id), .normal, deadline: begin + timeout, now: begin) {
             case .now(let start): started(start, at: begin)
             case .wait: break
             case .no(let retryAfter): told.append(begin + retryAfter)
@@ -59,7 +59,7 @@ struct PacerTests {
     @Test(arguments: [(1, 1), (5, 5), (5, 1), (5, 3), (100, 10), (1000, 1000)])
     func theLimitHoldsInAnySecondAndIsUsed(rate: Int, burst: Int) throws {
         var pacer = Pacer(callsPerSecond: rate, burst: burst, queueLimit: 100_000)
-        let (starts, told) = run(&pacer, calls: rate * 20, patience: .seconds(60))
+        let (starts, told) = run(&pacer, calls: rate * 20, timeout: .seconds(60))
         #expect(told.isEmpty)
         #expect(starts.count == rate * 20)
         #expect(most(starts, within: .milliseconds(1005)) <= rate)
@@ -77,7 +77,7 @@ struct PacerTests {
         func delay() -> Duration {
             Int.random(in: 0..<3, using: &random) == 0 ? .zero : .milliseconds(Int.random(in: 0...240, using: &random))
         }
-        let outcome = run(&pacer, calls: rate * 100, patience: .seconds(600)) {
+        let outcome = run(&pacer, calls: rate * 100, timeout: .seconds(600)) {
             (distance + delay(), distance + delay())
         }
         #expect(outcome.arrivals.count == rate * 100)
@@ -86,7 +86,7 @@ struct PacerTests {
 
     @Test func aWayThatIsLongButEvenCostsNothing() throws {
         var pacer = Pacer(callsPerSecond: 5, burst: 5)
-        let outcome = run(&pacer, calls: 500, patience: .seconds(600)) { (.milliseconds(100), .milliseconds(100)) }
+        let outcome = run(&pacer, calls: 500, timeout: .seconds(600)) { (.milliseconds(100), .milliseconds(100)) }
         let last = try #require(outcome.arrivals.max())
         #expect(Double(495) / (last / .seconds(1)) >= 4.75)
     }
@@ -106,7 +106,7 @@ struct PacerTests {
 
     @Test func whoCannotHaveATurnInTimeIsToldAtOnceWhenToComeBack() {
         var pacer = Pacer(callsPerSecond: 5, burst: 5)
-        let (starts, told) = run(&pacer, calls: 1000, patience: .seconds(6))
+        let (starts, told) = run(&pacer, calls: 1000, timeout: .seconds(6))
         #expect(starts.count >= 25)
         #expect(starts.count + told.count == 1000)
         #expect(starts.allSatisfy { $0 < .seconds(6) })
@@ -164,7 +164,7 @@ struct PacerTests {
         pacer.throttled(retryAfter: .seconds(4), now: .zero)
         #expect(pacer.slowness == 2)
         #expect(pacer.coolDownLeft(now: .seconds(1)) == .seconds(3))
-        let (starts, _) = run(&pacer, calls: 20, patience: .seconds(60), from: .seconds(1))
+        let (starts, _) = run(&pacer, calls: 20, timeout: .seconds(60), from: .seconds(1))
         #expect(starts.allSatisfy { $0 >= .seconds(4) })
         #expect(most(starts, within: .seconds(1)) <= 5)
         pacer.accepted(now: .seconds(10))

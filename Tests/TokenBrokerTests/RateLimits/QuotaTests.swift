@@ -74,7 +74,8 @@ struct ClientAddressTests {
             head.headerFields.append(HTTPField(name: try #require(HTTPField.Name(name)), value: value))
         }
         let addresses = ClientAddresses(trustedProxies: try blocks.map { try #require(IPAddressBlock($0)) })
-        return addresses.client(of: RouteRequest(head: head, peer: peer.map { PeerAddress(ip: $0) }))
+        return addresses.client(
+            of: EndpointRequest(head: head, peer: peer.flatMap { $0 == "unix" ? .unixSocket : PeerAddress(ip: $0) }))
     }
 
     private static let proxies = ["10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1"]
@@ -107,7 +108,7 @@ struct ClientAddressTests {
         ("10.1.1.1", [("Forwarded", "for=192.0.2.66"), ("X-Forwarded-For", "198.51.100.1")], "10.1.1.1"),
         ("10.1.1.1", [("Forwarded", "for=198.51.100.1"), ("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
         // A Unix socket.
-        ("", [("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
+        ("unix", [("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
     ])
     func aProxyIsBelievedAboutItsClient(peer: String, fields: [(String, String)], expected: String) throws {
         let found = try client(peer, trusting: Self.proxies, fields)

@@ -10,7 +10,7 @@ private final class OpenIssuer: TokenProvider {
     struct Fetch {
         var number: Int
         var request: TokenRequest
-        var insteadOf: Token.ID?
+        var replacing: Token.ID?
         var begun: Duration
         var continuation: CheckedContinuation<Result<Token, TokenError>, Never>
     }
@@ -18,7 +18,7 @@ private final class OpenIssuer: TokenProvider {
         var last = 0
         var open: [Fetch] = []
         /// What began since the simulation looked last.
-        var begun: [(number: Int, request: TokenRequest, insteadOf: Token.ID?, at: Duration)] = []
+        var begun: [(number: Int, request: TokenRequest, replacing: Token.ID?, at: Duration)] = []
     }
     let clock: ManualClock
     let state = Mutex(State())
@@ -31,10 +31,10 @@ private final class OpenIssuer: TokenProvider {
             state.withLock { state in
                 state.last += 1
                 let now = clock.now.offset
-                state.begun.append((state.last, request, demand.insteadOf, now))
+                state.begun.append((state.last, request, demand.replacing, now))
                 state.open.append(
                     Fetch(
-                        number: state.last, request: request, insteadOf: demand.insteadOf, begun: now,
+                        number: state.last, request: request, replacing: demand.replacing, begun: now,
                         continuation: continuation))
             }
         }.get()
@@ -46,7 +46,7 @@ private final class Answers: Sendable {
     let done = Mutex<[(caller: Int, result: Result<Token, TokenError>, at: Duration)]>([])
 }
 
-/// Random histories of ``Caching`` as it runs: callers that come by the dozen, wait, lose patience and are cancelled, an issuer that answers in
+/// Random histories of ``CachingTokenProvider`` as it runs: callers that come by the dozen, wait, lose timeout and are cancelled, an issuer that answers in
 /// any order or never, fails, throttles and issues short and dead tokens, rotated and revoked lines, a clock that jumps, and tasks that go
 /// on in any order. The model knows only what was issued, to whom and when, and what callers asked.
 private struct CachingHistory {
@@ -55,12 +55,12 @@ private struct CachingHistory {
     var random: SeededGenerator
     let clock = ManualClock()
     let issuer: OpenIssuer
-    let cache: Caching<OpenIssuer>
+    let cache: CachingTokenProvider<OpenIssuer>
     let answers = Answers()
     var steps = 0
     var complaint: String?
 
-    static let fetchLimit = Duration.seconds(30)
+    static let fetchTimeout = Duration.seconds(30)
 
     struct Caller {
         var request: TokenRequest
@@ -87,7 +87,7 @@ private struct CachingHistory {
     var lastCaller = 0
     var issued: [Token.ID: Issued] = [:]
     var memory: [TokenRequest: Memory] = [:]
-    var running: [Int: (request: TokenRequest, insteadOf: Token.ID?, begun: Duration)] = [:]
+    var running: [Int: (request: TokenRequest, replacing: Token.ID?, begun: Duration)] = [:]
     var credential = Lineage()
     /// Tokens whose lines were revoked by the simulation, not by a refusal.
     var revoked: Set<Token.ID> = []
@@ -101,7 +101,7 @@ private struct CachingHistory {
         random = SeededGenerator(seed: seed)
         issuer = OpenIssuer(clock)
         let chances = Chance(SeededGenerator(seed: seed ^ 0xabcd))
-        cache = Caching(issuer, clock: clock, fetchLimit: Self.fetchLimit) { chances.next() }
+        cache = CachingTokenProvider(issuer, clock: clock, fetchTimeout: Self.fetchTimeout) { chances.next() }
         requests = (0..<Int.random(in: 1...4, using: &random)).map { TokenRequest(customer: "c", invoice: "\($0)") }
     }
 
@@ -188,9 +188,9 @@ private struct CachingHistory {
             demand.minimumRemaining = .seconds(Int.random(in: 0...400, using: &random))
         }
         switch Int.random(in: 0..<12, using: &random) {
-        case 0: demand.insteadOf = memory[request]?.best
-        case 1: demand.insteadOf = Token.ID(rawValue: "old")
-        case 2...4 where !isPatient: demand.patience = .milliseconds(Int.random(in: 0...5_000, using: &random))
+        case 0: demand.replacing = memory[request]?.best
+        case 1: demand.replacing = Token.ID(rawValue: "old")
+        case 2...4 where !isPatient: demand.timeout = .milliseconds(Int.random(in: 0...5_000, using: &random))
         default: break
         }
         return demand
@@ -201,8 +201,8 @@ private struct CachingHistory {
         let request = requests[Int.random(in: 0..<requests.count, using: &random)]
         let demand = demand(request, isPatient: isPatient)
         // Two fetches that begin at once have no order that the issuer could see.
-        if demand.insteadOf != nil { settle() }
-        defer { if demand.insteadOf != nil, !isPatient { settle() } }
+        if demand.replacing != nil { settle() }
+        defer { if demand.replacing != nil, !isPatient { settle() } }
         lastCaller += 1
         let (cache, clock, answers, number) = (cache, clock, answers, lastCaller)
         let task = Task {
@@ -257,7 +257,7 @@ private struct CachingHistory {
                 running.values.contains {
                     // A renewal will do for whoever takes any token.
                     $0.request == caller.request
-                        && (caller.demand.insteadOf == nil || $0.insteadOf == caller.demand.insteadOf)
+                        && (caller.demand.replacing == nil || $0.replacing == caller.demand.replacing)
                 },
                 "there is a fetch for who waits")
         }
@@ -265,7 +265,7 @@ private struct CachingHistory {
     }
 
     func isServable(_ id: Token.ID, _ demand: TokenDemand) -> Bool {
-        guard let token = issued[id], token.lineage.state != .revoked, id != demand.insteadOf else { return false }
+        guard let token = issued[id], token.lineage.state != .revoked, id != demand.replacing else { return false }
         let remaining = token.end - now
         return remaining > .zero && remaining >= min(demand.minimumRemaining, token.lifetime / 2)
     }
@@ -289,14 +289,14 @@ private struct CachingHistory {
         clock.advance(by: duration)
         settle()
         for (number, caller) in callers {
-            if let patience = caller.demand.patience {
-                expect(now < caller.asked + patience, "caller \(number) waits no longer than its patience")
+            if let timeout = caller.demand.timeout {
+                expect(now < caller.asked + timeout, "caller \(number) waits no longer than its timeout")
             }
             // Two if the credentials were revoked during the first.
-            expect(now < caller.asked + Self.fetchLimit * 2, "nobody waits longer than a fetch may take")
+            expect(now < caller.asked + Self.fetchTimeout * 2, "nobody waits longer than a fetch may take")
         }
         // What was given up on does not count any more, other than as a failure.
-        for (number, fetch) in running where fetch.begun + Self.fetchLimit <= now {
+        for (number, fetch) in running where fetch.begun + Self.fetchTimeout <= now {
             running[number] = nil
             memory[fetch.request, default: Memory()].lastFailure = now
         }
@@ -368,11 +368,11 @@ private struct CachingHistory {
             return state.begun
         }
         for fetch in begun {
-            let twin = running.values.contains { $0.request == fetch.request && $0.insteadOf == fetch.insteadOf }
+            let twin = running.values.contains { $0.request == fetch.request && $0.replacing == fetch.replacing }
             expect(!twin, "one fetch at a time for each request")
             expect(
                 fetch.at >= memory[fetch.request]?.failedUntil ?? .zero, "nothing is asked for before it is worth it")
-            running[fetch.number] = (fetch.request, fetch.insteadOf, fetch.at)
+            running[fetch.number] = (fetch.request, fetch.replacing, fetch.at)
         }
         let done = answers.done.withLock { done in
             defer { done = [] }
@@ -390,7 +390,7 @@ private struct CachingHistory {
                     continue
                 }
                 expect(known.request == caller.request, "a token is for the request that was made")
-                expect(token.id != caller.demand.insteadOf, "a token that was refused does not come again")
+                expect(token.id != caller.demand.replacing, "a token that was refused does not come again")
                 expect(token.remaining > .zero, "no dead token is handed out")
                 expect(
                     token.remaining >= min(caller.demand.minimumRemaining, known.lifetime / 2),

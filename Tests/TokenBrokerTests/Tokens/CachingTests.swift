@@ -58,10 +58,10 @@ struct CachingTests {
     private let issuer = FakeIssuer()
     private let request = TokenRequest(customer: "c", invoice: "i")
 
-    private var cache: Caching<FakeIssuer> { Caching(issuer, clock: clock) { 0 } }
+    private var cache: CachingTokenProvider<FakeIssuer> { CachingTokenProvider(issuer, clock: clock) { 0 } }
 
     /// Fills the cache with one token.
-    private func filled(_ cache: Caching<FakeIssuer>, with token: Token) async throws -> Token {
+    private func filled(_ cache: CachingTokenProvider<FakeIssuer>, with token: Token) async throws -> Token {
         let count = issuer.calls
         async let first = cache.token(for: request)
         await issuer.called(count + 1)
@@ -263,7 +263,7 @@ struct CachingTests {
         let patient = Task { try await cache.token(for: request) }
         await issuer.called(1)
         let impatient = (1...100).map { seconds in
-            Task { try await cache.token(for: request, demand: TokenDemand(patience: .milliseconds(10 * seconds))) }
+            Task { try await cache.token(for: request, demand: TokenDemand(timeout: .milliseconds(10 * seconds))) }
         }
         // Nothing tells when somebody begins to wait; who comes late waits from then on.
         let moving = Task {
@@ -297,15 +297,15 @@ struct CachingTests {
     @Test func insteadOfDropsThatVeryToken() async throws {
         let cache = cache
         let first = try await filled(cache, with: token("t"))
-        async let second = cache.token(for: request, demand: TokenDemand(insteadOf: first.id))
+        async let second = cache.token(for: request, demand: TokenDemand(replacing: first.id))
         await issuer.called(2)
-        #expect(issuer.demands.last?.insteadOf == first.id)
+        #expect(issuer.demands.last?.replacing == first.id)
         issuer.answer(.success(token("u")))
         let renewed = try await second
         #expect(renewed.id != first.id)
         #expect(first.lineage.state == .revoked)
         // A late refusal of the old one does no harm to the new one.
-        #expect(try await cache.token(for: request, demand: TokenDemand(insteadOf: first.id)).id == renewed.id)
+        #expect(try await cache.token(for: request, demand: TokenDemand(replacing: first.id)).id == renewed.id)
         #expect(issuer.calls == 2)
     }
 
@@ -315,7 +315,7 @@ struct CachingTests {
         let plain = Task { try await cache.token(for: request) }
         await issuer.called(1)
         let renewal = Task {
-            try await cache.token(for: request, demand: TokenDemand(insteadOf: Token.ID(rawValue: "old")))
+            try await cache.token(for: request, demand: TokenDemand(replacing: Token.ID(rawValue: "old")))
         }
         await issuer.called(2)
         issuer.answer(.success(token("new")), index: 1)
@@ -350,7 +350,7 @@ struct CachingTests {
     }
 
     @Test func theNumberOfTokensIsBounded() async throws {
-        let cache = Caching(issuer, clock: clock, maximumEntries: 10)
+        let cache = CachingTokenProvider(issuer, clock: clock, maximumEntries: 10)
         for index in 0..<100 {
             async let answer = cache.token(for: TokenRequest(customer: "c", invoice: "\(index)"))
             await issuer.called(index + 1)
@@ -371,7 +371,7 @@ struct CachingTests {
         let tasks = (0..<2000).map { index in
             Task {
                 try await cache.token(
-                    for: request, demand: TokenDemand(patience: index.isMultiple(of: 2) ? .seconds(5) : nil))
+                    for: request, demand: TokenDemand(timeout: index.isMultiple(of: 2) ? .seconds(5) : nil))
             }
         }
         for (index, task) in tasks.enumerated() where index.isMultiple(of: 5) { task.cancel() }

@@ -108,7 +108,7 @@ struct CheckoutTokenProviderTests {
         let transport = ScriptedTransport([.respond(.unauthorized), ok()])
         let provider = try provider(transport)
         _ = try await provider.token(for: request)
-        #expect(access.demands.map(\.insteadOf) == [nil, Token.ID(rawValue: "access 1")])
+        #expect(access.demands.map(\.replacing) == [nil, Token.ID(rawValue: "access 1")])
         #expect(transport.sent.last?.request.headerFields[.authorization] == "Bearer access-2")
     }
 

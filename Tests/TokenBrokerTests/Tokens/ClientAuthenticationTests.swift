@@ -26,7 +26,7 @@ struct ClientAuthenticationTests {
     private func provider(
         _ method: VendorProfile.ClientAuthentication, _ transport: any HTTPTransport,
         signer: (any ClientAssertionSigner)? = nil, audience: String? = nil, id: String = "id", secret: String = "s &"
-    ) throws -> ClientCredentialsProvider<ContinuousClock> {
+    ) throws -> ClientCredentialsProvider {
         let now = now
         let vendor = try Vendor(
             profile: .alternativePayments, baseURL: "https://vendor.example/api", clientAuthentication: method)

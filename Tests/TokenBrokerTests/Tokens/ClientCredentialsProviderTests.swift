@@ -15,7 +15,7 @@ final class ChangingCredentials: CredentialSource {
 
     func set(_ new: Result<[Credential], CredentialError>) { answer.withLock { $0 = new } }
 
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         try answer.withLock { $0 }.get()
     }
 }
@@ -68,7 +68,7 @@ struct ClientCredentialsProviderTests {
     private func provider(
         _ transport: any HTTPTransport, _ credentials: any CredentialSource = ChangingCredentials(),
         encoding: VendorProfile.BasicEncoding? = nil
-    ) throws -> ClientCredentialsProvider<ManualClock> {
+    ) throws -> ClientCredentialsProvider {
         let now = now
         return ClientCredentialsProvider(
             vendor: try testVendor(encoding: encoding), credentials: credentials, transport: transport, clock: clock,
@@ -170,11 +170,11 @@ struct ClientCredentialsProviderTests {
     }
 
     @Test(arguments: [
-        (TransportError.Kind.timedOut, TokenError.Code.timedOut), (.connect, .unavailable), (.trust, .unavailable),
+        (TransportError.Code.timedOut, TokenError.Code.timedOut), (.connect, .unavailable), (.trust, .unavailable),
         (.tooLarge, .unavailable), (.shutDown, .cancelled), (.throttled, .throttled), (.refusedScheme, .misconfigured),
     ])
-    func transportFailuresMeanWhatACallerCanDo(kind: TransportError.Kind, expected: TokenError.Code) async throws {
-        let provider = try provider(ScriptedTransport([.fail(kind)]))
+    func transportFailuresMeanWhatACallerCanDo(failure: TransportError.Code, expected: TokenError.Code) async throws {
+        let provider = try provider(ScriptedTransport([.fail(failure)]))
         #expect(await code { try await provider.token(for: TokenRequest()) } == expected)
     }
 
@@ -272,9 +272,9 @@ struct ClientCredentialsProviderTests {
         credentials.set(.success([pair("old"), pair("new")]))
         let vendor = ScriptedTransport([.refuse(.forbidden), .refuse(.forbidden)])
         let provider = try provider(SlowTransport(vendor, clock, takes: .seconds(3)), credentials)
-        let demand = TokenDemand(patience: .seconds(8))
+        let demand = TokenDemand(timeout: .seconds(8))
         #expect(await code { try await provider.token(for: TokenRequest(), demand: demand) } == .credentialsRejected)
-        #expect(vendor.sent.map(\.options.deadline) == [.seconds(8), .seconds(5)])
+        #expect(vendor.sent.map(\.options.timeout) == [.seconds(8), .seconds(5)])
     }
 
     @Test func withoutTimeLeftNothingIsSent() async throws {
@@ -282,7 +282,7 @@ struct ClientCredentialsProviderTests {
         credentials.set(.success([pair("old"), pair("new")]))
         let vendor = ScriptedTransport([.refuse(.forbidden)])
         let provider = try provider(SlowTransport(vendor, clock, takes: .seconds(8)), credentials)
-        let demand = TokenDemand(patience: .seconds(8))
+        let demand = TokenDemand(timeout: .seconds(8))
         #expect(await code { try await provider.token(for: TokenRequest(), demand: demand) } == .timedOut)
         #expect(vendor.sent.count == 1)
     }

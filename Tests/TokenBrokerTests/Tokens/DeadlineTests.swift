@@ -4,7 +4,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// A caller's patience is for everything together: both steps, the renewals, the retries, the queue.
+/// A caller's timeout is for everything together: both steps, the renewals, the retries, the queue.
 struct DeadlineTests {
     private let clock = ManualClock()
 
@@ -22,22 +22,22 @@ struct DeadlineTests {
     @Test func theSecondStepHasWhatTheFirstHasLeft() async throws {
         let vendor = ScriptedTransport([accessToken, .refuse(.unprocessableContent)])
         let checkout = try checkout(SlowTransport(vendor, clock, takes: .seconds(5)))
-        let demand = TokenDemand(patience: .seconds(8))
+        let demand = TokenDemand(timeout: .seconds(8))
         let answer = await code {
             try await checkout.token(for: TokenRequest(customer: "c", invoice: "i"), demand: demand)
         }
         #expect(answer == .requestRejected)
-        #expect(vendor.sent.last?.options.deadline == .seconds(3))
+        #expect(vendor.sent.last?.options.timeout == .seconds(3))
     }
 
     @Test func whoseTurnCannotComeInTimeIsToldSoAtOnceAlsoInTheSecondStep() async throws {
         let vendor = ScriptedTransport([accessToken], clock: clock)
-        let paced = PacedTransport(vendor, account: "alternative-payments", requestsPerSecond: 1, clock: clock)
-        let checkout = try checkout(paced)
+        let limited = RateLimitedTransport(vendor, account: "alternative-payments", requestsPerSecond: 1, clock: clock)
+        let checkout = try checkout(limited)
         // The access token takes the only turn of this second.
         do {
             _ = try await checkout.token(
-                for: TokenRequest(customer: "c", invoice: "i"), demand: TokenDemand(patience: .milliseconds(900)))
+                for: TokenRequest(customer: "c", invoice: "i"), demand: TokenDemand(timeout: .milliseconds(900)))
             Issue.record("no error")
         } catch {
             #expect(error.code == .throttled)
@@ -50,9 +50,9 @@ struct DeadlineTests {
         let transport = ScriptedTransport([accessToken], clock: clock)
         let access = ClientCredentialsProvider(
             vendor: try testVendor(), credentials: ChangingCredentials(), transport: transport, clock: clock
-        ).caching(clock: clock, fetchLimit: .seconds(4))
+        ).caching(clock: clock, fetchTimeout: .seconds(4))
         _ = try await access.token(for: TokenRequest())
-        #expect(transport.sent.first?.options.deadline == .seconds(4))
+        #expect(transport.sent.first?.options.timeout == .seconds(4))
     }
 
     @Test func whereTheVendorTiesThemACheckoutTokenEndsWithTheAccessToken() async throws {
@@ -76,7 +76,7 @@ struct DeadlineTests {
         // And goes when that is refused.
         let first = try await access.token(for: TokenRequest())
         vendor.then(.respond(.ok, #"{"access_token": "b", "expires_in": 100}"#))
-        _ = try await access.token(for: TokenRequest(), demand: TokenDemand(insteadOf: first.id))
+        _ = try await access.token(for: TokenRequest(), demand: TokenDemand(replacing: first.id))
         #expect(token.lineage.state == .revoked)
     }
 }

@@ -31,7 +31,7 @@ struct EngineTests {
     private let issuer = Issuer()
     private let clock = ManualClock()
 
-    private func provider(_ credentials: any CredentialSource) throws -> ClientCredentialsProvider<ManualClock> {
+    private func provider(_ credentials: any CredentialSource) throws -> ClientCredentialsProvider {
         ClientCredentialsProvider(
             vendor: try testVendor(), credentials: credentials,
             transport: InMemoryTransport(clock: clock) { [issuer] request, _ in issuer.answer(request) }, clock: clock
@@ -40,7 +40,9 @@ struct EngineTests {
 
     /// Without pauses between attempts, so that nobody waits for the clock.
     private func engine(_ provider: some TokenProvider) -> some TokenProvider {
-        Caching(Retrying(provider, clock: clock) { 0 }, clock: clock) { Double.random(in: 0..<1) }
+        CachingTokenProvider(RetryingTokenProvider(provider, clock: clock) { 0 }, clock: clock) {
+            Double.random(in: 0..<1)
+        }
     }
 
     @Test func anHourOfOutageCostsFewCallsAndValidTokensAreServed() async throws {

@@ -19,13 +19,13 @@ private final class Failing: TokenProvider {
 }
 
 struct RetryingTests {
-    private static func down(_ kind: TransportError.Kind? = nil) -> TokenError {
-        TokenError(.unavailable, message: "down", cause: kind.map { TransportError($0) })
+    private static func down(_ code: TransportError.Code? = nil) -> TokenError {
+        TokenError(.unavailable, message: "down", cause: code.map { TransportError($0) })
     }
 
-    private func retrying(_ upstream: Failing) -> Retrying<Failing> {
+    private func retrying(_ upstream: Failing) -> RetryingTokenProvider<Failing> {
         // No pause, since chance is 0.
-        Retrying(upstream, clock: ManualClock()) { 0 }
+        RetryingTokenProvider(upstream, clock: ManualClock()) { 0 }
     }
 
     @Test(arguments: [down(), down(.connect), down(.closed), down(.resolve)])
@@ -50,7 +50,7 @@ struct RetryingTests {
 
     @Test func nothingIsTriedAgainAtTwoLevels() async throws {
         let upstream = Failing(Array(repeating: Self.down(), count: 100))
-        let outer = Retrying(retrying(upstream), clock: ManualClock()) { 0 }
+        let outer = RetryingTokenProvider(retrying(upstream), clock: ManualClock()) { 0 }
         await #expect { try await outer.token(for: TokenRequest()) } throws: { ($0 as? TokenError)?.wasRetried == true }
         #expect(upstream.calls == 3)
     }
@@ -64,7 +64,7 @@ struct RetryingTests {
 
     @Test func thePausesAreOnTheClockAndBounded() async throws {
         let (clock, upstream) = (ManualClock(), Failing([Self.down(), Self.down()]))
-        let retrying = Retrying(upstream, clock: clock) { 0.999 }
+        let retrying = RetryingTokenProvider(upstream, clock: clock) { 0.999 }
         let token = Task { try await retrying.token(for: TokenRequest()) }
         await clock.sleepers(1)
         clock.advance(by: .milliseconds(200))

@@ -59,7 +59,7 @@ private struct Simulation {
     }
 
     func isServable(_ id: Token.ID, _ demand: TokenDemand) -> Bool {
-        guard let token = issued[id], token.lineage.state != .revoked, id != demand.insteadOf else { return false }
+        guard let token = issued[id], token.lineage.state != .revoked, id != demand.replacing else { return false }
         let remaining = token.end - now
         return remaining > .zero && remaining >= min(demand.minimumRemaining, token.lifetime / 2)
     }
@@ -70,7 +70,7 @@ private struct Simulation {
             demand.minimumRemaining = .seconds(Int.random(in: 0...400, using: &random))
         }
         if Int.random(in: 0..<6, using: &random) == 0 {
-            demand.insteadOf = Bool.random(using: &random) ? best : Token.ID(rawValue: "old")
+            demand.replacing = Bool.random(using: &random) ? best : Token.ID(rawValue: "old")
         }
         let served = slot.served(demand, now: now)
         let servable = best.map { isServable($0, demand) } ?? false
@@ -83,7 +83,7 @@ private struct Simulation {
         }
         lastWaiter += 1
         waiters[lastWaiter] = demand
-        if demand.insteadOf == best { best = nil }
+        if demand.replacing == best { best = nil }
         let before = flights.count
         let actions = slot.handle(.asked(lastWaiter, demand), now: now, chance: chance())
         perform(actions)
@@ -105,7 +105,7 @@ private struct Simulation {
     }
 
     mutating func land(_ flight: UInt64) {
-        guard let insteadOf = flights.removeValue(forKey: flight) else { return }
+        guard let replacing = flights.removeValue(forKey: flight) else { return }
         var result: Result<Token, TokenError>
         switch Int.random(in: 0..<10, using: &random) {
         case 0: result = .failure(TokenError(.unavailable, message: ""))
@@ -140,7 +140,7 @@ private struct Simulation {
         // The same flight once more changes nothing.
         expect(slot.handle(.landed(flight, result), now: now, chance: 0).isEmpty, "a flight lands once")
         expect(waiters.count <= waiting, "landing brings no waiters")
-        _ = insteadOf
+        _ = replacing
     }
 
     /// A token of a newer line, and among those of one line the later flight's.
@@ -157,13 +157,13 @@ private struct Simulation {
                 let demand = waiters.removeValue(forKey: waiter)
                 expect(demand != nil, "nobody is answered twice, and nobody who left")
                 if let demand, case .success(let token) = result {
-                    expect(token.id != demand.insteadOf, "a refused token does not come again")
+                    expect(token.id != demand.replacing, "a refused token does not come again")
                     expect(token.remaining > .zero, "no dead token is handed out")
                 }
-            case .fetch(let flight, let insteadOf):
-                expect(!flights.values.contains(insteadOf), "one fetch at a time")
+            case .fetch(let flight, let replacing):
+                expect(!flights.values.contains(replacing), "one fetch at a time")
                 expect(flights[flight] == nil, "flights have numbers of their own")
-                flights[flight] = insteadOf
+                flights[flight] = replacing
             }
         }
     }

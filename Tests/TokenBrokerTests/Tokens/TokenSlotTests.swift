@@ -56,7 +56,7 @@ struct TokenSlotTests {
         var slot = TokenSlot()
         let (old, new) = (Lineage(), Lineage())
         _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
-        _ = slot.handle(.asked(2, TokenDemand(insteadOf: Token.ID(rawValue: "x"))), now: .zero, chance: 0)
+        _ = slot.handle(.asked(2, TokenDemand(replacing: Token.ID(rawValue: "x"))), now: .zero, chance: 0)
         old.supersede()
         // The first flight began before the rotation and used the new credentials all the same; the second is late.
         let first = token(new)
@@ -74,7 +74,7 @@ struct TokenSlotTests {
         var slot = TokenSlot()
         let old = Lineage()
         _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
-        _ = slot.handle(.asked(2, TokenDemand(insteadOf: Token.ID(rawValue: "x"))), now: .zero, chance: 0)
+        _ = slot.handle(.asked(2, TokenDemand(replacing: Token.ID(rawValue: "x"))), now: .zero, chance: 0)
         _ = slot.handle(.landed(2, .success(token(old))), now: .zero, chance: 0)
         old.supersede()
         let new = token()
@@ -86,7 +86,7 @@ struct TokenSlotTests {
         var slot = TokenSlot()
         var count = 0
         for waiter in 1...1000 as ClosedRange<UInt64> {
-            let demand = TokenDemand(insteadOf: Token.ID(rawValue: "made up \(waiter)"))
+            let demand = TokenDemand(replacing: Token.ID(rawValue: "made up \(waiter)"))
             count += fetches(slot.handle(.asked(waiter, demand), now: .zero, chance: 0)).count
         }
         #expect(count == 4)

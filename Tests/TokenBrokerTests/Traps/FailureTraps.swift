@@ -129,7 +129,7 @@ struct RefusedTokenTraps {
     func aLateRefusal() async {
         let complaints = await World.run { world in
             let old = world.now()
-            let demand = TokenDemand(insteadOf: old.token?.id)
+            let demand = TokenDemand(replacing: old.token?.id)
             let callers = (0..<20).map { _ in world.ask(TokenRequest(), demand) }
             world.settle()
             for _ in 0..<20 { _ = world.now(TokenRequest(), demand) }

@@ -111,7 +111,7 @@ struct SingleFlightTraps {
             world.issuer.then(.slow(.seconds(5)))
             // Served, and being renewed behind.
             world.expect(world.now().text == "access-1", "not served")
-            let renewal = world.now(TokenRequest(), TokenDemand(insteadOf: first.token?.id))
+            let renewal = world.now(TokenRequest(), TokenDemand(replacing: first.token?.id))
             world.expect(renewal.text == "access-3", "\(renewal.result as Any)")
         }
         #expect(complaints == [])
@@ -124,7 +124,7 @@ struct SingleFlightTraps {
             world.pass(.seconds(3000))
             world.issuer.then(.slow(.seconds(5)))
             _ = world.now()
-            _ = world.now(TokenRequest(), TokenDemand(insteadOf: first.token?.id))
+            _ = world.now(TokenRequest(), TokenDemand(replacing: first.token?.id))
             world.pass(.seconds(5))
             world.expect(world.now().text == "access-3", "the earlier fetch won")
         }

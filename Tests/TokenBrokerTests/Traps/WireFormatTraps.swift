@@ -171,7 +171,7 @@ struct KeyAndFileTraps {
             world.settle()
             world.expect(first.token.map { $0.remaining <= .seconds(100) } ?? false, "\(first.result as Any)")
             // The access token is refused somewhere.
-            _ = world.now(TokenRequest(), TokenDemand(insteadOf: access.token?.id))
+            _ = world.now(TokenRequest(), TokenDemand(replacing: access.token?.id))
             let second = world.checkout()
             world.settle()
             world.expect(second.token != nil && second.token?.id != first.token?.id, "lives on")

@@ -10,9 +10,9 @@ final class World {
     let clock = ManualClock()
     let credentials = ChangingCredentials("client", "secret")
     let issuer: MisbehavingIssuer
-    let accessTokens: Caching<ClientCredentialsProvider<ManualClock>>
-    let provider: ClientCredentialsProvider<ManualClock>
-    let checkoutTokens: Caching<CheckoutTokenProvider>
+    let accessTokens: CachingTokenProvider<ClientCredentialsProvider>
+    let provider: ClientCredentialsProvider
+    let checkoutTokens: CachingTokenProvider<CheckoutTokenProvider>
     private let wall = WallClock()
     private let vendorWall = WallClock()
     private let scheduler: SimulatedScheduler
@@ -49,12 +49,12 @@ final class World {
             profile: profile, clock: clock, wallClock: { clock.date + wall.step + vendorWall.step })
         let vendor = try testVendor(profile)
         provider = ClientCredentialsProvider(
-            vendor: vendor, credentials: source ?? credentials, transport: issuer, deadline: callDeadline, clock: clock,
+            vendor: vendor, credentials: source ?? credentials, transport: issuer, timeout: callDeadline, clock: clock,
             wallClock: { clock.date + wall.step })
-        accessTokens = Caching(provider, clock: clock) { chance }
+        accessTokens = CachingTokenProvider(provider, clock: clock) { chance }
         let checkout = CheckoutTokenProvider(
             vendor: vendor, accessTokens: accessTokens, transport: issuer, wallClock: { clock.date + wall.step })
-        checkoutTokens = Caching(checkout, clock: clock) { chance }
+        checkoutTokens = CachingTokenProvider(checkout, clock: clock) { chance }
     }
 
     /// Runs `body` in a few such worlds, in each of which tasks go on in another order.

@@ -33,7 +33,7 @@ struct BlockPageTests {
     init() { vendor = ScriptedTransport([], clock: clock) }
 
     private func access(_ credentials: any CredentialSource = ChangingCredentials(), logged: Bool = false) throws
-        -> ClientCredentialsProvider<ManualClock>
+        -> ClientCredentialsProvider
     {
         ClientCredentialsProvider(
             vendor: try testVendor(), credentials: credentials, transport: vendor, clock: clock,
@@ -93,7 +93,7 @@ struct BlockPageTests {
                 vendor: try testVendor(), accessTokens: FixedAccessToken(), transport: vendor, clock: clock))
         for _ in 0..<(status == 401 ? 2 : 1) { vendor.then(page(status, body)) }
         let principal = Principal(subject: "a")
-        #expect(await code { try await policy.says(principal, toRequest: session()) } == .unavailable)
+        #expect(await code { try await policy.says(principal, for: session()) } == .unavailable)
         #expect(vendor.remainingSteps == 0)
     }
 
@@ -169,7 +169,7 @@ struct BlockPageTests {
     }
 
     @Test func `a block page is tried again after one second, doubling to sixty, and not at once`() async throws {
-        let tokens = Caching(Retrying(try access(), clock: clock) { 0 }, clock: clock) { 0 }
+        let tokens = CachingTokenProvider(RetryingTokenProvider(try access(), clock: clock) { 0 }, clock: clock) { 0 }
         for _ in 0..<1000 { vendor.then(page(403, "<html>")) }
         var calls: [Int] = []
         for second in 0..<400 {
@@ -255,7 +255,7 @@ struct BlockPageTests {
         let token = try await tokens.token(for: TokenRequest())
         vendor.then(.refuse(.forbidden))
         _ = try await error {
-            try await tokens.token(for: TokenRequest(), demand: TokenDemand(insteadOf: token.id))
+            try await tokens.token(for: TokenRequest(), demand: TokenDemand(replacing: token.id))
         }
         let health = await tokens.health()
         #expect(!health.holdsToken && !health.isReady && health.expiresIn == .zero)

@@ -49,7 +49,7 @@ struct BreakerTests {
     private let credentials = ChangingCredentials()
 
     private func engine() throws -> (
-        access: ClientCredentialsProvider<ManualClock>, checkout: CheckoutTokenProvider
+        access: ClientCredentialsProvider, checkout: CheckoutTokenProvider
     ) {
         let transport = InMemoryTransport(clock: clock) { [issuer] in issuer.respond($0, $1) }
         let now = { @Sendable in Date(timeIntervalSince1970: 1_800_000_000) }
@@ -226,12 +226,12 @@ struct BreakerTests {
             func bad(_ number: Int) async {
                 let request = TokenRequest(customer: "bad", invoice: "bad\(number)")
                 let isAllowed = try? await policy.says(
-                    Principal(subject: "\(number % principals)"), toRequest: request)
+                    Principal(subject: "\(number % principals)"), for: request)
                 #expect(isAllowed != true)
             }
             func good(_ number: Int) async {
                 let request = TokenRequest(customer: "good\(number)", invoice: "good\(number)")
-                let isAllowed = try? await policy.says(Principal(subject: "good"), toRequest: request)
+                let isAllowed = try? await policy.says(Principal(subject: "good"), for: request)
                 #expect(isAllowed == true)
                 #expect(await code { try await checkout.token(for: request) } == nil)
             }
@@ -287,12 +287,12 @@ struct BreakerTests {
         for round in 0..<20 {
             for number in 0..<5 {
                 let bad = TokenRequest(customer: "bad", invoice: "\(number)")
-                _ = try? await policy.says(Principal(subject: "bad"), toRequest: bad)
+                _ = try? await policy.says(Principal(subject: "bad"), for: bad)
             }
             #expect(await code { try await checkout.token(for: good) } == nil)
             minted.revokeAll()
             #expect(await code { try await checkout.token(for: good) } == nil, "round \(round)")
-            #expect(try await policy.says(Principal(subject: "good"), toRequest: good))
+            #expect(try await policy.says(Principal(subject: "good"), for: good))
         }
     }
 

@@ -17,9 +17,9 @@ struct TelemetryTests {
     private let tracer = InMemoryTracer()
 
     private struct Engine: Sendable {
-        var access: Caching<Retrying<ClientCredentialsProvider<ManualClock>>>
-        var checkout: Caching<Retrying<CheckoutTokenProvider>>
-        var paced: PacedTransport
+        var access: CachingTokenProvider<RetryingTokenProvider<ClientCredentialsProvider>>
+        var checkout: CachingTokenProvider<RetryingTokenProvider<CheckoutTokenProvider>>
+        var limited: RateLimitedTransport
         var vendor: ScriptedTransport
     }
 
@@ -27,29 +27,29 @@ struct TelemetryTests {
     private func engine(_ steps: [ScriptedTransport.Step], requestsPerSecond: Int = 100) throws -> Engine {
         try withMetricsFactory(metrics) {
             let vendor = ScriptedTransport(steps, clock: clock)
-            let paced = PacedTransport(
+            let limited = RateLimitedTransport(
                 vendor, account: "alternative-payments", requestsPerSecond: requestsPerSecond, clock: clock)
-            let access = Caching(
-                Retrying(
+            let access = CachingTokenProvider(
+                RetryingTokenProvider(
                     ClientCredentialsProvider(
                         vendor: try testVendor(), credentials: ChangingCredentials("sentinel-id", "sentinel-secret"),
-                        transport: paced, clock: clock
+                        transport: limited, clock: clock
                     ),
                     clock: clock
                 ) { 0 },
                 clock: clock
             ) { 0 }
-            let checkout = Caching(
-                Retrying(
+            let checkout = CachingTokenProvider(
+                RetryingTokenProvider(
                     CheckoutTokenProvider(
-                        vendor: try testVendor(), accessTokens: access, transport: paced, clock: clock,
+                        vendor: try testVendor(), accessTokens: access, transport: limited, clock: clock,
                         wallClock: { Date(timeIntervalSince1970: Self.now) }
                     ),
                     clock: clock
                 ) { 0 },
                 clock: clock, maximumEntries: 2
             ) { 0 }
-            return Engine(access: access, checkout: checkout, paced: paced, vendor: vendor)
+            return Engine(access: access, checkout: checkout, limited: limited, vendor: vendor)
         }
     }
 
@@ -128,20 +128,20 @@ struct TelemetryTests {
         #expect(checkout.lastSuccess == nil)
         #expect(checkout.lastFailure == Health.Failure(.throttled, ago: .seconds(5)))
         #expect(checkout.retryIn == .seconds(15))
-        let pacing = await engine.paced.health()
-        #expect(pacing.state == .failing)
-        #expect(pacing.coolDown == .seconds(15))
-        #expect(pacing.queued == 0)
+        let limit = await engine.limited.health()
+        #expect(limit.state == .failing)
+        #expect(limit.coolDown == .seconds(15))
+        #expect(limit.queued == 0)
         #expect(await engine.access.health().state == .ok)
-        #expect(total("token_broker_pacing_throttled_total", [("by", "vendor")]) == 1)
+        #expect(total("token_broker_rate_limit_throttled_total", [("by", "vendor")]) == 1)
     }
 
     @Test func theQueueIsMeasured() async throws {
         let engine = try engine([accessToken(), checkoutToken("a")], requestsPerSecond: 1)
         let token = Task { try await engine.checkout.token(for: request("a")) }
-        while await engine.paced.health().queued != 1 { await Task.yield() }
+        while await engine.limited.health().queued != 1 { await Task.yield() }
         let dimensions = [("account", "alternative-payments")]
-        #expect(try metrics.expectMeter("token_broker_pacing_queue_length", dimensions).lastValue == 1)
+        #expect(try metrics.expectMeter("token_broker_rate_limit_queue_length", dimensions).lastValue == 1)
         // The alarm for its turn is the next one, and is set some time after it waits.
         while engine.vendor.sent.count < 2 {
             if let next = clock.nextDeadline?.offset, next - clock.now.offset < .seconds(2) {
@@ -150,8 +150,8 @@ struct TelemetryTests {
             await Task.yield()
         }
         _ = try await token.value
-        #expect(try metrics.expectMeter("token_broker_pacing_queue_length", dimensions).lastValue == 0)
-        let waits = try metrics.expectTimer("token_broker_pacing_wait_seconds", dimensions).values
+        #expect(try metrics.expectMeter("token_broker_rate_limit_queue_length", dimensions).lastValue == 0)
+        let waits = try metrics.expectTimer("token_broker_rate_limit_wait_seconds", dimensions).values
         #expect(waits.count == 2)
         #expect(try #require(waits.max()) >= 1_010_000_000)
     }
@@ -218,7 +218,7 @@ struct TelemetryTests {
         await engine.checkout.shutdown()
         var told = ""
         dump(tracer.finishedSpans, to: &told)
-        for health in [await engine.access.health(), await engine.checkout.health(), await engine.paced.health()] {
+        for health in [await engine.access.health(), await engine.checkout.health(), await engine.limited.health()] {
             dump(health, to: &told)
             told += "\(health)"
         }

@@ -14,10 +14,11 @@ extension EndpointSet {
         guard contains(path: head.path ?? "") else { return nil }
         // A length beyond `Int.max` must not count as none.
         let length = head.headerFields[.contentLength].map { Int($0) ?? .max }
-        let body = RouteBody(body, announcedLength: length)
+        let body = EndpointBody(body, announcedLength: length)
         // Cancel the task that this runs in when the client goes away.
         guard
-            let answer = await respond(to: RouteRequest(head: head, body: body, peer: peer.map(PeerAddress.init(ip:))))
+            let answer = await respond(
+                to: EndpointRequest(head: head, body: body, peer: peer.flatMap { PeerAddress(ip: $0) }))
         else { return nil }
         var response = answer.head
         response.headerFields[.contentLength] = String(answer.body.count)

@@ -9,7 +9,7 @@ import TokenBroker
     static func main() async throws {
         let environment = ProcessInfo.processInfo.environment
         let logger = Logger(label: "shop")
-        let transport = PacedTransport(try CurlTransport(), account: "shop", requestsPerSecond: 5)
+        let transport = RateLimitedTransport(try CurlTransport(), account: "shop", requestsPerSecond: 5)
         let vendor = try Vendor(
             profile: .alternativePayments, baseURL: environment["VENDOR"] ?? "http://127.0.0.1:8081"
         )

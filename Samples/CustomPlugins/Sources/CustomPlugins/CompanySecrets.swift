@@ -19,13 +19,13 @@ struct CompanySecrets: CredentialSource {
             host: String(host), path: String(rest.dropFirst(host.count)), transport: context.transport)
     }
 
-    func credentials(for id: CredentialID) async throws(CredentialError) -> [Credential] {
+    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         let source = "the secret service"
         let response: TransportResponse
         do {
             response = try await transport.send(
                 HTTPRequest(method: .get, scheme: "https", authority: host, path: path), body: [],
-                options: TransportOptions(deadline: .seconds(3))
+                options: TransportOptions(timeout: .seconds(3))
             )
         } catch {
             throw CredentialError(.unreadable, source: source, message: "it does not answer")

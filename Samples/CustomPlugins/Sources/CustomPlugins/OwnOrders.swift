@@ -28,7 +28,7 @@ struct OwnOrders: AccessPolicy {
         }
     }
 
-    func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         guard let invoice = request.inputs[.invoice], let order = orders[invoice] else { return false }
         return order.owner == principal.subject && order.customer == request.inputs[.customer]
             && order.age <= maximumAge

@@ -35,12 +35,12 @@ do {
 
 /// What a page would be answered.
 func answer(customer: String, invoice: String, cookie: String) async -> Int {
-    let request = RouteRequest(
+    let request = EndpointRequest(
         head: HTTPRequest(
             method: .post, scheme: "https", authority: "shop.example", path: "/api/checkout-token",
             headerFields: [.contentType: "application/json", .cookie: cookie, .origin: "https://shop.example"]
         ),
-        body: RouteBody(Array(#"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#.utf8))
+        body: EndpointBody(Array(#"{"customerId": "\#(customer)", "invoiceId": "\#(invoice)"}"#.utf8))
     )
     return await broker.endpoints.respond(to: request)?.head.status.code ?? 404
 }

@@ -42,7 +42,7 @@ final class Vendor: Sendable {
 
     private func route(
         _ method: HTTPRequest.Method, _ path: RoutePath,
-        answer: @escaping @Sendable (Vendor, RouteRequest) async -> RouteResponse
+        answer: @escaping @Sendable (Vendor, EndpointRequest) async -> EndpointResponse
     ) -> any Endpoint {
         VendorRoute(method: method, path: path, now: now) { [self] request in
             guard admit("\(method.rawValue) \(path)") else {
@@ -71,7 +71,7 @@ final class Vendor: Sendable {
 
     // MARK: What each path does
 
-    private func accessToken(_ request: RouteRequest) async -> RouteResponse {
+    private func accessToken(_ request: EndpointRequest) async -> EndpointResponse {
         guard credentialsAreRight(request.head.headerFields[.authorization]) else {
             return .error(.forbidden, "forbidden", "invalid client credentials")
         }
@@ -92,7 +92,7 @@ final class Vendor: Sendable {
         ])
     }
 
-    private func checkoutToken(_ request: RouteRequest) async -> RouteResponse {
+    private func checkoutToken(_ request: EndpointRequest) async -> EndpointResponse {
         guard hasAccessToken(request) else { return .unauthorized }
         guard let bytes = try? await request.body.collect(upTo: 64 << 10), let body = try? JSONValue.parse(bytes)
         else {
@@ -130,23 +130,23 @@ final class Vendor: Sendable {
         return .json(["token": .string(token), "expires_at": .string(expiresAt)])
     }
 
-    private func invoiceOfSession(_ request: RouteRequest) async -> RouteResponse {
+    private func invoiceOfSession(_ request: EndpointRequest) async -> EndpointResponse {
         guard let id = await invoiceID(ofSession: request) else { return .unauthorized }
-        return invoice(id).map(RouteResponse.json) ?? .unauthorized
+        return invoice(id).map(EndpointResponse.json) ?? .unauthorized
     }
 
     /// Not among the vendor's documented paths: what its SDK does to pay, without a card and without money.
-    private func payInvoiceOfSession(_ request: RouteRequest) async -> RouteResponse {
+    private func payInvoiceOfSession(_ request: EndpointRequest) async -> EndpointResponse {
         guard let id = await invoiceID(ofSession: request) else { return .unauthorized }
         guard memory.withLock({ $0.paidInvoices.insert(id).inserted }) else {
             return .error(.conflict, "conflict", "invoice is already paid")
         }
-        return invoice(id).map(RouteResponse.json) ?? .unauthorized
+        return invoice(id).map(EndpointResponse.json) ?? .unauthorized
     }
 
-    private func invoice(_ request: RouteRequest) async -> RouteResponse {
+    private func invoice(_ request: EndpointRequest) async -> EndpointResponse {
         guard hasAccessToken(request) else { return .unauthorized }
-        return invoice(ExactString(request.pathParameters["id"] ?? "")).map(RouteResponse.json)
+        return invoice(ExactString(request.pathParameters["id"] ?? "")).map(EndpointResponse.json)
             ?? .error(.notFound, "not_found", "invoice not found")
     }
 
@@ -154,16 +154,16 @@ final class Vendor: Sendable {
         Catalogue.invoice(id, isPaid: memory.withLock { $0.paidInvoices.contains(id) }, at: now())
     }
 
-    private func customer(_ request: RouteRequest) async -> RouteResponse {
+    private func customer(_ request: EndpointRequest) async -> EndpointResponse {
         guard hasAccessToken(request) else { return .unauthorized }
-        return Catalogue.customer(ExactString(request.pathParameters["id"] ?? "")).map(RouteResponse.json)
+        return Catalogue.customer(ExactString(request.pathParameters["id"] ?? "")).map(EndpointResponse.json)
             ?? .error(.notFound, "not_found", "customer not found")
     }
 
     // MARK: Proofs
 
     /// The invoice that a checkout token is for; `nil` without a valid one.
-    private func invoiceID(ofSession request: RouteRequest) async -> ExactString? {
+    private func invoiceID(ofSession request: EndpointRequest) async -> ExactString? {
         guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
             return nil
         }
@@ -181,13 +181,13 @@ final class Vendor: Sendable {
         }
     }
 
-    private func hasAccessToken(_ request: RouteRequest) -> Bool {
+    private func hasAccessToken(_ request: EndpointRequest) -> Bool {
         guard let token = bearerToken(request) else { return false }
         let now = now()
         return memory.withLock { memory in memory.accessTokens[ExactString(token)].map { $0 > now } ?? false }
     }
 
-    private func bearerToken(_ request: RouteRequest) -> String? {
+    private func bearerToken(_ request: EndpointRequest) -> String? {
         request.head.headerFields[.authorization].flatMap { value(of: $0, scheme: "bearer") }.map(String.init)
     }
 

@@ -8,18 +8,19 @@ import Synchronization
 /// - Never more than `requestsPerSecond` calls arrive within any second, by the vendor's count, as long as none travels a quarter of a second
 ///   longer than the fastest.
 /// - Calls wait in the order in which they came, those of high priority before the others.
-/// - A caller whose turn cannot come before its deadline is told so at once: ``TransportError/Kind/throttled``, with the time to come
+/// - A caller whose turn cannot come within its timeout is told so at once: ``TransportError/Code/throttled``, with the time to come
 ///   back in ``TransportError/retryAfter``. Times differ from caller to caller, so that they do not all come back together.
 /// - A caller that leaves gives up its place; no turn is spent on it.
 /// - A 429 that comes all the same stops everybody for as long as its `Retry-After` says (one second without), and halves the rate;
 ///   ten quiet seconds double it again, up to the configured one.
 ///
 /// The account is ``TransportOptions/account``; calls for another one, or none, pass.
-public struct PacedTransport: HTTPTransport, HealthReporting {
-    /// `pacing`.
-    public let part = "pacing"
+public struct RateLimitedTransport: HTTPTransport, HealthReporting, Composite {
+    /// `rate_limit`.
+    public let part = "rate_limit"
     /// Whose limit it is.
-    public let account: String
+    public var account: String { limited.description }
+    private let limited: Account
     private let upstream: any HTTPTransport
     private let wallClock: @Sendable () -> Date
     private let schedule: Schedule
@@ -33,18 +34,21 @@ public struct PacedTransport: HTTPTransport, HealthReporting {
     ///   - clock: Measures the seconds.
     ///   - wallClock: For a `Retry-After` that is a date, if the server does not tell its own time.
     public init(
-        _ upstream: any HTTPTransport, account: String, requestsPerSecond: Int, burst: Int? = nil,
+        _ upstream: any HTTPTransport, account: Account, requestsPerSecond: Int, burst: Int? = nil,
         queueLimit: Int = 10_000,
         clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
     ) {
         self.upstream = upstream
-        self.account = account
+        self.limited = account
         self.wallClock = wallClock
         self.schedule = Schedule(
             Pacer(callsPerSecond: requestsPerSecond, burst: burst ?? requestsPerSecond, queueLimit: queueLimit),
-            Alarm(clock), account: account
+            Alarm(clock), account: account.description
         )
     }
+
+    /// The upstream transport.
+    public var components: [any Sendable] { [upstream] }
 
     /// The queue, and what is left of a cool-down. Failing while the vendor's refusals keep the rate lowered.
     public func health() async -> Health { schedule.health(Health(part: part, account: account)) }
@@ -53,12 +57,12 @@ public struct PacedTransport: HTTPTransport, HealthReporting {
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
-        guard options.account == account else { return try await upstream.send(request, body: body, options: options) }
+        guard options.account == limited else { return try await upstream.send(request, body: body, options: options) }
         var options = options
         // Some of the time is for the call itself.
-        let patience = options.deadline - min(.seconds(2), options.deadline / 4)
-        let (start, waited) = try await schedule.turn(options.priority, within: patience)
-        options.deadline -= waited
+        let timeout = options.timeout - min(.seconds(2), options.timeout / 4)
+        let (start, waited) = try await schedule.turn(options.priority, within: timeout)
+        options.timeout -= waited
         let response = try await upstream.send(request, body: body, options: options)
         if response.status == .tooManyRequests {
             schedule.throttled(start, retryAfter: response.retryAfter(now: wallClock()))
@@ -93,11 +97,11 @@ private final class Schedule: Sendable {
         state = Mutex(State(pacer: pacer))
         self.alarm = alarm
         let dimensions = [("account", account)]
-        let throttled = "token_broker_pacing_throttled_total"
-        queueLength = Meter(label: "token_broker_pacing_queue_length", dimensions: dimensions)
-        waits = Timer(label: "token_broker_pacing_wait_seconds", dimensions: dimensions)
+        let throttled = "token_broker_rate_limit_throttled_total"
+        queueLength = Meter(label: "token_broker_rate_limit_queue_length", dimensions: dimensions)
+        waits = Timer(label: "token_broker_rate_limit_wait_seconds", dimensions: dimensions)
         refusals = Counter(label: throttled, dimensions: dimensions + [("by", "vendor")])
-        turnedAway = Counter(label: throttled, dimensions: dimensions + [("by", "pacing")])
+        turnedAway = Counter(label: throttled, dimensions: dimensions + [("by", "rate_limit")])
     }
 
     func health(_ health: Health) -> Health {
@@ -148,7 +152,7 @@ private final class Schedule: Sendable {
         do {
             return (try result.get(), waited)
         } catch {
-            if error.kind == .throttled { turnedAway.increment() }
+            if error.code == .throttled { turnedAway.increment() }
             throw error
         }
     }

@@ -13,7 +13,7 @@ import Synchronization
 ///
 /// All of it is over when the vendor accepts a request, in any step and whoever made it (``Lineage/accept()``), and when there are other
 /// credentials. Only the first outlives what is accepted from others.
-final class Breaker: Sendable {
+final class CircuitBreaker: Sendable {
     /// Who is behind a request, as far as the step knows.
     enum Visitor: Hashable, Sendable {
         /// Whoever asks for this customer's invoices, which are in the request no more.
@@ -43,7 +43,7 @@ final class Breaker: Sendable {
             acceptances = credential.acceptances
         }
 
-        var isOpen: Bool { count >= Breaker.threshold && acceptances == credential.acceptances }
+        var isOpen: Bool { count >= CircuitBreaker.threshold && acceptances == credential.acceptances }
     }
 
     private struct State {

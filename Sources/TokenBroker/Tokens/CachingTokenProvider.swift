@@ -5,46 +5,46 @@ import Synchronization
 ///
 /// - A token is served to its end, as long as it has the life that the caller demands. From about two thirds of its life on it is
 ///   renewed in the background; nobody waits for that, and if it fails the token goes on being served.
-/// - However many callers ask at once, there is one fetch. It belongs to the cache: a caller that is cancelled or runs out of patience
+/// - However many callers ask at once, there is one fetch. It belongs to the cache: a caller that is cancelled or runs out of timeout
 ///   ends only its own wait. A fetch that takes longer than the limit is given up on.
 /// - Those who waited for a fetch share its failure, and so do those who come until it is worth trying again: after one second,
 ///   doubling to thirty, or when the server said (``TokenError/retryAfter``). A cancellation is nobody else's failure.
-/// - ``TokenDemand/insteadOf`` drops the cached token if it is that very one, and never joins a fetch that was started without it.
+/// - ``TokenDemand/replacing`` drops the cached token if it is that very one, and never joins a fetch that was started without it.
 /// - A token whose ``Lineage`` is revoked is gone; one whose line is superseded is served and renewed behind, until a token of the new
 ///   line is there.
 ///
 /// A cache hit does not suspend inside. What is decided, and when, is in `TokenSlot`, which is pure; this type supplies it with time,
 /// chance, tasks and continuations.
-public struct Caching<Upstream: TokenProvider>: TokenProvider {
+public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, ShutsDown, Composite {
     private let upstream: Upstream
     private let alarm: Alarm
-    private let fetchLimit: Duration
+    private let fetchTimeout: Duration
     private let chance: @Sendable () -> Double
     private let cache: TokenCache
     private let metrics: CacheMetrics
 
     /// - Parameters:
     ///   - upstream: Where tokens come from.
-    ///   - clock: Time for expiry, patience and back-off.
+    ///   - clock: Time for expiry, timeout and back-off.
     ///   - maximumEntries: How many requests are remembered. Those not used for longest go first, about.
-    ///   - fetchLimit: How long a fetch may take before it counts as failed. What is below is told as its
-    ///     ``TokenDemand/patience``.
+    ///   - fetchTimeout: How long a fetch may take before it counts as failed. What is below is told as its
+    ///     ``TokenDemand/timeout``.
     public init(
         _ upstream: Upstream, clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000,
-        fetchLimit: Duration = .seconds(30)
+        fetchTimeout: Duration = .seconds(30)
     ) {
-        self.init(upstream, clock: clock, maximumEntries: maximumEntries, fetchLimit: fetchLimit) {
+        self.init(upstream, clock: clock, maximumEntries: maximumEntries, fetchTimeout: fetchTimeout) {
             Double.random(in: 0..<1)
         }
     }
 
     package init(
         _ upstream: Upstream, clock: some Clock<Duration>, maximumEntries: Int = 10_000,
-        fetchLimit: Duration = .seconds(30), chance: @escaping @Sendable () -> Double
+        fetchTimeout: Duration = .seconds(30), chance: @escaping @Sendable () -> Double
     ) {
         self.upstream = upstream
         self.alarm = Alarm(clock)
-        self.fetchLimit = fetchLimit
+        self.fetchTimeout = fetchTimeout
         self.chance = chance
         let metrics = CacheMetrics(upstream as? any HealthReporting)
         self.metrics = metrics
@@ -53,14 +53,17 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
 
     private var now: Duration { alarm.now }
 
+    /// The upstream provider.
+    public var components: [any Sendable] { [upstream] }
+
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         if let token = cachedToken(for: request, demand: demand) { return token }
         metrics.misses.increment()
         let waiter = cache.newWaiter()
-        let limit = demand.patience.map { patience in
-            alarm.schedule(after: patience) { [cache] in
-                cache.leave(waiter, request, TokenError(.timedOut, message: "no token within the caller's patience"))
+        let limit = demand.timeout.map { timeout in
+            alarm.schedule(after: timeout) { [cache] in
+                cache.leave(waiter, request, TokenError(.timedOut, message: "no token within the caller's timeout"))
             }
         }
         defer { if let limit { alarm.cancel(limit) } }
@@ -100,11 +103,11 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
         for step in steps {
             switch step {
             case .resume: step.resume()
-            case .fetch(let flight, let insteadOf):
+            case .fetch(let flight, let replacing):
                 fetch(
                     request,
                     TokenDemand(
-                        minimumRemaining: demand.minimumRemaining, insteadOf: insteadOf, patience: fetchLimit
+                        minimumRemaining: demand.minimumRemaining, replacing: replacing, timeout: fetchTimeout
                     ),
                     flight
                 )
@@ -123,7 +126,7 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
             cache.fetchEnded()
         }
         // Lands in the fetch's place, so that one that does not even end when it is cancelled holds up nobody.
-        let limit = alarm.schedule(after: fetchLimit) {
+        let limit = alarm.schedule(after: fetchTimeout) {
             land(flight, request, demand, .failure(TokenError(.timedOut, message: "the fetch took too long")))
             fetch.cancel()
         }
@@ -143,7 +146,7 @@ public struct Caching<Upstream: TokenProvider>: TokenProvider {
     }
 }
 
-extension Caching: HealthReporting where Upstream: HealthReporting {
+extension CachingTokenProvider: HealthReporting where Upstream: HealthReporting {
     /// That of what it stands in front of.
     public var part: String { upstream.part }
     /// That of what it stands in front of.
@@ -164,12 +167,12 @@ extension Caching: HealthReporting where Upstream: HealthReporting {
 }
 
 extension TokenProvider {
-    /// ``Caching`` in front of this provider.
+    /// ``CachingTokenProvider`` in front of this provider.
     public func caching(
         clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000,
-        fetchLimit: Duration = .seconds(30)
-    ) -> Caching<Self> {
-        Caching(self, clock: clock, maximumEntries: maximumEntries, fetchLimit: fetchLimit)
+        fetchTimeout: Duration = .seconds(30)
+    ) -> CachingTokenProvider<Self> {
+        CachingTokenProvider(self, clock: clock, maximumEntries: maximumEntries, fetchTimeout: fetchTimeout)
     }
 }
 
@@ -199,7 +202,7 @@ private final class TokenCache: Sendable {
 
     enum Step {
         case resume(Waiting, Result<Token, TokenError>)
-        case fetch(TokenSlot.FlightID, insteadOf: Token.ID?)
+        case fetch(TokenSlot.FlightID, replacing: Token.ID?)
 
         func resume() {
             if case .resume(let continuation, let result) = self { continuation.resume(returning: result) }
@@ -278,9 +281,9 @@ private final class TokenCache: Sendable {
         if evicted { metrics.evictions.increment() }
         return state.slots[place].handle(event, now: now, chance: chance).compactMap { action in
             switch action {
-            case .fetch(let flight, let insteadOf):
+            case .fetch(let flight, let replacing):
                 state.fetches += 1
-                return .fetch(flight, insteadOf: insteadOf)
+                return .fetch(flight, replacing: replacing)
             case .answer(let waiter, let result):
                 return state.waiting.removeValue(forKey: waiter).map { .resume($0, result) }
             }

@@ -9,9 +9,9 @@ import Synchronization
 /// - The pause before is random, up to 200 ms before the second attempt and twice that before the third (full jitter).
 /// - All requests together have a budget: each success earns a tenth of a retry, ten at most are saved up. During an outage it is soon
 ///   empty, and retries do not multiply the load.
-/// - No attempt begins more than two seconds after the first one, or half the caller's ``TokenDemand/patience``, since the time is needed
+/// - No attempt begins more than two seconds after the first one, or half the caller's ``TokenDemand/timeout``, since the time is needed
 ///   for the attempt itself.
-public struct Retrying<Upstream: TokenProvider>: TokenProvider {
+public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Composite {
     private let upstream: Upstream
     private let attempts: Int
     private let stopwatch: Stopwatch
@@ -44,15 +44,18 @@ public struct Retrying<Upstream: TokenProvider>: TokenProvider {
         )
     }
 
-    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
+    /// The upstream provider.
+    public var components: [any Sendable] { [upstream] }
+
+    /// See ``TokenProvider/token(for:demand:)``.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let start = stopwatch.now
-        let end = start + min(.seconds(2), demand.patience.map { $0 / 2 } ?? .seconds(2))
+        let end = start + min(.seconds(2), demand.timeout.map { $0 / 2 } ?? .seconds(2))
         var attempt = 1
         while true {
             do throws(TokenError) {
                 var demand = demand
-                demand.patience = demand.patience.map { max(.zero, $0 - (stopwatch.now - start)) }
+                demand.timeout = demand.timeout.map { max(.zero, $0 - (stopwatch.now - start)) }
                 let token = try await upstream.token(for: request, demand: demand)
                 budget.earn()
                 return token
@@ -78,11 +81,11 @@ public struct Retrying<Upstream: TokenProvider>: TokenProvider {
             return false
         }
         guard let transport = error.cause as? TransportError else { return true }
-        return [.resolve, .connect, .closed].contains(transport.kind)
+        return [.resolve, .connect, .closed].contains(transport.code)
     }
 }
 
-extension Retrying: HealthReporting where Upstream: HealthReporting {
+extension RetryingTokenProvider: HealthReporting where Upstream: HealthReporting {
     /// That of what it stands in front of.
     public var part: String { upstream.part }
     /// That of what it stands in front of.
@@ -92,9 +95,11 @@ extension Retrying: HealthReporting where Upstream: HealthReporting {
 }
 
 extension TokenProvider {
-    /// ``Retrying`` in front of this provider.
-    public func retrying(attempts: Int = 3, clock: some Clock<Duration> = ContinuousClock()) -> Retrying<Self> {
-        Retrying(self, attempts: attempts, clock: clock)
+    /// ``RetryingTokenProvider`` in front of this provider.
+    public func retrying(attempts: Int = 3, clock: some Clock<Duration> = ContinuousClock()) -> RetryingTokenProvider<
+        Self
+    > {
+        RetryingTokenProvider(self, attempts: attempts, clock: clock)
     }
 }
 

@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// What is remembered belongs to one principal and one request, so that nobody can tell from the speed of an answer
 /// what others asked for. Yes and no are remembered alike, a failure is not.
-public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
+public struct CachingPolicy<Upstream: AccessPolicy>: AccessPolicy {
     private let upstream: Upstream
     private let alarm: Alarm
     private let answers: Answers
@@ -27,15 +27,15 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     /// See ``AccessPolicy/binds``.
     public var binds: AccessBinding { upstream.binds }
 
-    /// See ``AccessPolicy/allows(_:toRequest:)``; the type tells what is particular.
-    public func allows(_ principal: Principal, toRequest request: TokenRequest) async throws -> Bool {
+    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let question = Question(principal: principal, request: request)
         if let answer = answers.answer(to: question, now: alarm.now) { return try answer.get() }
         let verdict = try await flights.value(for: question) {
             // Another flight may have landed since.
             if let answer = answers.answer(to: question, now: alarm.now) { return answer }
             let asked = alarm.now
-            let answer = try await upstream.verdict(principal, toRequest: request)
+            let answer = try await upstream.verdict(principal, for: request)
             answers.remember(answer, to: question, since: asked)
             return answer
         }
@@ -43,17 +43,17 @@ public struct Remembering<Upstream: AccessPolicy>: AccessPolicy {
     }
 }
 
-extension Remembering: Composite {
+extension CachingPolicy: Composite {
     /// The policy that it remembers the answers of.
     public var components: [any Sendable] { [upstream] }
 }
 
 extension AccessPolicy {
-    /// ``Remembering`` in front of this policy.
-    public func remembering(
+    /// ``CachingPolicy`` in front of this policy.
+    public func caching(
         for lifetime: Duration, clock: any Clock<Duration> = ContinuousClock()
-    ) -> Remembering<Self> {
-        Remembering(self, for: lifetime, clock: clock)
+    ) -> CachingPolicy<Self> {
+        CachingPolicy(self, for: lifetime, clock: clock)
     }
 }
 
