@@ -4,12 +4,14 @@ import PackageDescription
 // Everything beyond the core is a trait, so that an adopter fetches and builds only what is used.
 let traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
+    .trait(name: "CurlSupport", description: "The transport on libcurl, whose headers have to be installed."),
     .trait(name: "AsyncHTTPClientSupport", description: "The transport on AsyncHTTPClient."),
     .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
     .trait(
         name: "JWTSupport",
         description: "The authenticator jwt, private_key_jwt, and the sandbox, which issues tokens."
     ),
+    .trait(name: "CryptoSupport", description: "HMAC-SHA256, so that the log names principals by a hash with a key."),
     .trait(name: "CommandSupport", description: "Credentials from what a program prints."),
     .trait(name: "NIOSupport", description: "The route adapter for SwiftNIO pipelines, HTTP/1.1 and HTTP/2."),
     .trait(name: "FlyingFoxSupport", description: "The route adapter for FlyingFox."),
@@ -18,7 +20,8 @@ let traits: Set<Trait> = [
         name: "CommandLineSupport",
         description: "The token-broker program, with everything it needs.",
         enabledTraits: [
-            "CommandSupport", "ConfigurationSupport", "JWTSupport", "NIOSupport", "ServiceLifecycleSupport",
+            "CommandSupport", "ConfigurationSupport", "CryptoSupport", "CurlSupport", "JWTSupport", "NIOSupport",
+            "ServiceLifecycleSupport",
         ]
     ),
     .default(enabledTraits: []),
@@ -33,6 +36,8 @@ extension Target.Dependency {
     static func gated(_ name: String, _ package: String, by trait: String) -> Self {
         .product(name: name, package: package, condition: .when(traits: [trait]))
     }
+    /// For an adapter that registers plug-ins.
+    static let composer = target(name: "TokenBrokerComposer", condition: .when(traits: ["ConfigurationSupport"]))
 }
 
 let package = Package(
@@ -42,6 +47,7 @@ let package = Package(
         .library(name: "TokenBroker", targets: ["TokenBroker"]),
         .library(name: "CurlTransport", targets: ["CurlTransport"]),
         .library(name: "TokenBrokerComposer", targets: ["TokenBrokerComposer"]),
+        .library(name: "TokenBrokerCrypto", targets: ["TokenBrokerCrypto"]),
         .library(name: "TokenBrokerAsyncHTTPClient", targets: ["TokenBrokerAsyncHTTPClient"]),
         .library(name: "TokenBrokerHummingbird", targets: ["TokenBrokerHummingbird"]),
         .library(name: "TokenBrokerJWT", targets: ["TokenBrokerJWT"]),
@@ -84,22 +90,32 @@ let package = Package(
             providers: [.apt(["libcurl4-openssl-dev"])]
         ),
         .target(
-            name: "CurlTransport", dependencies: ["TokenBroker", "CLibcurl", .httpTypes, .logging],
+            name: "CurlTransport",
+            dependencies: [
+                "TokenBroker", .composer, .target(name: "CLibcurl", condition: .when(traits: ["CurlSupport"])),
+                .httpTypes, .logging,
+            ],
             path: "Adapters/Curl/Sources"
         ),
         .target(
             name: "TokenBrokerComposer",
             dependencies: [
-                "TokenBroker", "CurlTransport", "TokenBrokerJWT", "TokenBrokerSubprocess", .httpTypes, .logging,
+                "TokenBroker", .httpTypes, .logging,
                 .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
                 .gated("Yams", "Yams", by: "ConfigurationSupport"),
-                .gated("Crypto", "swift-crypto", by: "JWTSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "ServiceLifecycleSupport"),
             ]
         ),
         .target(
+            name: "TokenBrokerCrypto",
+            dependencies: ["TokenBroker", .gated("Crypto", "swift-crypto", by: "CryptoSupport")],
+            path: "Adapters/Crypto/Sources"
+        ),
+        .target(
             name: "TokenBrokerJWT",
-            dependencies: ["TokenBroker", .httpTypes, .logging, .gated("JWTKit", "jwt-kit", by: "JWTSupport")],
+            dependencies: [
+                "TokenBroker", .composer, .httpTypes, .logging, .gated("JWTKit", "jwt-kit", by: "JWTSupport"),
+            ],
             path: "Adapters/JWTKit/Sources"
         ),
         .target(
@@ -110,7 +126,7 @@ let package = Package(
         .target(
             name: "TokenBrokerSubprocess",
             dependencies: [
-                "TokenBroker", .logging,
+                "TokenBroker", .composer, .logging,
                 .gated("Subprocess", "swift-subprocess", by: "CommandSupport"),
                 .gated("SystemPackage", "swift-system", by: "CommandSupport"),
             ],
@@ -119,7 +135,7 @@ let package = Package(
         .target(
             name: "TokenBrokerAsyncHTTPClient",
             dependencies: [
-                "TokenBroker", .httpTypes,
+                "TokenBroker", .composer, .httpTypes,
                 .gated("AsyncHTTPClient", "async-http-client", by: "AsyncHTTPClientSupport"),
                 .gated("NIOCore", "swift-nio", by: "AsyncHTTPClientSupport"),
                 .gated("NIOPosix", "swift-nio", by: "AsyncHTTPClientSupport"),
@@ -162,7 +178,8 @@ let package = Package(
             name: "token-broker",
             dependencies: [
                 "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
-                "TokenBrokerNIO", "TokenBrokerSandbox", .httpTypes, .logging, .metrics,
+                "TokenBrokerCrypto", "TokenBrokerJWT", "TokenBrokerNIO", "TokenBrokerSandbox", "TokenBrokerSubprocess",
+                .httpTypes, .logging, .metrics,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
                 .gated("ServiceLifecycle", "swift-service-lifecycle", by: "CommandLineSupport"),
@@ -204,10 +221,15 @@ let package = Package(
         .testTarget(
             name: "TokenBrokerComposerTests",
             dependencies: [
-                "TokenBrokerComposer", "TokenBroker", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+                "TokenBrokerComposer", "TokenBroker", "CurlTransport", "TokenBrokerCrypto", "TokenBrokerJWT",
+                "TokenBrokerSubprocess", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .inMemoryLogging, .metrics, .tracing, .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
             ]
+        ),
+        .testTarget(
+            name: "TokenBrokerCryptoTests", dependencies: ["TokenBrokerCrypto", "TokenBroker"],
+            path: "Adapters/Crypto/Tests"
         ),
         .testTarget(
             name: "TokenBrokerJWTTests",
@@ -247,7 +269,8 @@ let package = Package(
         .testTarget(
             name: "AccessMatrixTests",
             dependencies: [
-                "TokenBrokerComposer", "TokenBrokerHummingbird", "TokenBrokerSandbox", "TokenBroker", "CurlTransport",
+                "TokenBrokerComposer", "TokenBrokerHummingbird", "TokenBrokerJWT", "TokenBrokerSandbox", "TokenBroker",
+                "CurlTransport",
                 "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .gated("Hummingbird", "hummingbird", by: "HummingbirdSupport"),
                 .gated("JWTKit", "jwt-kit", by: "JWTSupport"),

@@ -6,7 +6,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         // In a package of yours: url: "https://example.com/token-broker", from: "0.1.0"
-        .package(name: "token-broker", path: "../.."),
+        .package(name: "token-broker", path: "../..", traits: ["CurlSupport"]),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     ],
@@ -16,6 +16,7 @@ let package = Package(
             dependencies: [
                 .product(name: "CurlTransport", package: "token-broker"),
                 .product(name: "TokenBroker", package: "token-broker"),
+                .product(name: "TokenBrokerComposer", package: "token-broker"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
             ]

@@ -8,7 +8,7 @@ let package = Package(
         // In a package of yours: url: "https://example.com/token-broker", from: "0.1.0"
         .package(
             name: "token-broker", path: "../..",
-            traits: ["ConfigurationSupport", "FlyingFoxSupport", "ServiceLifecycleSupport"]
+            traits: ["ConfigurationSupport", "CurlSupport", "FlyingFoxSupport", "ServiceLifecycleSupport"]
         ),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
@@ -18,6 +18,7 @@ let package = Package(
         .executableTarget(
             name: "ExistingFlyingFox",
             dependencies: [
+                .product(name: "CurlTransport", package: "token-broker"),
                 .product(name: "TokenBrokerComposer", package: "token-broker"),
                 .product(name: "TokenBrokerFlyingFox", package: "token-broker"),
                 .product(name: "FlyingFox", package: "FlyingFox"),

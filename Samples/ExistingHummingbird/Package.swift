@@ -8,7 +8,7 @@ let package = Package(
         // In a package of yours: url: "https://example.com/token-broker", from: "0.1.0"
         .package(
             name: "token-broker", path: "../..",
-            traits: ["ConfigurationSupport", "HummingbirdSupport", "ServiceLifecycleSupport"]
+            traits: ["ConfigurationSupport", "CurlSupport", "HummingbirdSupport", "ServiceLifecycleSupport"]
         ),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -17,6 +17,7 @@ let package = Package(
         .executableTarget(
             name: "ExistingHummingbird",
             dependencies: [
+                .product(name: "CurlTransport", package: "token-broker"),
                 .product(name: "TokenBrokerComposer", package: "token-broker"),
                 .product(name: "TokenBrokerHummingbird", package: "token-broker"),
                 .product(name: "Hummingbird", package: "hummingbird"),

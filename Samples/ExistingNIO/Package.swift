@@ -8,7 +8,7 @@ let package = Package(
         // In a package of yours: url: "https://example.com/token-broker", from: "0.1.0"
         .package(
             name: "token-broker", path: "../..",
-            traits: ["ConfigurationSupport", "NIOSupport", "ServiceLifecycleSupport"]
+            traits: ["ConfigurationSupport", "CurlSupport", "NIOSupport", "ServiceLifecycleSupport"]
         ),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -19,6 +19,7 @@ let package = Package(
         .executableTarget(
             name: "ExistingNIO",
             dependencies: [
+                .product(name: "CurlTransport", package: "token-broker"),
                 .product(name: "TokenBrokerComposer", package: "token-broker"),
                 .product(name: "TokenBrokerNIO", package: "token-broker"),
                 .product(name: "Logging", package: "swift-log"),

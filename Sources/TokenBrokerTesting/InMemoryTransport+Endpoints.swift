@@ -15,7 +15,7 @@ extension InMemoryTransport {
     ///   - clock: Measures timeouts, and how long a call took.
     public init(
         _ endpoints: EndpointSet, peer: PeerAddress? = PeerAddress(ip: "127.0.0.1"),
-        clock: any Clock<Duration> = ContinuousClock()
+        clock: some Clock<Duration> = ContinuousClock()
     ) {
         let alarm = Alarm(clock)
         self.init(clock: clock) { request, body in

@@ -19,7 +19,7 @@ public struct InMemoryTransport: HTTPTransport {
     ///   - clock: Measures timeouts.
     ///   - answer: A ``TransportError`` it throws is passed on as it is.
     public init(
-        clock: any Clock<Duration> = ContinuousClock(),
+        clock: some Clock<Duration> = ContinuousClock(),
         answer: @escaping @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
     ) {
         self.alarm = Alarm(clock)

@@ -213,7 +213,7 @@ public final class MisbehavingIssuer: HTTPTransport {
     ///   - wallClock: For the `exp` of checkout tokens and the `Date` of answers: the vendor's clock, which need not be yours.
     public init(
         _ script: [Behaviour] = [], otherwise: Behaviour = .issues(), profile: VendorProfile = .alternativePayments,
-        clock: any Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
+        clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
     ) {
         self.profile = profile
         self.clock = clock

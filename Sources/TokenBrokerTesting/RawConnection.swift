@@ -80,16 +80,18 @@ final class RawConnection: Sendable {
     ///   - source: The last byte of its own address, for a client that is told from others; Linux only.
     ///   - bufferSize: What the kernel is to hold for it in each direction, so that one that does not read is noticed soon.
     static func connect(port: Int, source: UInt8? = nil, bufferSize: Int? = nil) async throws -> RawConnection {
+        let connection = try RawConnection(source: source, bufferSize: bufferSize)
         // A listener that has stopped accepting keeps the call waiting.
-        try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue(label: "RawConnection.connecting").async {
-                continuation.resume(
-                    with: Result { try RawConnection(port: port, source: source, bufferSize: bufferSize) })
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            connection.sending.async { [current = connection.current] in
+                let isConnected = withAddress(1, port) { systemConnect(current, $0, $1) } == 0
+                continuation.resume(with: isConnected ? .success(()) : .failure(Failure.system("connect", errno)))
             }
         }
+        return connection
     }
 
-    private init(port: Int, source: UInt8?, bufferSize: Int?) throws {
+    private init(source: UInt8?, bufferSize: Int?) throws {
         #if canImport(Darwin)
         let descriptor = socket(AF_INET, SOCK_STREAM, 0)
         #else
@@ -113,9 +115,6 @@ final class RawConnection: Sendable {
             guard withAddress(source, 0, { bind(descriptor, $0, $1) }) == 0 else {
                 throw Failure.system("bind", errno)
             }
-        }
-        guard withAddress(1, port, { systemConnect(descriptor, $0, $1) }) == 0 else {
-            throw Failure.system("connect", errno)
         }
     }
 

@@ -88,7 +88,7 @@ public final class ReplayingTransport: HTTPTransport {
     ///   - clock: Measures timeouts. Answers come at once, and say that they took as long as then.
     public init(
         _ recording: Recording, secretNames: Set<String> = [], plainFields: Set<HTTPField.Name> = [],
-        clock: any Clock<Duration> = ContinuousClock()
+        clock: some Clock<Duration> = ContinuousClock()
     ) {
         self.recording = recording
         self.clock = clock

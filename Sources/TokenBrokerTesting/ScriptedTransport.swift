@@ -58,7 +58,7 @@ public final class ScriptedTransport: HTTPTransport {
     /// - Parameters:
     ///   - steps: The first request gets the first.
     ///   - clock: Measures timeouts and waits.
-    public init(_ steps: [Step], clock: any Clock<Duration> = ContinuousClock()) {
+    public init(_ steps: [Step], clock: some Clock<Duration> = ContinuousClock()) {
         self.clock = clock
         self.state = Mutex((steps, []))
     }

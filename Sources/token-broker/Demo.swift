@@ -68,8 +68,8 @@ private struct Shop {
 
     func compose(vendor: String, _ visitors: Visitors) async throws -> Broker {
         var registry = Registry.program
-        registry.register(visitors.authenticator)
-        registry.register(visitors.policy)
+        try registry.register(visitors.authenticator)
+        try registry.register(visitors.policy)
         let configuration = """
             vendor: {profile: alternative-payments, environment: sandbox, baseURL: "\(vendor)"}
             credentials: {sources: [environment]}

@@ -1,4 +1,4 @@
-#if ConfigurationSupport && HummingbirdSupport && JWTSupport
+#if ConfigurationSupport && CurlSupport && HummingbirdSupport && JWTSupport
 import CurlTransport
 import Foundation
 import HTTPTypes
@@ -11,6 +11,7 @@ import Testing
 import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerHummingbird
+import TokenBrokerJWT
 import TokenBrokerSandbox
 import TokenBrokerTesting
 
@@ -49,7 +50,9 @@ import TokenBrokerTesting
     @Test func `an id in another spelling gets nothing of anybody's over a socket`() async throws {
         let transport = try CurlTransport(configuration: .init(timeout: .seconds(60)))
         var registry = Registry.standard
-        registry.register(
+        try registry.register(.curl)
+        try registry.register(.jwt)
+        try registry.register(
             AuthenticatorPlugin("session", "") { _ in
                 ClosureAuthenticator { request in
                     let claim = request.head.headerFields[.authorization].map { String($0.dropFirst(7)) } ?? ""
@@ -231,7 +234,9 @@ import TokenBrokerTesting
             access: {authenticator: {\(authenticator)}, policy: {\(policy)}}
             """
         var registry = Registry.standard
-        registry.register(
+        try registry.register(.curl)
+        try registry.register(.jwt)
+        try registry.register(
             AuthenticatorPlugin("session", "") { _ in
                 ClosureAuthenticator { request in
                     let sessions = ["session=right": true, "session=expired": false]
@@ -240,7 +245,7 @@ import TokenBrokerTesting
                 }
             }
         )
-        registry.register(
+        try registry.register(
             PolicyPlugin("orders", "") { _ in
                 ClosurePolicy(binds: .session) { principal, request in
                     principal.subject == "anna" && request.inputs[.customer] == "cus_demo"

@@ -1,4 +1,4 @@
-#if HummingbirdSupport && ConfigurationSupport
+#if HummingbirdSupport && ConfigurationSupport && CurlSupport
 import CurlTransport
 import HTTPTypes
 import Hummingbird
@@ -32,21 +32,15 @@ private func composeByHand(
     _ router: Router<BrokerRequestContext>, _ signedInCustomer: any Authenticator, _ ownInvoices: any AccessPolicy,
     _ logger: Logger
 ) throws {
-    let transport = RateLimitedTransport(try CurlTransport(), account: "alternative-payments", requestsPerSecond: 5)
     let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://public-api.demo.alternativepayments.io")
     let variables = vendor.profile.credentialVariables
-    let accessTokens = ClientCredentialsProvider(
+    let broker = try Broker(
         vendor: vendor,
         credentials: EnvironmentCredentials(clientID: variables.clientID, clientSecret: variables.clientSecret),
-        transport: transport
-    ).caching()
-    let checkoutTokens = CheckoutTokenProvider(vendor: vendor, accessTokens: accessTokens, transport: transport)
-        .caching()
-    let endpoint = CheckoutTokenEndpoint(
-        tokens: checkoutTokens, authenticator: signedInCustomer, policy: ownInvoices, environment: "demo",
-        logger: logger
+        transport: CurlTransport(), authenticator: signedInCustomer, policy: ownInvoices,
+        configuration: .init(for: vendor, environment: "demo"), logger: logger
     )
-    router.mount(EndpointSet([endpoint]))
+    router.mount(broker.endpoints)
 }
 
 private struct Sessions {
@@ -60,13 +54,14 @@ private struct Invoices {
 
 private func composeWithPlugins(_ sessions: Sessions, _ invoices: Invoices, _ logger: Logger) async throws -> Broker {
     var registry = Registry.standard
-    registry.register(
+    try registry.register(.curl)
+    try registry.register(
         AuthenticatorPlugin("session", "The shop's session cookie.") { _ in
             ClosureAuthenticator { request in
                 try await sessions.user(of: request.head).map { Principal(subject: $0.id) }
             }
         })
-    registry.register(
+    try registry.register(
         PolicyPlugin("own-invoices", "Asks the shop's database.") { _ in
             ClosurePolicy(binds: .session) { principal, request in
                 try await invoices.exists(

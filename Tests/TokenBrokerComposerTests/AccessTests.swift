@@ -22,7 +22,7 @@ private func compose(
     _ values: [String: String], transport: any HTTPTransport = VendorDouble(),
     environment: [String: String] = environment
 ) async throws(ConfigurationError) -> Broker {
-    try await Composer().compose(
+    try await Composer(registry: .everything).compose(
         BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment), transport: transport,
         logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
     )

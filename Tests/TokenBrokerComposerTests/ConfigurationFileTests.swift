@@ -126,7 +126,7 @@ import TokenBroker
             guard let text = String(validating: candidate, as: UTF8.self) else { continue }
             do {
                 let reader = ConfigurationReader(try BrokerConfiguration(text, environment: [:]))
-                if Settings(reader, .standard) == nil { throw ConfigurationError(reader.problems) }
+                if Settings(reader, .everything) == nil { throw ConfigurationError(reader.problems) }
             } catch {
                 refused += 1
                 #expect(!"\(error)".contains("sentinel"))

@@ -5,8 +5,12 @@ import TokenBroker
 
 @testable import TokenBrokerComposer
 
+private struct ShopOrdersKeys: ConfigurationKeys {
+    let url = ConfigurationKey("url", .text, "Where to ask.")
+}
+
 @Suite struct `The documentation of a registry` {
-    private let documentation = Registry.standard.documentation
+    private let documentation = Registry.everything.documentation
 
     @Test func `has every key, of the sections and of the plug-ins`() {
         let names = (documentation.keys + documentation.plugins.flatMap(\.keys)).map(\.name)
@@ -29,10 +33,10 @@ import TokenBroker
     }
 
     @Test func `has what a program registers, with the keys where they stand`() throws {
-        var registry = Registry.standard
-        registry.register(
+        var registry = Registry.everything
+        try registry.register(
             PolicyPlugin(
-                "shop-orders", "Asks a|b.", keys: ConfigurationKey("url", .text, "Where to ask.")
+                "shop-orders", "Asks a|b.", keys: ShopOrdersKeys()
             ) { _, _ in OpenModePolicy() }
         )
         let documentation = registry.documentation
@@ -56,8 +60,11 @@ import TokenBroker
 
 @Suite struct `A plug-in whose trait is off` {
     @Test func `is answered with the trait, and not offered`() throws {
-        var registry = Registry.standard
-        registry.register(CredentialPlugin("from-afar", "Comes from afar.", missingTrait: "AfarSupport"))
+        var registry = Registry.everything
+        try registry.register(
+            CredentialPlugin(
+                "from-afar", "Comes from afar.", trait: "AfarSupport",
+                missing: "from-afar, which this program was built without: it needs the trait AfarSupport"))
         let values = minimal.with(["credentials.sources": "[file, from-afar]", "credentials.file.path": "/x"])
         let problem = try #require(problems(values, registry: registry).first)
         #expect(problem.message.contains("found from-afar, which this program was built without"))

@@ -8,6 +8,7 @@ import Metrics
 import MetricsTestKit
 import Testing
 import TokenBroker
+import TokenBrokerCrypto
 import TokenBrokerJWT
 import TokenBrokerTesting
 import Tracing
@@ -233,7 +234,8 @@ private func base64URL(_ text: String) -> String {
 
     /// Who asked stands in the log as a hash with the configured key.
     private func expectPseudonyms(in log: InMemoryLogHandler) throws {
-        let key = try LimitSettings.AuditKey.variable("AUDIT_KEY").pseudonym(environment: Self.environment)
+        let key = try AuditSection.Settings(key: .variable("AUDIT_KEY"), hash: HMACSHA256())
+            .pseudonym(environment: Self.environment)
         let pseudonyms = Set(log.entries.compactMap { $0.metadata["principal"]?.description })
         #expect(pseudonyms == [key(Principal(subject: Sentinel.principal))])
     }
@@ -246,7 +248,8 @@ private func base64URL(_ text: String) -> String {
             yaml(minimal.with(values)), name: "broker.yaml", environment: ["SHORT": "sentinel-short"]
         )
         let error = await #expect(throws: ConfigurationError.self) {
-            try await Composer().compose(configuration, transport: LooseLippedVendor(), logger: logger)
+            try await Composer(registry: .everything).compose(
+                configuration, transport: LooseLippedVendor(), logger: logger)
         }
         let printed =
             texts(of: try #require(error)) + texts(of: configuration)
@@ -296,7 +299,7 @@ private func base64URL(_ text: String) -> String {
         let (logger, log) = recordingLogger()
         let configuration = try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: Self.environment)
         let error = await #expect(throws: ConfigurationError.self) {
-            try await Composer().compose(configuration, logger: logger)
+            try await Composer(registry: .everything).compose(configuration, logger: logger)
         }
         let printed =
             texts(of: try #require(error)) + log.entries.map { "\($0.message) \($0.metadata)\n" }.joined()
@@ -324,7 +327,8 @@ private func base64URL(_ text: String) -> String {
         let (logger, log) = recordingLogger()
         let configuration = try BrokerConfiguration(
             yaml(minimal.with(values)), name: "broker.yaml", environment: Self.environment)
-        let broker = try await Composer().compose(configuration, transport: LooseLippedVendor(), logger: logger)
+        let broker = try await Composer(registry: .everything).compose(
+            configuration, transport: LooseLippedVendor(), logger: logger)
         let error = await #expect(throws: CredentialError.self) {
             try await broker.credentials.credentials(for: "alternative-payments")
         }
@@ -342,7 +346,7 @@ private func base64URL(_ text: String) -> String {
         ]
         .with(access)
         let configuration = try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: Self.environment)
-        let broker = try await Composer().compose(configuration, transport: vendor, logger: logger)
+        let broker = try await Composer(registry: .everything).compose(configuration, transport: vendor, logger: logger)
         var printed = texts(of: configuration)
         var statuses: Set<Int> = []
         // What is refused before the vendor is asked is the same whatever it answers.

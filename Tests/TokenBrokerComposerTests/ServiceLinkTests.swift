@@ -5,7 +5,7 @@ import TokenBroker
 @testable import TokenBrokerComposer
 
 private func compose(_ values: [String: String], environment: [String: String] = credentials) async throws -> Broker {
-    try await Composer().compose(
+    try await Composer(registry: .everything).compose(
         try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment), transport: VendorDouble(),
         logger: recordingLogger().0
     )

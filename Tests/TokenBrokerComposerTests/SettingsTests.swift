@@ -34,7 +34,7 @@ private func quotaCase(
         value: "60",
         inEnvironment: "none", overridden: "none", refused: ["0": "0", "1.5": "1.5", "nine": "nine"],
         expected: "a whole number from 1 to 1000000000, or none",
-        read: { settings in quota(settings.limits.limits).map { "\($0.perMinute)" } ?? "none" }
+        read: { settings in quota(settings.limits).map { "\($0.perMinute)" } ?? "none" }
     )
 }
 
@@ -98,12 +98,12 @@ let keyCases: [KeyCase] = [
             "[7]": "a number as element 1",
         ],
         expected: "a list, each element an IP address, or a block such as 10.0.0.0/8",
-        read: { "\($0.limits.limits.trustedProxies.count)" }
+        read: { "\($0.limits.trustedProxies.count)" }
     ),
     KeyCase(
         key: "route.concurrentRequests", variable: "TOKEN_BROKER_ROUTE_CONCURRENT_REQUESTS", written: "5", value: "5",
         inEnvironment: "6", overridden: "6", refused: ["0": "0", "none": "none"],
-        expected: "a whole number from 1 to 1000000", read: { "\($0.limits.limits.concurrentRequests)" }
+        expected: "a whole number from 1 to 1000000", read: { "\($0.limits.concurrentRequests)" }
     ),
     quotaCase("address", "ADDRESS") { $0.perAddress },
     quotaCase("principal", "PRINCIPAL") { $0.perPrincipal },
@@ -112,18 +112,18 @@ let keyCases: [KeyCase] = [
         key: "quotas.principal.burst", variable: "TOKEN_BROKER_QUOTAS_PRINCIPAL_BURST", written: "7", value: "7",
         inEnvironment: "8", overridden: "8", refused: ["0": "0", "none": "none"],
         expected: "a whole number from 1 to 1000000000", besides: ["quotas.principal.perMinute": "60"],
-        read: { "\($0.limits.limits.perPrincipal?.burst ?? 0)" }
+        read: { "\($0.limits.perPrincipal?.burst ?? 0)" }
     ),
     KeyCase(
         key: "quotas.trackedCallers", variable: "TOKEN_BROKER_QUOTAS_TRACKED_CALLERS", written: "1000", value: "1000",
         inEnvironment: "2000", overridden: "2000", refused: ["0": "0"],
-        expected: "a whole number from 1 to 10000000", read: { "\($0.limits.limits.trackedCallers)" }
+        expected: "a whole number from 1 to 10000000", read: { "\($0.limits.trackedCallers)" }
     ),
     KeyCase(
         key: "audit.keyVariable", variable: "TOKEN_BROKER_AUDIT_KEY_VARIABLE", written: "AUDIT_KEY", value: "AUDIT_KEY",
         inEnvironment: "OTHER", overridden: "OTHER", refused: ["a b": "other text", "7": "a number"],
         expected: "the name of an environment variable, not its value",
-        read: { if case .variable(let name)? = $0.limits.auditKey { name } else { "" } }
+        read: { if case .variable(let name)? = $0.audit?.key { name } else { "" } }
     ),
     KeyCase(
         key: "vendor.profile", variable: "TOKEN_BROKER_VENDOR_PROFILE", written: "alternative-payments",
@@ -131,13 +131,13 @@ let keyCases: [KeyCase] = [
         refused: [
             "alternativepayments": "alternativepayments; did you mean alternative-payments?", "stripe": "stripe",
         ],
-        expected: "one of alternative-payments", read: { $0.vendor.profile.id }
+        expected: "one of alternative-payments", read: { $0.vendor.vendor.profile.id }
     ),
     KeyCase(
         key: "vendor.environment", variable: "TOKEN_BROKER_VENDOR_ENVIRONMENT", written: "demo", value: "demo",
         inEnvironment: "demo", overridden: "demo",
         refused: ["dmeo": "dmeo; did you mean demo?", "3": "3", "live": "live", "li ve": "other text", "": "nothing"],
-        expected: "one of demo, production, sandbox", read: { $0.environment }
+        expected: "one of demo, production, sandbox", read: { $0.vendor.environment }
     ),
     KeyCase(
         key: "vendor.baseURL", variable: "TOKEN_BROKER_VENDOR_BASE_URL", written: "https://proxy.example/v9",
@@ -149,13 +149,13 @@ let keyCases: [KeyCase] = [
             "https://": "other text",
             "https://vendor.example?x=y": "other text",
         ],
-        expected: "https://host[:port][/path], or http to a loopback host", read: { $0.vendor.authority }
+        expected: "https://host[:port][/path], or http to a loopback host", read: { $0.vendor.vendor.authority }
     ),
     KeyCase(
         key: "vendor.basicEncoding", variable: "TOKEN_BROKER_VENDOR_BASIC_ENCODING", written: "raw", value: "raw",
         inEnvironment: "form", overridden: "form",
         refused: ["from": "from; did you mean form?", "1": "1"],
-        expected: "form or raw", read: { $0.vendor.basicEncoding.rawValue }
+        expected: "form or raw", read: { $0.vendor.vendor.basicEncoding.rawValue }
     ),
     KeyCase(
         key: "vendor.clientAuthentication", variable: "TOKEN_BROKER_VENDOR_CLIENT_AUTHENTICATION",
@@ -165,7 +165,7 @@ let keyCases: [KeyCase] = [
             "client_secret_psot": "client_secret_psot; did you mean client_secret_post?", "none": "none", "1": "1",
         ],
         expected: "client_secret_basic, client_secret_post, private_key_jwt or tls_client_auth",
-        read: { $0.vendor.clientAuthentication.rawValue }
+        read: { $0.vendor.vendor.clientAuthentication.rawValue }
     ),
     KeyCase(
         key: "credentials.sources", variable: "TOKEN_BROKER_CREDENTIALS_SOURCES", written: "[file, environment]",
@@ -182,13 +182,13 @@ let keyCases: [KeyCase] = [
         key: "transport.kind", variable: "TOKEN_BROKER_TRANSPORT_KIND", written: "curl", value: "transport",
         inEnvironment: "curl", overridden: "transport",
         refused: ["culr": "culr; did you mean curl?", "[]": "a list"],
-        expected: "one of curl", read: { $0.transport.section.joined() }
+        expected: "one of curl", read: { $0.transport.transport?.section.joined() ?? "" }
     ),
     KeyCase(
         key: "transport.timeout", variable: "TOKEN_BROKER_TRANSPORT_TIMEOUT", written: "250ms", value: "250ms",
         inEnvironment: "5m", overridden: "5m",
         refused: ["0s": "0s", "6m": "6m", "1d": "1d", "5": "5", "1.5s": "1.5s"],
-        expected: "a duration from 1ms to 5m, as 250ms, 10s, 2m or 1h", read: { $0.timeout.configured }
+        expected: "a duration from 1ms to 5m, as 250ms, 10s, 2m or 1h", read: { $0.transport.timeout.configured }
     ),
     KeyCase(
         key: "route.path", variable: "TOKEN_BROKER_ROUTE_PATH", written: "/token", value: "/token",
@@ -235,25 +235,25 @@ let keyCases: [KeyCase] = [
     KeyCase(
         key: "health.livePath", variable: "TOKEN_BROKER_HEALTH_LIVE_PATH", written: "/alive", value: "/alive",
         inEnvironment: "none", overridden: "-", refused: ["alive": "other text", "false": "true or false"],
-        expected: "a path such as /healthz, or none", read: { $0.livePath ?? "-" }
+        expected: "a path such as /healthz, or none", read: { $0.health.livePath ?? "-" }
     ),
     KeyCase(
         key: "health.readyPath", variable: "TOKEN_BROKER_HEALTH_READY_PATH", written: "none", value: "-",
         inEnvironment: "/ready", overridden: "/ready", refused: ["ready": "other text"],
-        expected: "a path such as /readyz, or none", read: { $0.readyPath ?? "-" }
+        expected: "a path such as /readyz, or none", read: { $0.health.readyPath ?? "-" }
     ),
     KeyCase(
         key: "tokens.reuse", variable: "TOKEN_BROKER_TOKENS_REUSE", written: "false", value: "false",
         inEnvironment: "true",
         overridden: "true", refused: ["no": "no", "0": "0", "\"true\"": "\"true\""],
-        expected: "true or false", read: { "\($0.reuse)" }
+        expected: "true or false", read: { "\($0.tokens.reuse)" }
     ),
     KeyCase(
         key: "tokens.minimumRemaining", variable: "TOKEN_BROKER_TOKENS_MINIMUM_REMAINING", written: "90s",
         value: "90s",
         inEnvironment: "0s", overridden: "0s", refused: ["2h": "2h", "120": "120"],
         expected: "a duration from 0s to 1h",
-        read: { $0.minimumRemaining.configured }
+        read: { $0.tokens.minimumRemaining.configured }
     ),
 ]
 
@@ -359,27 +359,24 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 
     @Test func `has the documented default`() throws {
         let settings = try settings(minimal)
-        #expect(
-            settings.server
-                == ServerSettings(
-                    host: "127.0.0.1", port: 8080, shutdownTimeout: .seconds(10), headTimeout: .seconds(10),
-                    idleTimeout: .seconds(75), headerBytes: 16_384, connections: 2_000,
-                    connectionsPerAddress: 500
-                )
-        )
-        #expect(settings.vendor.profile.id == "alternative-payments")
-        #expect(settings.vendor.authority == "public-api.demo.alternativepayments.io")
-        #expect(settings.vendor.basicEncoding == .form)
-        #expect(settings.vendor.clientAuthentication == .clientSecretBasic)
+        #expect(settings.server == ServerSettings())
+        #expect(settings.server.host == "127.0.0.1" && settings.server.port == 8080)
+        #expect(settings.server.shutdownTimeout == .seconds(10) && settings.server.headTimeout == .seconds(10))
+        #expect(settings.server.idleTimeout == .seconds(75) && settings.server.headerBytes == 16_384)
+        #expect(settings.server.connections == 2_000 && settings.server.connectionsPerAddress == 500)
+        #expect(settings.vendor.vendor.profile.id == "alternative-payments")
+        #expect(settings.vendor.vendor.authority == "public-api.demo.alternativepayments.io")
+        #expect(settings.vendor.vendor.basicEncoding == .form)
+        #expect(settings.vendor.vendor.clientAuthentication == .clientSecretBasic)
         #expect(settings.credentials.map(\.section) == [["credentials", "environment"]])
-        #expect(settings.timeout == .seconds(10))
+        #expect(settings.transport.timeout == .seconds(10))
         #expect(settings.route.path == "/api/checkout-token")
         #expect(settings.route.timeout == .seconds(8))
         #expect(settings.route.allowedOrigins == [])
-        #expect(settings.livePath == "/healthz")
-        #expect(settings.readyPath == "/readyz")
-        #expect(settings.reuse)
-        #expect(settings.minimumRemaining == .seconds(120))
+        #expect(settings.health.livePath == "/healthz")
+        #expect(settings.health.readyPath == "/readyz")
+        #expect(settings.tokens.reuse)
+        #expect(settings.tokens.minimumRemaining == .seconds(120))
     }
 }
 
@@ -460,7 +457,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
             tokens:      {reuse: true, minimumRemaining: 2m, requestsPerSecond: 5, burst: 5}
             """
         let reader = ConfigurationReader(try BrokerConfiguration(text, environment: [:]))
-        let settings = try #require(Settings(reader, .standard), "\(reader.problems)")
+        let settings = try #require(Settings(reader, .everything), "\(reader.problems)")
         #expect(settings.route.allowedOrigins == ["https://shop.example"])
     }
 }
@@ -472,7 +469,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(problem.code == .missing)
         #expect(
             try settings(minimal.with(["vendor.environment": "sandbox", "vendor.baseURL": "http://localhost:1"]))
-                .environment == "sandbox")
+                .vendor.environment == "sandbox")
     }
 
     @Test func `paths that are the same`() throws {
@@ -495,8 +492,8 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test func `only half of access control`() throws {
-        var registry = Registry.standard
-        registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
+        var registry = Registry.everything
+        try registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
         let values = ["vendor.environment": "demo", "access.authenticator.kind": "nobody"]
         let problem = try #require(problems(values, registry: registry).first)
         #expect(problem.message.contains("found no policy"))
@@ -504,8 +501,8 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test func `open mode and an authenticator`() throws {
-        var registry = Registry.standard
-        registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
+        var registry = Registry.everything
+        try registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
         let problem = try #require(
             problems(minimal.with(["access.authenticator.kind": "nobody"]), registry: registry).first
         )
@@ -624,7 +621,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     private func errors(_ text: String, _ environment: [String: String] = [:]) -> ConfigurationError? {
         do throws(ConfigurationError) {
             let reader = ConfigurationReader(try BrokerConfiguration(text, environment: environment))
-            return Settings(reader, .standard) == nil ? ConfigurationError(reader.problems) : nil
+            return Settings(reader, .everything) == nil ? ConfigurationError(reader.problems) : nil
         } catch {
             return error
         }
@@ -665,20 +662,20 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 }
 
-@Suite struct `The pace of calls` {
-    private func pace(_ values: [String: String]) throws -> [Int]? {
-        try settings(minimal.with(values)).pace.map { [$0.requestsPerSecond, $0.burst] }
+@Suite struct `The rate limit of calls` {
+    private func limit(_ values: [String: String]) throws -> [Int]? {
+        try settings(minimal.with(values)).tokens.rateLimit.map { [$0.requestsPerSecond, $0.burst] }
     }
 
     @Test func `is the profile's, or what is configured`() throws {
-        #expect(try pace([:]) == [5, 5])
-        #expect(try pace(["tokens.requestsPerSecond": "1000000"]) == [1_000_000, 1_000_000])
-        #expect(try pace(["tokens.burst": "2"]) == [5, 2])
-        #expect(try pace(["tokens.requestsPerSecond": "20", "tokens.burst": "20"]) == [20, 20])
+        #expect(try limit([:]) == [5, 5])
+        #expect(try limit(["tokens.requestsPerSecond": "1000000"]) == [1_000_000, 1_000_000])
+        #expect(try limit(["tokens.burst": "2"]) == [5, 2])
+        #expect(try limit(["tokens.requestsPerSecond": "20", "tokens.burst": "20"]) == [20, 20])
     }
 
     @Test func `has no burst beyond the rate`() throws {
-        let error = #expect(throws: ConfigurationError.self) { try pace(["tokens.burst": "6"]) }
+        let error = #expect(throws: ConfigurationError.self) { try limit(["tokens.burst": "6"]) }
         #expect(error?.description.contains("tokens.burst") == true)
         #expect(error?.description.contains("at most requestsPerSecond, which is 5, found 6") == true)
     }
@@ -686,9 +683,9 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 
 @Suite struct `Quotas` {
     private var registry: Registry {
-        var registry = Registry.standard
-        registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
-        registry.register(PolicyPlugin("nothing", "") { _ in ClosurePolicy(binds: .session) { _, _ in false } })
+        var registry = Registry.everything
+        registry.replace(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
+        registry.replace(PolicyPlugin("nothing", "") { _ in ClosurePolicy(binds: .session) { _, _ in false } })
         return registry
     }
     private let closed = [
@@ -696,31 +693,31 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     ]
 
     @Test func `are there unless they are turned off`() throws {
-        let limits = try settings(closed, registry: registry).limits.limits
+        let limits = try settings(closed, registry: registry).limits
         #expect(limits.perAddress == RequestLimits().perAddress)
         #expect(limits.perPrincipal == RequestLimits().perPrincipal)
         #expect(limits.replacementsPerPrincipal == RequestLimits().replacementsPerPrincipal)
-        let without = try settings(closed.with(["quotas.address.perMinute": "none"]), registry: registry).limits.limits
+        let without = try settings(closed.with(["quotas.address.perMinute": "none"]), registry: registry).limits
         #expect(without.perAddress == nil)
         #expect(without.perPrincipal != nil)
     }
 
     @Test func `are not there in open mode unless they are written out`() throws {
-        let limits = try settings(minimal).limits.limits
+        let limits = try settings(minimal).limits
         #expect(limits.perAddress == nil)
         #expect(limits.perPrincipal == nil)
-        let written = try settings(minimal.with(["quotas.principal.perMinute": "5"])).limits.limits
+        let written = try settings(minimal.with(["quotas.principal.perMinute": "5"])).limits
         #expect(written.perPrincipal == Quota(perMinute: 5, burst: 10))
     }
 }
 
 @Suite struct `The key of the audit` {
     private func pseudonym(_ values: [String: String], _ environment: [String: String] = [:]) throws -> String? {
-        let key = try #require(try settings(minimal.with(values)).limits.auditKey)
+        let key = try #require(try settings(minimal.with(values)).audit)
         return try key.pseudonym(environment: environment)(Principal(subject: "alice", tenant: "shop"))
     }
 
-    #if JWTSupport
+    #if CryptoSupport
     @Test func `gives the HMAC that others compute`() throws {
         let key = "0123456789abcdef"
         // printf 'shop\0alice' | openssl dgst -sha256 -hmac 0123456789abcdef, the first 32 digits
@@ -742,7 +739,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
             (["audit.keyFile": "/nowhere"], [:], "audit.keyFile: it cannot be used: file /nowhere: no such file"),
         ] as [([String: String], [String: String], String)] {
             let error = await #expect(throws: ConfigurationError.self) {
-                try await Composer().compose(
+                try await Composer(registry: .everything).compose(
                     try BrokerConfiguration(yaml(minimal.with(values)), environment: environment),
                     transport: VendorDouble(), logger: recordingLogger().0
                 )

@@ -33,7 +33,7 @@ private func broker(
     _ values: [String: String], environment: [String: String] = [:], issuer: Issuer = Issuer(),
     clock: ManualClock = ManualClock()
 ) async throws -> Broker {
-    try await Composer().compose(
+    try await Composer(registry: .everything).compose(
         try BrokerConfiguration(yaml(minimal.with(values)), name: "broker.yaml", environment: environment),
         transport: issuer, clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     )

@@ -6,7 +6,43 @@ import Synchronization
 import Testing
 import TokenBroker
 
+#if CommandSupport
+import TokenBrokerSubprocess
+#endif
+#if CryptoSupport
+import TokenBrokerCrypto
+#endif
+#if CurlSupport
+import CurlTransport
+#endif
+#if JWTSupport
+import TokenBrokerJWT
+#endif
+
 @testable import TokenBrokerComposer
+
+extension Registry {
+    /// What the adapters whose traits are on register, as in the program.
+    static let everything: Registry = {
+        var registry = Registry.standard
+        #if CommandSupport
+        registry.replace(.command)
+        #endif
+        #if CryptoSupport
+        registry.replace(HMACSHA256())
+        #endif
+        #if CurlSupport
+        registry.replace(.curl)
+        #else
+        registry.replace(TransportPlugin("curl", "Stands in for it.") { _ in VendorDouble() })
+        #endif
+        #if JWTSupport
+        registry.replace(.jwt)
+        registry.replace(.pem)
+        #endif
+        return registry
+    }()
+}
 
 /// The least that is valid: everything else has a default.
 let minimal = ["vendor.environment": "demo", "access.mode": "open"]
@@ -28,7 +64,7 @@ func yaml(_ values: [String: String]) -> String {
 
 /// The settings that these keys give.
 func settings(
-    _ values: [String: String], environment: [String: String] = [:], registry: Registry = .standard
+    _ values: [String: String], environment: [String: String] = [:], registry: Registry = .everything
 ) throws -> Settings {
     let reader = ConfigurationReader(
         try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
@@ -39,7 +75,7 @@ func settings(
 
 /// What is wrong with these keys.
 func problems(
-    _ values: [String: String], environment: [String: String] = [:], registry: Registry = .standard,
+    _ values: [String: String], environment: [String: String] = [:], registry: Registry = .everything,
     sourceLocation: SourceLocation = #_sourceLocation
 ) -> [ConfigurationError.Problem] {
     let error = #expect(throws: ConfigurationError.self, sourceLocation: sourceLocation) {
@@ -53,7 +89,7 @@ func warnings(_ values: [String: String], environment: [String: String] = [:]) t
     let reader = ConfigurationReader(
         try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
     )
-    _ = Settings(reader, .standard)
+    _ = Settings(reader, .everything)
     return reader.warnings
 }
 

@@ -76,7 +76,7 @@ import TokenBrokerTesting
             "tokens.burst": "100000", "quotas.principal.perMinute": "none", "quotas.address.perMinute": "none",
         ]
         let log = log
-        return try await Composer().compose(
+        return try await Composer(registry: .everything).compose(
             BrokerConfiguration(
                 yaml(values), name: "broker.yaml",
                 environment: credentials.with(["PROXY_SECRET": "a-secret-of-the-proxy"])),
@@ -209,7 +209,7 @@ import TokenBrokerTesting
         vendor.accessTokens(.ok)
         #expect(await ask(broker, "a", "cus_a", "inv_a_0").status == 200)
         let head = HTTPResponse(status: .serviceUnavailable, headerFields: [.retryAfter: "86400"])
-        let throttling = try await Composer().compose(
+        let throttling = try await Composer(registry: .everything).compose(
             BrokerConfiguration(yaml(minimal), name: "broker.yaml", environment: credentials),
             transport: InMemoryTransport(clock: clock) { _, _ in TransportResponse(head: head) }, clock: clock,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

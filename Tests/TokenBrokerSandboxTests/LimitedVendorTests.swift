@@ -59,8 +59,9 @@ struct LimitedVendorTests {
         return EndpointSet([
             CheckoutTokenEndpoint(
                 tokens: checkout, authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
-                policy: ClosurePolicy(binds: .session) { _, _ in true }, environment: "sandbox",
-                limits: .withoutQuotas, clock: clock, logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
+                policy: ClosurePolicy(binds: .session) { _, _ in true },
+                configuration: .init(environment: "sandbox", limits: .withoutQuotas), clock: clock,
+                logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
         ])
     }
 

@@ -1,3 +1,4 @@
+#if CurlSupport
 import FoundationEssentials
 public import TokenBroker
 
@@ -129,3 +130,4 @@ extension CurlTransport.Configuration {
         }
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import CLibcurl
 import TokenBroker
 
@@ -42,3 +43,4 @@ extension TransportError {
         self.init(code, message: "libcurl \(result.rawValue), \(String(cString: curl_easy_strerror(result)))")
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import CLibcurl
 import Synchronization
 import TokenBroker
@@ -358,3 +359,4 @@ final class NewSockets {
         descriptors.removeAll { tb_socket_limit_silence($0, Self.maximumSilence) != 0 }
     }
 }
+#endif

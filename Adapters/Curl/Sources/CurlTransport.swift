@@ -1,3 +1,4 @@
+#if CurlSupport
 import CLibcurl
 import FoundationEssentials
 public import HTTPTypes
@@ -62,3 +63,4 @@ public final class CurlTransport: HTTPTransport, ShutsDown {
     /// ```
     public var executor: any TaskExecutor { loop }
 }
+#endif

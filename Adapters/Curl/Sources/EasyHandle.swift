@@ -1,3 +1,4 @@
+#if CurlSupport
 import CLibcurl
 import HTTPTypes
 import Synchronization
@@ -261,3 +262,4 @@ extension Duration {
         return max(1, Int(seconds) * 1000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000))
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import CLibcurl
 import HTTPTypes
 import TokenBroker
@@ -143,3 +144,4 @@ struct EncodedRequest: ~Copyable {
         }
     }
 }
+#endif

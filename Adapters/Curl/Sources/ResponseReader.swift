@@ -1,3 +1,4 @@
+#if CurlSupport
 import HTTPTypes
 import TokenBroker
 
@@ -134,3 +135,4 @@ final class FieldNames {
         return name
     }
 }
+#endif

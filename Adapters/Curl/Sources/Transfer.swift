@@ -1,3 +1,4 @@
+#if CurlSupport
 import CLibcurl
 import Synchronization
 import TokenBroker
@@ -38,3 +39,4 @@ final class Transfer: @unchecked Sendable {
     /// that is resumed before it is awaited.
     func follow() { _ = isFinished.load(ordering: .acquiring) }
 }
+#endif

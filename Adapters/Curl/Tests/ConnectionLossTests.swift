@@ -1,3 +1,4 @@
+#if CurlSupport
 import CurlTransport
 import Foundation
 import HTTPTypes
@@ -240,3 +241,4 @@ import TokenBroker
         await transport.shutdown()
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import CurlTransport
 import Foundation
 import HTTPTypes
@@ -160,3 +161,4 @@ import TokenBroker
         }
     }
 }
+#endif

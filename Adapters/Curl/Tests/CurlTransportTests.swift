@@ -1,3 +1,4 @@
+#if CurlSupport
 import CurlTransport
 import Foundation
 import HTTPTypes
@@ -283,3 +284,4 @@ private struct CurlFixture: SocketTransportFixture {
         await transport.shutdown()
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import CurlTransport
 import HTTPTypes
 import TestSupport
@@ -59,3 +60,4 @@ private struct FixedCredentials: CredentialSource {
         await transport.shutdown()
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import CurlTransport
 import HTTPTypes
 import TestSupport
@@ -53,3 +54,4 @@ struct MisbehavingIssuerTests {
                 == inProcess.calls.first?.request.headerFields[.authorization])
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if CurlSupport
 import HTTPTypes
 import Testing
 import TokenBroker
@@ -84,3 +85,4 @@ import TokenBroker
         #expect(code(read(head, body: [piece, piece, [1]])) == .tooLarge)
     }
 }
+#endif

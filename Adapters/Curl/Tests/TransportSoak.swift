@@ -1,3 +1,4 @@
+#if CurlSupport
 import Foundation
 import HTTPTypes
 import Synchronization
@@ -167,3 +168,4 @@ func residentKilobytes() -> Int {
     return status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
         .flatMap { Int($0.filter(\.isNumber)) } ?? 0
 }
+#endif

@@ -46,7 +46,7 @@ public struct JWTKeys: Sendable {
     ///   - logger: For what goes wrong.
     public static func url(
         _ url: ServerURL, transport: any HTTPTransport, maximumAge: Duration = .seconds(3600),
-        clock: any Clock<Duration> = ContinuousClock(), logger: Logger
+        clock: some Clock<Duration> = ContinuousClock(), logger: Logger
     ) -> JWTKeys {
         JWTKeys(
             source: RemoteKeys(

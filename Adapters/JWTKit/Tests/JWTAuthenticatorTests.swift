@@ -174,9 +174,8 @@ import TokenBrokerTesting
             }
             let endpoint = CheckoutTokenEndpoint(
                 tokens: NoTokens(), authenticator: authenticator,
-                policy: ClosurePolicy(binds: .session) { _, _ in true }, environment: "demo", limits: .withoutQuotas,
-                logger: logger
-            )
+                policy: ClosurePolicy(binds: .session) { _, _ in true },
+                configuration: .init(environment: "demo", limits: .withoutQuotas), logger: logger)
             for token in tokens {
                 let response = await endpoint.respond(to: bearing(token))
                 #expect(response.head.status == .unauthorized, "\(token)", sourceLocation: sourceLocation)

@@ -168,7 +168,7 @@ struct PEMAssertionSignerTests {
                 path: folder.path, names: CredentialNames(clientID: "client_id", clientSecret: "key.pem"),
                 secondNames: CredentialNames(clientID: "next_id", clientSecret: "next.pem")
             ),
-            signer: PEMAssertionSigner(), transport: transport
+            assertions: .init(signer: PEMAssertionSigner()), transport: transport
         )
         for _ in 0..<3 {
             #expect(try await provider.token(for: TokenRequest()).secret == Secret("granted"))

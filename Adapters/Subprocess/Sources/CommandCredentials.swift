@@ -23,27 +23,37 @@ public struct CommandCredentials: CredentialSource, CredentialPlaces {
     public let places: [String]
     private let cache: CredentialCache
 
+    /// How the program is run.
+    public struct Configuration: Sendable {
+        /// Its variables, besides `PATH`, `HOME` and `LANG`.
+        public var environment: [String: String] = [:]
+        /// Whether the client has a secret; without one a `client_id` is enough.
+        public var needsSecret = true
+        /// How long one run may take.
+        public var timeout: Duration = .seconds(10)
+        /// How long what was printed is used before the program runs again.
+        public var refresh: Duration = .seconds(30)
+
+        /// The defaults.
+        public init() {}
+    }
+
     /// - Parameters:
     ///   - command: The absolute path of a program, and its arguments.
-    ///   - environment: Its variables, besides `PATH`, `HOME` and `LANG`.
-    ///   - needsSecret: Whether the client has a secret; without one a `client_id` is enough.
-    ///   - timeout: For one run.
-    ///   - refresh: How long what was printed counts.
-    ///   - clock: Measures that.
-    ///   - wallClock: To turn `expires_at` into a remaining life.
+    ///   - configuration: How it is run.
+    ///   - clock: Measures how old what was printed is.
+    ///   - wallClock: Turns `expires_at` into a remaining life.
     ///   - logger: For failures while what was printed before is used.
     public init(
-        _ command: [String], environment: [String: String] = [:], needsSecret: Bool = true,
-        timeout: Duration = .seconds(10), refresh: Duration = .seconds(30),
-        clock: any Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
+        _ command: [String], configuration: Configuration = Configuration(),
+        clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
         logger: Logger? = nil
     ) {
         let run = CommandRun(
-            command: command, environment: environment, needsSecret: needsSecret, timeout: timeout,
-            alarm: Alarm(ContinuousClock()), wallClock: wallClock
+            command: command, configuration: configuration, alarm: Alarm(ContinuousClock()), wallClock: wallClock
         )
         places = ["\(run.source), which printed an empty array"]
-        cache = CredentialCache(source: run.source, refresh: refresh, clock: clock, logger: logger) {
+        cache = CredentialCache(source: run.source, refresh: configuration.refresh, clock: clock, logger: logger) {
             () async throws(CredentialError) in try await run.read()
         }
     }
@@ -56,9 +66,7 @@ public struct CommandCredentials: CredentialSource, CredentialPlaces {
 
 private struct CommandRun: Sendable {
     let command: [String]
-    let environment: [String: String]
-    let needsSecret: Bool
-    let timeout: Duration
+    let configuration: CommandCredentials.Configuration
     let alarm: Alarm
     let wallClock: @Sendable () -> Date
 
@@ -67,7 +75,7 @@ private struct CommandRun: Sendable {
     func read() async throws(CredentialError) -> CredentialCache.Reading {
         let output = try await run()
         if case .array(let elements)? = try? JSONValue.parse(output), elements.isEmpty { return .init([]) }
-        let pairs = try pairs(inJSON: output, needsSecret: needsSecret, source: source)
+        let pairs = try pairs(inJSON: output, needsSecret: configuration.needsSecret, source: source)
         guard let end = try expiry(in: output) else { return .init(pairs) }
         let life = end.timeIntervalSince(wallClock())
         guard life > 0 else {
@@ -98,13 +106,13 @@ private struct CommandRun: Sendable {
         var variables: [Environment.Key: String] = [
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
         ]
-        for (name, value) in environment {
+        for (name, value) in configuration.environment {
             if let key = Environment.Key(rawValue: name) { variables[key] = value }
         }
         let (arguments, environment, platformOptions) = (command.dropFirst(), variables, options)
         let result: ExecutionResult<Void, BytesOutput, DiscardedOutput>?
         do {
-            result = try await withTimeLimit(timeout, alarm) {
+            result = try await withTimeLimit(configuration.timeout, alarm) {
                 try await Subprocess.run(
                     .path(FilePath(program)), arguments: Arguments(Array(arguments)),
                     environment: .custom(environment), platformOptions: platformOptions,

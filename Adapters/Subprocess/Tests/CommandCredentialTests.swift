@@ -15,9 +15,12 @@ import TokenBrokerTesting
         _ script: String, timeout: Duration = .seconds(30), environment: [String: String] = [:],
         needsSecret: Bool = true, logger: Logger? = nil
     ) -> CommandCredentials {
-        CommandCredentials(
-            ["/bin/sh", "-c", script, "sh", "$(touch /tmp/never)"], environment: environment, needsSecret: needsSecret,
-            timeout: timeout, refresh: .seconds(30), clock: clock, logger: logger
+        var configuration = CommandCredentials.Configuration()
+        (configuration.environment, configuration.needsSecret, configuration.timeout) =
+            (environment, needsSecret, timeout)
+        return CommandCredentials(
+            ["/bin/sh", "-c", script, "sh", "$(touch /tmp/never)"], configuration: configuration, clock: clock,
+            logger: logger
         )
     }
 

@@ -46,9 +46,8 @@ private func endpoints(vendor: String) throws -> EndpointSet {
     let policy = ClosurePolicy(binds: .session) { _, _ in true }
     func endpoint(_ path: RoutePath, _ tokens: any TokenProvider) -> CheckoutTokenEndpoint {
         CheckoutTokenEndpoint(
-            path: path, tokens: tokens, authenticator: authenticator, policy: policy, environment: "demo",
-            limits: .withoutQuotas, logger: silent
-        )
+            tokens: tokens, authenticator: authenticator, policy: policy,
+            configuration: .init(environment: "demo", path: path, limits: .withoutQuotas), logger: silent)
     }
     return EndpointSet([endpoint("/cached", checkoutTokens.caching()), endpoint("/uncached", checkoutTokens)])
 }

@@ -95,7 +95,7 @@ private func configuration(_ bytes: [UInt8]) {
     if parts.count > 2 { environment["TOKEN_BROKER_SERVER_PORT"] = parts[2] }
     guard let configuration = try? BrokerConfiguration(file, environment: environment) else { return }
     let reader = ConfigurationReader(configuration)
-    let settings = Settings(reader, .standard)
+    let settings = Settings(reader, .standard, choosesTransport: false)
     expect((settings == nil) == !reader.problems.isEmpty, "refused without a problem, or accepted with one")
     for problem in reader.problems { expect(!problem.message.isEmpty, "a problem without words") }
 }
@@ -126,10 +126,9 @@ private func request(_ bytes: [UInt8]) {
 
 private let endpoint = CheckoutTokenEndpoint(
     tokens: FixedTokens(), authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
-    policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
-    environment: "demo", limits: .withoutQuotas,
-    logger: silent
-)
+    policy: ClosurePolicy(binds: .session) { _, _ in true },
+    configuration: .init(environment: "demo", allowedOrigins: ["https://shop.example"], limits: .withoutQuotas),
+    logger: silent)
 
 /// What the vendor answers at either step: a digit for the status, header fields up to an empty line, then the body.
 private func vendor(_ bytes: [UInt8]) {

@@ -16,7 +16,7 @@ public struct CachingPolicy<Upstream: AccessPolicy>: AccessPolicy {
     ///   - clock: Measures it.
     ///   - maximumEntries: How many answers are remembered; the oldest go first.
     public init(
-        _ upstream: Upstream, for lifetime: Duration, clock: any Clock<Duration> = ContinuousClock(),
+        _ upstream: Upstream, for lifetime: Duration, clock: some Clock<Duration> = ContinuousClock(),
         maximumEntries: Int = 1000
     ) {
         self.upstream = upstream
@@ -51,7 +51,7 @@ extension CachingPolicy: Composite {
 extension AccessPolicy {
     /// ``CachingPolicy`` in front of this policy.
     public func caching(
-        for lifetime: Duration, clock: any Clock<Duration> = ContinuousClock()
+        for lifetime: Duration, clock: some Clock<Duration> = ContinuousClock()
     ) -> CachingPolicy<Self> {
         CachingPolicy(self, for: lifetime, clock: clock)
     }

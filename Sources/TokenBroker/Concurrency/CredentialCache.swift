@@ -36,7 +36,7 @@ package final class CredentialCache: Sendable {
     private let source: String
     private let refresh: Duration
     private let logger: Logger?
-    private let elapsed: @Sendable () -> Duration
+    private let stopwatch: Stopwatch
     private let read: @Sendable () async throws(CredentialError) -> Reading
 
     /// - Parameters:
@@ -46,19 +46,14 @@ package final class CredentialCache: Sendable {
     ///   - logger: For failures while what was read before is used.
     ///   - read: Must end by itself, in a bounded time.
     package init(
-        source: String, refresh: Duration, clock: any Clock<Duration>, logger: Logger?,
+        source: String, refresh: Duration, clock: some Clock<Duration>, logger: Logger?,
         read: @escaping @Sendable () async throws(CredentialError) -> Reading
     ) {
         self.source = source
         self.refresh = refresh
         self.logger = logger
-        elapsed = Self.elapsed(on: clock)
+        stopwatch = Stopwatch(clock)
         self.read = read
-    }
-
-    private static func elapsed(on clock: some Clock<Duration>) -> @Sendable () -> Duration {
-        let origin = clock.now
-        return { origin.duration(to: clock.now) }
     }
 
     package func credentials() async throws(CredentialError) -> [Credential] {
@@ -79,7 +74,7 @@ package final class CredentialCache: Sendable {
     }
 
     private func look() -> Look {
-        let now = elapsed()
+        let now = stopwatch.now
         let (look, isDue): (Look, Bool) = state.withLock { state in
             if let end = state.goodUntil, now >= end {
                 (state.good, state.goodUntil) = (nil, nil)
@@ -108,7 +103,7 @@ package final class CredentialCache: Sendable {
     }
 
     private func finish(_ result: Result<Reading, CredentialError>) {
-        let now = elapsed()
+        let now = stopwatch.now
         let (waiting, news) = state.withLock { state in
             state.isReading = false
             defer { state.waiting = [] }

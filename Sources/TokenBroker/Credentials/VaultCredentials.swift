@@ -37,31 +37,51 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
         }
     }
 
+    /// Where the secret is, and how Vault is asked for it.
+    public struct Configuration: Sendable {
+        /// Vault's base URL: `https://host[:port]`.
+        public var address: ServerURL
+        /// Where the engine is mounted.
+        public var mount = "secret"
+        /// The secret below the mount, without `data/`.
+        public var path: String
+        /// The fields of the secret.
+        public var names = CredentialNames(clientID: "client_id", clientSecret: "client_secret")
+        /// How many of the secret's versions count: one, or two during a rotation.
+        public var versions = 1
+        /// The Vault Enterprise namespace.
+        public var namespace: String?
+        /// The token for Vault.
+        public var token: VaultToken
+        /// How long one call may take.
+        public var timeout: Duration = .seconds(5)
+        /// How long what was read is used before it is read again.
+        public var refresh: Duration = .seconds(10)
+
+        /// The defaults.
+        /// - Parameters:
+        ///   - address: Vault's base URL.
+        ///   - path: The secret below the mount, without `data/`.
+        ///   - token: The token for Vault.
+        public init(address: ServerURL, path: String, token: VaultToken) {
+            self.address = address
+            self.path = path
+            self.token = token
+        }
+    }
+
     /// - Parameters:
-    ///   - address: Vault's, `https://host[:port]`.
-    ///   - mount: Where the engine is mounted.
-    ///   - path: The secret's, below the mount, without `data/`.
-    ///   - names: The fields of the secret.
-    ///   - versions: How many of its versions count: one or two.
-    ///   - namespace: Of Vault's enterprise edition.
-    ///   - token: For Vault.
+    ///   - configuration: Where the secret is, and how Vault is asked for it.
     ///   - transport: Carries the calls.
-    ///   - timeout: For one call.
-    ///   - refresh: How long what was read counts.
-    ///   - clock: Measures that.
+    ///   - clock: Measures how old what was read is.
     ///   - logger: For failures while what was read before is used.
     public init(
-        address: ServerURL, mount: String = "secret", path: String,
-        names: CredentialNames = .init(clientID: "client_id", clientSecret: "client_secret"), versions: Int = 1,
-        namespace: String? = nil, token: VaultToken, transport: any HTTPTransport, timeout: Duration = .seconds(5),
-        refresh: Duration = .seconds(10), clock: any Clock<Duration> = ContinuousClock(), logger: Logger? = nil
+        configuration: Configuration, transport: any HTTPTransport, clock: some Clock<Duration> = ContinuousClock(),
+        logger: Logger? = nil
     ) {
-        let secret = VaultSecret(
-            address: address, mount: mount, path: path, names: names, versions: versions,
-            namespace: namespace, token: token, transport: transport, timeout: timeout, logger: logger
-        )
+        let secret = VaultSecret(configuration: configuration, transport: transport, logger: logger)
         places = ["\(secret.source), which does not exist"]
-        cache = CredentialCache(source: secret.source, refresh: refresh, clock: clock, logger: logger) {
+        cache = CredentialCache(source: secret.source, refresh: configuration.refresh, clock: clock, logger: logger) {
             () async throws(CredentialError) in CredentialCache.Reading(try await secret.read())
         }
     }
@@ -73,24 +93,17 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
 }
 
 private struct VaultSecret: Sendable {
-    let address: ServerURL
-    let mount: String
-    let path: String
-    let names: CredentialNames
-    let versions: Int
-    let namespace: String?
-    let token: VaultCredentials.VaultToken
+    let configuration: VaultCredentials.Configuration
     let transport: any HTTPTransport
-    let timeout: Duration
     let logger: Logger?
     let warned = Once()
 
-    var source: String { "Vault secret \(mount)/\(path)" }
+    var source: String { "Vault secret \(configuration.mount)/\(configuration.path)" }
 
     func read() async throws(CredentialError) -> [Credential] {
         let token = try load()
         guard let (newest, version) = try await read(version: nil, token) else { return [] }
-        guard versions > 1, let version, version > 1,
+        guard configuration.versions > 1, let version, version > 1,
             let (former, _) = try await read(version: version - 1, token), former != newest
         else { return [newest] }
         return [newest, former]
@@ -100,11 +113,14 @@ private struct VaultSecret: Sendable {
     private func read(
         version: Int?, _ token: Secret
     ) async throws(CredentialError) -> (Credential, version: Int?)? {
-        let encoded = [mount, "data", path].map(percentEncodedPath).joined(separator: "/")
+        let encoded = [configuration.mount, "data", configuration.path].map(percentEncodedPath).joined(separator: "/")
         let query = version.map { "?version=\($0)" } ?? ""
         var fields: HTTPFields = [.accept: "application/json"]
         // The second is Vault's defence against forged requests, which it may demand.
-        let own = [("X-Vault-Token", token.reveal()), ("X-Vault-Request", "true"), ("X-Vault-Namespace", namespace)]
+        let own = [
+            ("X-Vault-Token", token.reveal()), ("X-Vault-Request", "true"),
+            ("X-Vault-Namespace", configuration.namespace),
+        ]
         for case (let name, let value?) in own {
             if let name = HTTPField.Name(name) { fields[name] = value }
         }
@@ -112,10 +128,10 @@ private struct VaultSecret: Sendable {
         do {
             response = try await transport.send(
                 HTTPRequest(
-                    method: .get, scheme: address.scheme, authority: address.authority,
+                    method: .get, scheme: configuration.address.scheme, authority: configuration.address.authority,
                     path: "/v1/\(encoded)\(query)", headerFields: fields
                 ), body: [],
-                options: TransportOptions(timeout: timeout)
+                options: TransportOptions(timeout: configuration.timeout)
             )
         } catch {
             throw CredentialError(.unreadable, source: source, message: "Vault does not answer: \(error)")
@@ -131,15 +147,15 @@ private struct VaultSecret: Sendable {
         guard let data = try? JSONValue.parse(response.body)["data"], case .object(let members)? = data["data"] else {
             throw CredentialError(
                 .malformed, source: source,
-                message: "Vault's answer is not that of a key/value engine of version 2; is \(mount) one?"
+                message: "Vault's answer is not that of a key/value engine of version 2; is \(configuration.mount) one?"
             )
         }
         let number = data["metadata"]?["version"]?.number.flatMap { Int(exactly: $0) }
-        return (try pair(in: members, names, source: source), number)
+        return (try pair(in: members, configuration.names, source: source), number)
     }
 
     private func load() throws(CredentialError) -> Secret {
-        switch token.place {
+        switch configuration.token.place {
         case .variable(let name, let value):
             guard let value, !value.isEmpty else {
                 throw CredentialError(

@@ -17,56 +17,78 @@ import Synchronization
 /// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`,
 /// `host` and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
-    /// Which paths it answers.
-    public let path: RoutePath
+    /// What an endpoint takes and gives.
+    public struct Configuration: Sendable {
+        /// The path that it answers.
+        public var path: RoutePath
+        /// The vendor's environment, which the page passes to its SDK.
+        public var environment: String
+        /// How long an answer may take.
+        public var timeout: Duration
+        /// The least life that a token has when it is handed out, if the vendor's tokens live that long.
+        public var minimumRemaining: Duration
+        /// Origins other than the server's own whose pages may call, as browsers send them.
+        public var allowedOrigins: Set<String>
+        /// The fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`, `sentry-trace`, `traceparent` and
+        /// `tracestate`. Those that browsers and proxies set are left out.
+        public var allowedHeaders: [HTTPField.Name]
+        /// How much it takes from whom.
+        public var limits: RequestLimits
+        /// What the log calls a principal; `nil` for a hash whose key is made anew in each process.
+        public var pseudonym: (@Sendable (Principal) -> String)?
+
+        /// Every parameter but the vendor's environment has a default.
+        public init(
+            environment: String, path: RoutePath = "/api/checkout-token", timeout: Duration = .seconds(8),
+            minimumRemaining: Duration = .seconds(120), allowedOrigins: Set<String> = [],
+            allowedHeaders: [HTTPField.Name] = [], limits: RequestLimits = RequestLimits(),
+            pseudonym: (@Sendable (Principal) -> String)? = nil
+        ) {
+            self.environment = environment
+            self.path = path
+            self.timeout = timeout
+            self.minimumRemaining = minimumRemaining
+            self.allowedOrigins = allowedOrigins
+            self.allowedHeaders = allowedHeaders
+            self.limits = limits
+            self.pseudonym = pseudonym
+        }
+    }
+
+    /// The path that it answers.
+    public var path: RoutePath { configuration.path }
+    private let configuration: Configuration
     private let tokens: any TokenProvider
     private let authenticator: any Authenticator
     private let policy: any AccessPolicy
     private let origins: CrossOrigin
-    private let environment: String
-    private let timeout: Duration
-    private let minimumRemaining: Duration
     private let alarm: Alarm
     private let callers: Callers
     private let audit: Audit
 
     /// - Parameters:
-    ///   - path: Where it answers.
     ///   - tokens: Step 2, normally behind a cache.
-    ///   - authenticator: Who asks.
-    ///   - policy: Whether they may.
-    ///   - allowedOrigins: Origins other than the server's own whose pages may call, as browsers send them.
-    ///   - allowedHeaders: Fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`,
-    ///     `sentry-trace`, `traceparent` and `tracestate`. Those that browsers and proxies set are left out.
-    ///   - environment: The vendor's environment, told to the page for its SDK.
-    ///   - timeout: Every answer is given within it.
-    ///   - minimumRemaining: A token is handed out with at least this much life, if the vendor's tokens have that much.
-    ///   - limits: How much it takes from whom.
-    ///   - pseudonym: What the log calls a principal. Unless given, a hash with a key that is another in each process.
+    ///   - authenticator: Finds out who asks.
+    ///   - policy: Decides whether they may.
+    ///   - configuration: What it takes and gives.
     ///   - clock: Time for the timeout and the quotas.
     ///   - logger: One event for each decision.
     public init(
-        path: RoutePath = "/api/checkout-token", tokens: any TokenProvider, authenticator: any Authenticator,
-        policy: any AccessPolicy, allowedOrigins: Set<String> = [], allowedHeaders: [HTTPField.Name] = [],
-        environment: String, timeout: Duration = .seconds(8), minimumRemaining: Duration = .seconds(120),
-        limits: RequestLimits = RequestLimits(), pseudonym: (@Sendable (Principal) -> String)? = nil,
-        clock: any Clock<Duration> = ContinuousClock(), logger: Logger
+        tokens: any TokenProvider, authenticator: any Authenticator, policy: any AccessPolicy,
+        configuration: Configuration, clock: some Clock<Duration> = ContinuousClock(), logger: Logger
     ) {
-        self.path = path
+        self.configuration = configuration
         self.tokens = tokens
         self.authenticator = authenticator
         self.policy = policy
         self.origins = CrossOrigin(
-            allowedOrigins: allowedOrigins, allowedHeaders: allowedHeaders,
+            allowedOrigins: configuration.allowedOrigins, allowedHeaders: configuration.allowedHeaders,
             reservedFields: authenticator.reservedFields, method: .post,
-            addresses: ClientAddresses(trustedProxies: limits.trustedProxies)
+            addresses: ClientAddresses(trustedProxies: configuration.limits.trustedProxies)
         )
-        self.environment = environment
-        self.timeout = timeout
-        self.minimumRemaining = minimumRemaining
         self.alarm = Alarm(clock)
-        self.callers = Callers(limits, alarm)
-        self.audit = Audit(logger: logger, pseudonym: pseudonym ?? Audit.pseudonymWithinProcess)
+        self.callers = Callers(configuration.limits, alarm)
+        self.audit = Audit(logger: logger, pseudonym: configuration.pseudonym ?? Audit.pseudonymWithinProcess)
     }
 
     /// The answer; the type tells how it comes about.
@@ -132,8 +154,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private func tokenInTime(for request: EndpointRequest, _ progress: Progress) async throws(Refusal) -> Token {
         guard callers.enter() else { throw Refusal(.vendorBusy(retryAfter: nil), .tooManyAtOnce) }
         do {
-            let end = alarm.now + timeout
-            let token = try await withTimeLimit(timeout, alarm, mayAbandon: progress.abandon) {
+            let end = alarm.now + configuration.timeout
+            let token = try await withTimeLimit(configuration.timeout, alarm, mayAbandon: progress.abandon) {
                 // An abandoned one still counts as long as it goes on.
                 defer { callers.leave() }
                 return try await self.token(for: request, progress) { max(.zero, end - alarm.now) }
@@ -208,7 +230,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         try await check(principal, tokenRequest)
         try progress.begin(.gettingToken)
         let demand = TokenDemand(
-            minimumRemaining: minimumRemaining, replacing: session.replaces, timeout: timeLeft()
+            minimumRemaining: configuration.minimumRemaining, replacing: session.replaces, timeout: timeLeft()
         )
         do throws(TokenError) {
             return try await tokens.token(for: tokenRequest, demand: demand)
@@ -290,7 +312,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
         let body: JSONValue = [
             "token": .string(token.secret.reveal()), "tokenId": .string(token.id.rawValue),
             "expiresAt": .string(token.expiresAt.formatted(.iso8601)),
-            "expiresIn": .number(Double(token.remaining.components.seconds)), "environment": .string(environment),
+            "expiresIn": .number(Double(token.remaining.components.seconds)),
+            "environment": .string(configuration.environment),
         ]
         return EndpointResponse(
             status: .ok, headerFields: [.contentType: "application/json"], body: body.serialized

@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -86,17 +88,20 @@ struct FileIdentity: Equatable {
         place = Place(device: UInt64(truncatingIfNeeded: status.st_dev), inode: UInt64(status.st_ino))
         size = Int64(status.st_size)
         #if canImport(Darwin)
-        change = [status.st_ctimespec.tv_sec, status.st_ctimespec.tv_nsec]
+        let time = status.st_ctimespec
         #else
-        change = [status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
+        let time = status.st_ctim
         #endif
+        // Two numbers, seconds and nanoseconds. They are not read by name, since which module a `timespec` is from depends on what else is
+        // compiled in the same batch, and none but the right one may be imported for it.
+        change = withUnsafeBytes(of: time) { Array($0.bindMemory(to: Int.self)) }
     }
 
     /// For how long it has been so, by its own time of change; zero if that cannot be told, since the clocks differ.
     var age: Duration {
-        var now = timespec()
-        guard clock_gettime(CLOCK_REALTIME, &now) == 0 else { return .zero }
-        return max(.zero, .seconds(now.tv_sec - change[0]) + .nanoseconds(now.tv_nsec - change[1]))
+        guard change.count == 2 else { return .zero }
+        let now = Duration.seconds(Date().timeIntervalSince1970)
+        return max(.zero, now - .seconds(change[0]) - .nanoseconds(change[1]))
     }
 
     /// `nil` if there is none.

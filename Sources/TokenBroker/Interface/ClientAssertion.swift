@@ -38,3 +38,19 @@ public struct ClientAssertion: Sendable {
         self.expiresAt = expiresAt
     }
 }
+
+/// How a client makes its assertions.
+public struct ClientAssertions: Sendable {
+    /// Signs them.
+    public var signer: any ClientAssertionSigner
+    /// Who they are for; `nil` for the URL of the token endpoint.
+    public var audience: String?
+
+    /// - Parameters:
+    ///   - signer: Signs the assertions.
+    ///   - audience: Who they are for, if the vendor does not want the URL of its token endpoint there.
+    public init(signer: any ClientAssertionSigner, audience: String? = nil) {
+        self.signer = signer
+        self.audience = audience
+    }
+}

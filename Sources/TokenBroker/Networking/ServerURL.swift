@@ -1,12 +1,13 @@
-package import HTTPTypes
+public import HTTPTypes
 
 /// Where to reach a server: an `https` URL, or an `http` URL with a loopback host.
 public struct ServerURL: Sendable, Hashable {
-    package let scheme: String
+    /// `https`, or `http`.
+    public let scheme: String
     /// Host and port, as they were written.
-    package let authority: String
-    /// With the query; at least `/`.
-    package let path: String
+    public let authority: String
+    /// Path and query; at least `/`.
+    public let path: String
 
     /// - Parameter text: `https://host[:port][/path][?query]`.
     /// - Throws: ``Invalid``, which says what is wrong with it.
@@ -33,7 +34,11 @@ public struct ServerURL: Sendable, Hashable {
         self.path = path.hasPrefix("/") ? String(path) : "/" + path
     }
 
-    package func request(_ method: HTTPRequest.Method, _ fields: HTTPFields) -> HTTPRequest {
+    /// A request to it.
+    /// - Parameters:
+    ///   - method: The method.
+    ///   - fields: The header fields.
+    public func request(_ method: HTTPRequest.Method, _ fields: HTTPFields = [:]) -> HTTPRequest {
         HTTPRequest(method: method, scheme: scheme, authority: authority, path: path, headerFields: fields)
     }
 

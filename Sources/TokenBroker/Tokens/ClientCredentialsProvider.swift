@@ -22,15 +22,13 @@ public import Logging
 public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     private let call: VendorCall
     private let credentials: any CredentialSource
-    private let signer: (any ClientAssertionSigner)?
-    private let assertionAudience: String?
+    private let assertions: ClientAssertions?
     private let lines: CredentialLines
 
     /// - Parameters:
     ///   - vendor: Where to ask, and how.
     ///   - credentials: Asked on every fetch for the profile's id.
-    ///   - signer: Needed for a vendor that is asked with `private_key_jwt`.
-    ///   - assertionAudience: What such an assertion is for, instead of the URL of the token endpoint.
+    ///   - assertions: Needed for a vendor that is asked with `private_key_jwt`.
     ///   - transport: Carries the call.
     ///   - timeout: For the call, queueing included.
     ///   - clock: Measures how long a refusal is remembered.
@@ -38,8 +36,8 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     ///     its own time.
     ///   - logger: For what happens to credentials, for what stands in the way to the vendor, and for clocks that differ.
     public init(
-        vendor: Vendor, credentials: any CredentialSource, signer: (any ClientAssertionSigner)? = nil,
-        assertionAudience: String? = nil, transport: any HTTPTransport,
+        vendor: Vendor, credentials: any CredentialSource, assertions: ClientAssertions? = nil,
+        transport: any HTTPTransport,
         timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
@@ -48,8 +46,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
             clock: clock, wallClock: wallClock, logger: logger
         )
         self.credentials = credentials
-        self.signer = signer
-        self.assertionAudience = assertionAudience
+        self.assertions = assertions
         self.lines = CredentialLines()
     }
 
@@ -218,18 +215,18 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     }
 
     private func assertion(by credential: Credential) async throws(TokenError) -> Secret {
-        guard let signer else {
+        guard let assertions else {
             throw TokenError(.misconfigured, message: "private_key_jwt needs a signer of client assertions")
         }
         // The vendor judges it by its own clock.
         let now = call.wallClock().addingTimeInterval(call.vendor.clock.difference)
         let assertion = ClientAssertion(
             clientID: credential.clientID,
-            audience: assertionAudience ?? call.vendor.url(call.vendor.profile.accessToken.path),
+            audience: assertions.audience ?? call.vendor.url(call.vendor.profile.accessToken.path),
             id: randomHex(words: 2), issuedAt: now, expiresAt: now.addingTimeInterval(60)
         )
         do {
-            return try await signer.sign(assertion, with: credential)
+            return try await assertions.signer.sign(assertion, with: credential)
         } catch {
             throw TokenError(.misconfigured, message: "the client assertion cannot be signed", cause: error)
         }

@@ -37,6 +37,15 @@ public struct Vendor: Sendable {
     /// Whose credentials and rate limit its calls use.
     public var account: Account { Account(profile.id) }
 
+    /// Whether it is the vendor's production, by the environment's name or by the host, whatever its spelling, port and path: another of them
+    /// may lead to the same accounts.
+    package func isProduction(_ environment: String) -> Bool {
+        let production = profile.environments["production"] ?? nil
+        let host = production.flatMap { try? Vendor(profile: profile, baseURL: $0) }
+            .flatMap { Authority($0.authority)?.host }
+        return environment == "production" || host != nil && host == Authority(authority)?.host
+    }
+
     /// A request to a path below the base URL.
     func request(_ method: HTTPRequest.Method, _ path: String, _ fields: HTTPFields) -> HTTPRequest {
         HTTPRequest(

@@ -123,10 +123,8 @@ import TokenBrokerTesting
                 authenticator: ClosureAuthenticator { _ in
                     if isPolicy { return Principal(subject: "anna") }
                     throw AccessRefusal("session_unknown")
-                },
-                policy: ClosurePolicy(binds: .session) { _, _ in throw AccessRefusal("not_hers") },
-                environment: "demo", logger: Logger(label: "t") { _ in handler }
-            )
+                }, policy: ClosurePolicy(binds: .session) { _, _ in throw AccessRefusal("not_hers") },
+                configuration: .init(environment: "demo"), logger: Logger(label: "t") { _ in handler })
             var head = HTTPRequest(method: .post, scheme: "https", authority: "pay.example", path: "/")
             head.headerFields[.contentType] = "application/json"
             let body = Array(#"{"customerId": "cus_1", "invoiceId": "inv_1"}"#.utf8)

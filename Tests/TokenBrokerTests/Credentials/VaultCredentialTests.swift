@@ -70,11 +70,11 @@ struct VaultCredentialTests {
         token: VaultCredentials.VaultToken = .variable("VAULT_TOKEN", environment: ["VAULT_TOKEN": "hvs.sentinel\n"]),
         transport: (any HTTPTransport)? = nil, logger: Logger? = nil
     ) throws -> VaultCredentials {
-        VaultCredentials(
-            address: try ServerURL("https://vault.example:8200"), mount: mount, path: path, versions: versions,
-            namespace: "team",
-            token: token, transport: transport ?? vault.transport, clock: clock, logger: logger
-        )
+        var configuration = VaultCredentials.Configuration(
+            address: try ServerURL("https://vault.example:8200"), path: path, token: token)
+        (configuration.mount, configuration.versions, configuration.namespace) = (mount, versions, "team")
+        return VaultCredentials(
+            configuration: configuration, transport: transport ?? vault.transport, clock: clock, logger: logger)
     }
 
     private func pair(_ number: String) -> [String: String] {

@@ -53,9 +53,9 @@ struct CheckoutTokenEndpointTests {
     ) -> CheckoutTokenEndpoint {
         CheckoutTokenEndpoint(
             tokens: tokens, authenticator: ClosureAuthenticator(authenticate),
-            policy: ClosurePolicy(binds: .session, allow), allowedOrigins: ["https://shop.example"],
-            environment: "demo", limits: .withoutQuotas, clock: clock, logger: logger
-        )
+            policy: ClosurePolicy(binds: .session, allow),
+            configuration: .init(environment: "demo", allowedOrigins: ["https://shop.example"], limits: .withoutQuotas),
+            clock: clock, logger: logger)
     }
 
     private func post(

@@ -33,9 +33,9 @@ private func endpoint(
 ) -> CheckoutTokenEndpoint {
     CheckoutTokenEndpoint(
         tokens: tokens, authenticator: authenticator, policy: ClosurePolicy(binds: .session, allow),
-        allowedOrigins: ["https://shop.example"], environment: "demo", limits: limits, pseudonym: pseudonym,
-        clock: clock, logger: logger
-    )
+        configuration: .init(
+            environment: "demo", allowedOrigins: ["https://shop.example"], limits: limits, pseudonym: pseudonym),
+        clock: clock, logger: logger)
 }
 
 private func limits(_ change: (inout RequestLimits) -> Void) -> RequestLimits {
@@ -192,11 +192,11 @@ struct BrowserRuleTests {
                 tokens: Counting(),
                 authenticator: ForwardedAuthenticator(
                     subject: HTTPField.Name("X-User") ?? .from, secretField: HTTPField.Name("X-Key") ?? .from,
-                    secrets: nil),
-                policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
-                allowedHeaders: names.compactMap { HTTPField.Name($0) }, environment: "demo",
-                logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
-            )
+                    secrets: nil), policy: ClosurePolicy(binds: .session) { _, _ in true },
+                configuration: .init(
+                    environment: "demo", allowedOrigins: ["https://shop.example"],
+                    allowedHeaders: names.compactMap { HTTPField.Name($0) }),
+                logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
             let response = await endpoint.respond(
                 to: request("", who: nil, method: .options, fields: ["Origin": "https://shop.example"]))
             #expect(response.head.headerFields[.accessControlExposeHeaders] == "Retry-After, Date")
@@ -373,9 +373,9 @@ struct EndpointLimitTests {
         var limits = RequestLimits.withoutQuotas
         limits.concurrentRequests = 1
         let endpoint = CheckoutTokenEndpoint(
-            tokens: Counting(), authenticator: who, policy: policy, environment: "demo", limits: limits,
-            clock: ManualClock(), logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
-        )
+            tokens: Counting(), authenticator: who, policy: policy,
+            configuration: .init(environment: "demo", limits: limits), clock: ManualClock(),
+            logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
         let first = Task { await endpoint.respond(to: request()) }
         for await _ in policy.entered.stream { break }
         let second = await endpoint.respond(to: request())
@@ -546,9 +546,9 @@ struct FailClosedTests {
         limits.concurrentRequests = 1
         let handler = InMemoryLogHandler()
         let endpoint = CheckoutTokenEndpoint(
-            tokens: tokens, authenticator: part, policy: part, environment: "demo", limits: limits, clock: clock,
-            logger: Logger(label: "t") { _ in handler }
-        )
+            tokens: tokens, authenticator: part, policy: part,
+            configuration: .init(environment: "demo", limits: limits), clock: clock,
+            logger: Logger(label: "t") { _ in handler })
         let answer = Task { await endpoint.respond(to: request()) }
         for await _ in part.entered.stream { break }
         await clock.sleepers(1)
@@ -610,7 +610,8 @@ struct FailClosedTests {
             as [any AccessPolicy]
         {
             let endpoint = CheckoutTokenEndpoint(
-                tokens: Counting(), authenticator: who, policy: policy, environment: "demo", limits: .withoutQuotas,
+                tokens: Counting(), authenticator: who, policy: policy,
+                configuration: .init(environment: "demo", limits: .withoutQuotas),
                 logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
             #expect(code(await endpoint.respond(to: request())) == expected)
         }

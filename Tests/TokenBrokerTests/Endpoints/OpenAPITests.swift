@@ -90,10 +90,9 @@ struct OpenAPITests {
         let document = try await document()
         let endpoint = CheckoutTokenEndpoint(
             tokens: Tokens(), authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
-            policy: ClosurePolicy(binds: .session) { _, _ in true }, allowedOrigins: ["https://shop.example"],
-            environment: "demo", clock: ManualClock(),
-            logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
-        )
+            policy: ClosurePolicy(binds: .session) { _, _ in true },
+            configuration: .init(environment: "demo", allowedOrigins: ["https://shop.example"]), clock: ManualClock(),
+            logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
         for (method, operation) in [(HTTPRequest.Method.post, "post"), (.options, "options")] {
             var head = get("/api/checkout-token", method: method)
             head.headerFields = [.origin: "https://shop.example", .contentType: "application/json"]

@@ -145,8 +145,8 @@ struct ExactStringTests {
             tokens: NumberedTokens(),
             authenticator: ClosureAuthenticator { request in
                 request.head.headerFields[who].map { Principal(subject: $0) }
-            }, policy: ClosurePolicy(binds: .session) { _, _ in true }, environment: "demo", limits: limits,
-            clock: ManualClock(), logger: quiet)
+            }, policy: ClosurePolicy(binds: .session) { _, _ in true },
+            configuration: .init(environment: "demo", limits: limits), clock: ManualClock(), logger: quiet)
         for (index, pair) in Spellings.generated(20, seed: 7).enumerated() {
             for (name, status) in [(pair.one, 200), (pair.other, 200), (pair.one, 429), (pair.other, 429)] {
                 var head = HTTPRequest(

@@ -31,8 +31,9 @@ struct ClientAuthenticationTests {
         let vendor = try Vendor(
             profile: .alternativePayments, baseURL: "https://vendor.example/api", clientAuthentication: method)
         return ClientCredentialsProvider(
-            vendor: vendor, credentials: ChangingCredentials(id, secret), signer: signer,
-            assertionAudience: audience, transport: transport, wallClock: { now }
+            vendor: vendor, credentials: ChangingCredentials(id, secret),
+            assertions: signer.map { ClientAssertions(signer: $0, audience: audience) }, transport: transport,
+            wallClock: { now }
         )
     }
 

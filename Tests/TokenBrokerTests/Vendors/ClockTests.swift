@@ -204,7 +204,8 @@ struct ClockTests {
                 vendor: try Vendor(
                     profile: .alternativePayments, baseURL: "https://vendor.example",
                     clientAuthentication: .privateKeyJWT),
-                credentials: ChangingCredentials(), signer: Signer(), transport: vendor, clock: clock,
+                credentials: ChangingCredentials(), assertions: .init(signer: Signer()), transport: vendor,
+                clock: clock,
                 wallClock: { Date(timeIntervalSince1970: Self.vendorNow + ahead) })
             for _ in 0..<3 { #expect(try await provider.token(for: TokenRequest()).secret == Secret("t")) }
         }

@@ -3,34 +3,28 @@ import Foundation
 import HTTPTypes
 import Logging
 import TokenBroker
+import TokenBrokerComposer
 
-/// A shop on a host that no adapter is for. Put together by hand, so that it needs no trait and resolves four packages.
+/// A shop on a host that no adapter is for. Put together by hand, so that it needs only the transport's trait, and
+/// no package but those of the core.
 @main struct Shop {
     static func main() async throws {
         let environment = ProcessInfo.processInfo.environment
         let logger = Logger(label: "shop")
-        let transport = RateLimitedTransport(try CurlTransport(), account: "shop", requestsPerSecond: 5)
         let vendor = try Vendor(
             profile: .alternativePayments, baseURL: environment["VENDOR"] ?? "http://127.0.0.1:8081"
         )
         let variables = vendor.profile.credentialVariables
-        let accessTokens = ClientCredentialsProvider(
+        let broker = try Broker(
             vendor: vendor,
             credentials: EnvironmentCredentials(clientID: variables.clientID, clientSecret: variables.clientSecret),
-            transport: transport
-        ).caching()
-        let tokens = CheckoutTokenProvider(vendor: vendor, accessTokens: accessTokens, transport: transport).caching()
-        let broker = EndpointSet([
-            CheckoutTokenEndpoint(
-                tokens: tokens, authenticator: OpenModeAuthenticator(), policy: OpenModePolicy(),
-                environment: "sandbox",
-                logger: logger
-            )
-        ])
+            transport: CurlTransport(), authenticator: OpenModeAuthenticator(), policy: OpenModePolicy(),
+            configuration: .init(for: vendor, environment: "sandbox"), logger: logger
+        )
 
         let host = try Host(port: environment["PORT"].flatMap { UInt16($0) } ?? 8080)
         host.run { head, body, peer in
-            if let answer = await broker.answer(head, body: body, peer: peer) { return answer }
+            if let answer = await broker.endpoints.answer(head, body: body, peer: peer) { return answer }
             let isFound = head.path == "/"
             let text = Array((isFound ? "my shop" : "not found").utf8)
             let fields: HTTPFields = [.contentLength: String(text.count)]

@@ -4,19 +4,16 @@ import TokenBrokerComposer
 
 /// Asks the company's own secret service for the pair: `{"client_id": …, "client_secret": …}`.
 struct CompanySecrets: CredentialSource {
-    let host: String
-    let path: String
+    let url: ServerURL
     let transport: any HTTPTransport
 
     /// What a configuration file sees of it.
     static let plugin = CredentialPlugin(
-        "company-secrets", "The pair from the company's secret service.",
-        keys: ConfigurationKey("url", .text.filter("an https URL") { $0.hasPrefix("https://") }, "Where to ask.")
-    ) { context, url in
-        let rest = url.dropFirst("https://".count)
-        let host = rest.prefix { $0 != "/" }
-        return CompanySecrets(
-            host: String(host), path: String(rest.dropFirst(host.count)), transport: context.transport)
+        "company-secrets", "The pair from the company's secret service.", keys: Keys()
+    ) { context, values in CompanySecrets(url: values.url, transport: context.transport) }
+
+    struct Keys: ConfigurationKeys {
+        let url = ConfigurationKey("url", .url, "Where to ask.")
     }
 
     func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
@@ -24,8 +21,7 @@ struct CompanySecrets: CredentialSource {
         let response: TransportResponse
         do {
             response = try await transport.send(
-                HTTPRequest(method: .get, scheme: "https", authority: host, path: path), body: [],
-                options: TransportOptions(timeout: .seconds(3))
+                url.request(.get), body: [], options: TransportOptions(timeout: .seconds(3))
             )
         } catch {
             throw CredentialError(.unreadable, source: source, message: "it does not answer")

@@ -17,15 +17,16 @@ struct OwnOrders: AccessPolicy {
 
     /// What a configuration file sees of it.
     static func plugin(_ orders: [ExactString: Order]) -> PolicyPlugin {
-        PolicyPlugin(
-            "own-orders", "Whose order it is, in the shop's database.",
-            keys: ConfigurationKey(
-                "maximumAge", .duration(.zero ... .seconds(720 * 3600)), default: .seconds(48 * 3600),
-                "How old an order may be."
-            )
-        ) { _, maximumAge in
-            OwnOrders(maximumAge: maximumAge, orders: orders)
+        PolicyPlugin("own-orders", "Whose order it is, in the shop's database.", keys: Keys()) { _, values in
+            OwnOrders(maximumAge: values.maximumAge, orders: orders)
         }
+    }
+
+    struct Keys: ConfigurationKeys {
+        let maximumAge = ConfigurationKey(
+            "maximumAge", .duration(.zero ... .seconds(720 * 3600)), default: .seconds(48 * 3600),
+            "How old an order may be."
+        )
     }
 
     func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {

@@ -11,9 +11,9 @@ let session = AuthenticatorPlugin("shop-session", "The shop's session cookie.") 
 }
 
 var registry = Registry.standard
-registry.register(CompanySecrets.plugin)
-registry.register(session)
-registry.register(
+try registry.register(CompanySecrets.plugin)
+try registry.register(session)
+try registry.register(
     OwnOrders.plugin([
         "inv_1": .init(customer: "cus_ada", owner: "ada", age: .seconds(3600)),
         "inv_2": .init(customer: "cus_bob", owner: "bob", age: .seconds(3600)),

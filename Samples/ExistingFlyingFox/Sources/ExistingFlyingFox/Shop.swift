@@ -1,3 +1,4 @@
+import CurlTransport
 import FlyingFox
 import FlyingSocks
 import Foundation
@@ -10,7 +11,9 @@ import TokenBrokerFlyingFox
 @main struct Shop {
     static func main() async throws {
         let logger = Logger(label: "shop")
-        let broker = try await Composer().compose(.load("broker.yaml"), logger: logger)
+        var registry = Registry.standard
+        try registry.register(.curl)
+        let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
 
         let address = try sockaddr_in.inet(ip4: broker.server.host, port: UInt16(broker.server.port))
         let server = HTTPServer(config: .init(address: address, sharedRequestReplaySize: 0))

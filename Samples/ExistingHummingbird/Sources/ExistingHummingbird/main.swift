@@ -1,3 +1,4 @@
+import CurlTransport
 import Foundation
 import Hummingbird
 import Logging
@@ -6,7 +7,9 @@ import TokenBrokerHummingbird
 
 do {
     let logger = Logger(label: "shop")
-    let broker = try await Composer().compose(.load("broker.yaml"), logger: logger)
+    var registry = Registry.standard
+    try registry.register(.curl)
+    let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
 
     let router = Router(context: BrokerRequestContext.self)
     router.get("/") { _, _ in "my shop" }

@@ -1,3 +1,4 @@
+import CurlTransport
 import Logging
 import NIOCore
 import NIOExtras
@@ -11,7 +12,9 @@ import TokenBrokerNIO
 @main struct Shop {
     static func main() async throws {
         let logger = Logger(label: "shop")
-        let broker = try await Composer().compose(.load("broker.yaml"), logger: logger)
+        var registry = Registry.standard
+        try registry.register(.curl)
+        let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
         let server = ShopServer(broker: broker, logger: logger)
         let services = ServiceGroup(
             services: [broker, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger

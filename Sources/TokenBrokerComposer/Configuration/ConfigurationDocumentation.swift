@@ -64,9 +64,6 @@ public struct ConfigurationDocumentation: Sendable, Encodable {
 extension Registry {
     /// What a configuration can say with these parts.
     public var documentation: ConfigurationDocumentation {
-        // Reading an empty configuration asks for every key.
-        let reader = ConfigurationReader(.empty)
-        _ = Settings(reader, self)
         let profiles = profiles.values.sorted { $0.id < $1.id }.map { profile in
             ConfigurationDocumentation.PluginEntry(
                 id: profile.id, kind: "vendor profile", chosenBy: "vendor.profile", trait: nil, isAvailable: true,
@@ -74,7 +71,7 @@ extension Registry {
             )
         }
         return ConfigurationDocumentation(
-            keys: reader.documentation,
+            keys: Settings.documentation(self),
             plugins: entries(transports, "transport", "transport.kind") { _ in ["transport"] }
                 + entries(credentialSources, "credential source", "credentials.sources") { ["credentials", $0] }
                 + entries(assertionSigners, "signer of client assertions", "vendor.assertion.kind") { _ in

@@ -1,81 +1,12 @@
 #if ConfigurationSupport
 import Configuration
-import FoundationEssentials
-
-/// A configuration file and the environment that overrides it, not yet looked into.
-///
-/// ```swift
-/// let configuration = try BrokerConfiguration.load("broker.yaml")
-/// let inATest = try BrokerConfiguration("vendor: {environment: demo}", environment: [:])
-/// ```
-///
-/// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each
-/// dot and between the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements
-/// separated by commas.
-public struct BrokerConfiguration: Sendable {
-    /// What errors call the file.
-    let name: String
-    let root: ConfigurationNode
-    fileprivate(set) var environment: [String: String]
-
-    /// - Parameters:
-    ///   - text: YAML or JSON.
-    ///   - name: What to call the text in errors.
-    ///   - environment: The variables that override it.
-    /// - Throws: ``ConfigurationError`` if it is neither YAML nor JSON, with the line.
-    public init(
-        _ text: String, name: String = "configuration", environment: [String: String]
-    ) throws(ConfigurationError) {
-        self.name = name
-        self.root = try ConfigurationNode(parsing: text, name: name)
-        self.environment = environment
-    }
-
-    private init(name: String, root: ConfigurationNode, environment: [String: String]) {
-        self.name = name
-        self.root = root
-        self.environment = environment
-    }
-
-    /// Says nothing.
-    static let empty = Self(
-        name: "configuration", root: ConfigurationNode(line: 1, content: .map([])), environment: [:]
-    )
-
-    /// Reads a file of at most 256 KiB.
-    /// - Parameters:
-    ///   - path: The file; without it, the one that `TOKEN_BROKER_CONFIG` names.
-    ///   - environment: The variables that override it, instead of the process's.
-    /// - Throws: ``ConfigurationError`` if it cannot be read, or is neither YAML nor JSON.
-    public static func load(
-        _ path: String? = nil, environment: [String: String]? = nil
-    ) throws(ConfigurationError) -> BrokerConfiguration {
-        let environment = environment ?? ProcessInfo.processInfo.environment
-        guard let path = path ?? environment[fileVariable], !path.isEmpty else {
-            throw ConfigurationError([
-                .init(
-                    .missing, place: fileVariable,
-                    message: "expected the path of a configuration file, found nothing")
-            ])
-        }
-        return try BrokerConfiguration(configurationText(path: path), name: path, environment: environment)
-    }
-
-    /// The variable that names the file.
-    static let fileVariable = "TOKEN_BROKER_CONFIG"
-}
-
-extension BrokerConfiguration: CustomStringConvertible, CustomReflectable {
-    /// Its name only: the environment holds secrets, and a file may by mistake.
-    public var description: String { "configuration \(name)" }
-    /// Empty.
-    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
-}
+import TokenBroker
 
 /// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so
 /// that what nobody asked for can be told.
 final class ConfigurationReader {
     private let configuration: BrokerConfiguration
+    private let environment: [String: String]
     /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters
     /// tell "not there" and "of another type" apart in no way that could be reported.
     private let variables: EnvironmentVariablesProvider
@@ -86,41 +17,20 @@ final class ConfigurationReader {
     /// Sections whose keys cannot be known, since what would declare them is not.
     private var opaque: Set<[String]> = []
     private var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
-    /// The keys that were asked for, in that order, but for those of plug-ins, which document their own.
-    private(set) var documentation: [ConfigurationDocumentation.Key] = []
 
     init(_ configuration: BrokerConfiguration) {
-        var configuration = configuration
-        configuration.environment = withoutServiceLinks(configuration.environment)
         self.configuration = configuration
-        self.variables = EnvironmentVariablesProvider(environmentVariables: configuration.environment)
+        environment = withoutServiceLinks(configuration.environment)
+        variables = EnvironmentVariablesProvider(environmentVariables: environment)
     }
 
     /// The values of a section's keys; `nil` after noting the problems if one cannot be used.
-    func read<each Value>(
-        _ section: String..., keys: repeat ConfigurationKey<each Value>
-    ) -> (repeat each Value)? {
-        for key in repeat each keys { documentation.append(.init(key.documentation, in: section)) }
-        return read(plugin: section, keys: repeat each keys)
-    }
-
-    /// The same for the keys of a plug-in.
-    func read<each Value>(
-        plugin section: [String], keys: repeat ConfigurationKey<each Value>
-    ) -> (repeat each Value)? {
-        // All of them before the first failure ends it, so that every problem is noted.
-        let values = (repeat value(of: each keys, in: section))
-        return try? (repeat Self.unwrap(each values))
-    }
-
-    private struct Absent: Error {}
-    private static func unwrap<Value>(_ value: Value?) throws(Absent) -> Value {
-        guard let value else { throw Absent() }
-        return value
+    func read<Keys: ConfigurationKeys>(_ keys: Keys, in section: [String]) -> ConfigurationValues<Keys>? {
+        ConfigurationValues(keys, in: section, self)
     }
 
     /// From the environment, else from the file, else the default.
-    private func value<Value>(of key: ConfigurationKey<Value>, in section: [String]) -> Value? {
+    func value<Value>(of key: ConfigurationKey<Value>, in section: [String]) -> Value? {
         declare(key.name, in: section)
         let path = section + [key.name]
         if let former = key.formerName { refuseFormerName(section + [former], nowAt: path) }
@@ -239,6 +149,12 @@ final class ConfigurationReader {
 
     func warn(_ message: String) { warnings.append(message) }
 
+    /// Notes a problem that a part has with the keys of its section, with the place of the key.
+    func note(_ problem: ConfigurationError.Problem, in section: [String]) {
+        let key = problem.key.map { $0.split(separator: ".").map(String.init) } ?? []
+        note(problem.code, section + key, message: problem.message)
+    }
+
     /// Notes a problem with the value at `path`, wherever it comes from.
     func note(_ code: ConfigurationError.Code, _ path: [String], message: String) {
         let (variable, input) = variableInput(path, isList: false)
@@ -282,7 +198,7 @@ final class ConfigurationReader {
     /// variables.
     func finish() {
         check(configuration.root, at: [])
-        for name in configuration.environment.keys.sorted()
+        for name in environment.keys.sorted()
         where name.hasPrefix("TOKEN_BROKER_") && !knownVariables.contains(name) {
             let hint = nearest(to: name, among: knownVariables.sorted()).map { "; did you mean \($0)?" } ?? ""
             warn("the environment variable \(name) overrides no key of this configuration\(hint)")

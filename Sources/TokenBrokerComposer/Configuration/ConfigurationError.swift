@@ -1,10 +1,11 @@
-#if ConfigurationSupport
+public import TokenBroker
+
 /// Why a configuration cannot be used: everything that is wrong with it, not only the first.
 ///
 /// Safe to print. It shows names of keys and variables, what is expected, and of what was found only its kind, since
 /// it could be a secret that stands in the wrong place. A value is shown only where a choice, a number, a duration, a
 /// flag or an origin is expected, and only if it is at most 64 of `[A-Za-z0-9._:/*-]`.
-public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+public struct ConfigurationError: SafeToLog, Sendable {
     /// At least one, in the order of the file.
     public var problems: [Problem]
 
@@ -15,20 +16,36 @@ public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 
     /// One thing that is wrong.
-    public struct Problem: Sendable, Hashable, CustomStringConvertible {
+    ///
+    /// A plug-in throws it to have file, line and key named, which it does not know itself:
+    ///
+    /// ```swift
+    /// throw ConfigurationError.Problem(.conflict, key: "keyFile", "expected keyFile or keyVariable, found both")
+    /// ```
+    public struct Problem: SafeToLog, Sendable, Hashable {
         /// In which way it is wrong.
         public var code: Code
-        /// Where it stands: `broker.yaml:12`, or the name of an environment variable.
-        public var place: String
-        /// The key, in full: `server.port`. `nil` if it is about the file as a whole.
+        /// Where it stands: `broker.yaml:12`, or the name of an environment variable; empty until that is known.
+        public var place = ""
+        /// The key, in full: `server.port`. In what a plug-in throws, the key within its section. `nil` if it is about all of it.
         public var key: String?
         /// What was expected, what was found, and what to do about it.
         public var message: String
         /// The line in the file, to sort by; `nil` for a variable.
         var line: Int?
 
-        /// All members, in their order of declaration.
-        public init(_ code: Code, place: String, key: String? = nil, message: String) {
+        /// A problem of a part with its own section.
+        /// - Parameters:
+        ///   - code: In which way it is wrong.
+        ///   - key: The key within the section; `nil` for all of it.
+        ///   - message: What was expected and what was found, without values.
+        public init(_ code: Code, key: String? = nil, _ message: String) {
+            self.code = code
+            self.key = key
+            self.message = message
+        }
+
+        init(_ code: Code, place: String, key: String? = nil, message: String) {
             self.code = code
             self.place = place
             self.key = key
@@ -36,7 +53,7 @@ public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
         }
 
         /// Place, key and message in one line.
-        public var description: String { [place, key, message].compactMap { $0 }.joined(separator: ": ") }
+        public var description: String { [place, key ?? "", message].filter { !$0.isEmpty }.joined(separator: ": ") }
     }
 
     /// In which way something is wrong.
@@ -67,4 +84,3 @@ public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
         public static let failed = Self(.failed)
     }
 }
-#endif

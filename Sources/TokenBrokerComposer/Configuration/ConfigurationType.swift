@@ -1,71 +1,6 @@
 #if ConfigurationSupport
 public import TokenBroker
 
-/// One key that a plug-in reads: its name, its type with the range, its default.
-///
-/// The declaration drives everything: reading, the error when the value is of another type or out of range, the
-/// refusal of keys that nobody declared, the environment variable that overrides it, and the documentation.
-///
-/// ```swift
-/// ConfigurationKey("timeout", .duration(.zero ... .seconds(60)), default: .seconds(10), "For one call.")
-/// ConfigurationKey("caFile", .optional(.text), default: nil, "PEM file of trusted certificates.")
-/// ConfigurationKey("url", .text, "Where to ask. It has to be there.")
-/// ```
-public struct ConfigurationKey<Value: Sendable>: Sendable {
-    /// Within its section, in camel case: `connectTimeout`.
-    public let name: String
-    /// What is accepted.
-    public let type: ConfigurationType<Value>
-    /// `nil` if the key has to be there.
-    public let defaultValue: Value?
-    /// What it is for, in a sentence or two.
-    public let summary: String
-    /// What it was called before. A file or a variable that still says that is answered with the new name.
-    public let formerName: String?
-
-    /// A key with a default.
-    public init(
-        _ name: String, _ type: ConfigurationType<Value>, default value: Value, formerly formerName: String? = nil,
-        _ summary: String
-    ) {
-        self.name = name
-        self.type = type
-        self.defaultValue = value
-        self.summary = summary
-        self.formerName = formerName
-    }
-
-    /// A key that has to be there.
-    public init(
-        _ name: String, _ type: ConfigurationType<Value>, formerly formerName: String? = nil, _ summary: String
-    ) {
-        self.name = name
-        self.type = type
-        self.defaultValue = nil
-        self.summary = summary
-        self.formerName = formerName
-    }
-
-    /// The declaration as text.
-    public var documentation: KeyDocumentation {
-        KeyDocumentation(
-            name: name, type: type.description, defaultText: defaultValue.map(type.text), summary: summary
-        )
-    }
-}
-
-/// What a key's declaration says, for a table or a help text.
-public struct KeyDocumentation: Sendable, Hashable {
-    /// Within its section.
-    public var name: String
-    /// In words, with the range: `a whole number from 0 to 65535`.
-    public var type: String
-    /// As it would be written in a file, `none` for nothing; `nil` if the key has to be there.
-    public var defaultText: String?
-    /// What it is for.
-    public var summary: String
-}
-
 /// The type of a key: what is accepted, and how to say so.
 public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConvertible {
     /// What is expected, so that "expected …" is a sentence: `a whole number from 0 to 65535`.
@@ -130,9 +65,9 @@ extension ConfigurationType where Value == String {
     /// One of several words, such as the ids of plug-ins.
     public static func choice(_ choices: [String]) -> Self { choice(choices, withheld: [:]) }
 
-    /// The id of a plug-in. One whose trait is off is answered with the trait.
+    /// The id of a plug-in. One that an adapter brings and that is missing is answered with what to do.
     static func id<Context, Part>(of plugins: [String: Plugin<Context, Part>]) -> Self {
-        choice(available(plugins), withheld: plugins.filter { $0.value.read == nil }.compactMapValues(\.trait))
+        choice(available(plugins), withheld: plugins.compactMapValues(\.missing))
     }
 
     private static func choice(_ choices: [String], withheld: [String: String]) -> Self {
@@ -141,13 +76,22 @@ extension ConfigurationType where Value == String {
             guard let text = input.text, choices.contains(text) else {
                 var rejection = Rejection(
                     input, isShown: true, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
-                if let text = input.text, let trait = withheld[text] {
-                    rejection.found = "\(text), which this program was built without: it needs the trait \(trait)"
+                if let missing = input.text.flatMap({ withheld[$0] }) {
+                    rejection.found = missing
                     rejection.nearest = nil
                 }
                 throw rejection
             }
             return text
+        }
+    }
+}
+
+extension ConfigurationType where Value == String {
+    /// The name of an environment variable, where somebody may by mistake write its value.
+    public static var variableName: Self {
+        text.filter("the name of an environment variable, not its value") { text in
+            text.first?.isNumber == false && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
         }
     }
 }
@@ -284,160 +228,5 @@ extension ConfigurationType {
             return elements
         }
     }
-}
-
-/// Why a value was not accepted.
-struct Rejection: Error {
-    /// What was found, to complete "found …".
-    var found: String
-    /// What may have been meant.
-    var nearest: String?
-    /// Which element of a list it is about.
-    var element: Int?
-
-    /// - Parameter isShown: Whether to show the value: that of a choice, a number, a duration, a flag or an origin, and
-    ///   only if it is short and plain. Anything else that stands in the wrong place could be a secret.
-    init(_ input: ConfigurationInput, isShown: Bool = false, nearest: String? = nil) {
-        self.found = (isShown ? input.shown : nil) ?? input.kind
-        self.nearest = nearest
-    }
-}
-
-/// A value as it was found, before anybody knows what it should be.
-enum ConfigurationInput: Sendable {
-    /// From the file, where quotes tell text from numbers.
-    case plain(String)
-    case quoted(String)
-    /// From the environment, where everything is text and is read as the key wants it.
-    case variable(String)
-    case list([ConfigurationInput])
-    case map([Member])
-
-    struct Member: Sendable {
-        var name: String
-        var value: ConfigurationInput
-    }
-
-    init(_ node: ConfigurationNode) {
-        switch node.content {
-        case .scalar(let text, let isPlain): self = isPlain ? .plain(text) : .quoted(text)
-        case .list(let elements): self = .list(elements.map(Self.init))
-        case .map(let members): self = .map(members.map { Member(name: $0.name, value: Self($0.value)) })
-        }
-    }
-
-    /// As text; a plain number, flag or nothing is none.
-    var text: String? {
-        switch self {
-        case .quoted(let text), .variable(let text): text
-        case .plain(let text): isNothing || flag != nil || number != nil ? nil : text
-        default: nil
-        }
-    }
-
-    /// As a decimal number.
-    var number: String? {
-        switch self {
-        case .plain(let text), .variable(let text): isNumber(text) ? text : nil
-        default: nil
-        }
-    }
-
-    var flag: Bool? {
-        switch self {
-        case .plain("true"), .variable("true"): true
-        case .plain("false"), .variable("false"): false
-        default: nil
-        }
-    }
-
-    /// As JSON, with plain text read as YAML's JSON schema does.
-    var json: JSONValue {
-        switch self {
-        case .list(let elements): .array(elements.map(\.json))
-        case .map(let members): .object(Dictionary(members.map { ($0.name, $0.value.json) }) { $1 })
-        case .plain where isNothing: .null
-        case .plain(let text), .quoted(let text), .variable(let text):
-            flag.map(JSONValue.bool) ?? number.flatMap(Self.json(ofNumber:)) ?? .string(text)
-        }
-    }
-
-    /// A number with its digits, unless it is written as YAML alone allows.
-    private static func json(ofNumber text: String) -> JSONValue? {
-        (try? JSONValue.parse(Array(text.utf8))) ?? Double(text).map { JSONValue.number($0) }
-    }
-
-    /// The value as it was written, if it is at most 64 of `[A-Za-z0-9._:/*-]`.
-    var shown: String? {
-        func plain(_ text: String) -> String? {
-            let isPlain = text.utf8.allSatisfy { byte in
-                UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || "0123456789._:/*-".utf8.contains(byte)
-            }
-            return isPlain && (1...64).contains(text.utf8.count) ? text : nil
-        }
-        switch self {
-        case .plain where isNothing: return nil
-        case .plain(let text), .variable(let text): return plain(text)
-        // Quotes are what is wrong where a number or a flag is expected.
-        case .quoted(let text): return plain(text).map { "\"\($0)\"" }
-        case .list, .map: return nil
-        }
-    }
-
-    /// In words, without the value.
-    var kind: String {
-        switch self {
-        case .plain where isNothing: "nothing"
-        case .plain where flag != nil: "true or false"
-        case .plain where number != nil: "a number"
-        case .quoted(""), .variable(""): "empty text"
-        case .plain, .quoted, .variable: "other text"
-        case .list: "a list"
-        case .map: "a map"
-        }
-    }
-
-    private var isNothing: Bool {
-        switch self {
-        case .plain(""), .plain("~"), .plain("null"): true
-        default: false
-        }
-    }
-}
-
-private func isNumber(_ text: String) -> Bool {
-    let digits = text.drop { "+-".contains($0) }
-    return text.count - digits.count <= 1 && digits.first?.isNumber == true && digits.allSatisfy(\.isASCII)
-        && Double(digits) != nil && !digits.contains("x")
-}
-
-/// The candidate that `name` was most likely meant to be; `nil` if none is near. Case, `_` and `-` do not count.
-package func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
-    func plain(_ text: String) -> [Character] { text.lowercased().filter { $0 != "_" && $0 != "-" } }
-    guard name.count <= 64 else { return nil }
-    let name = plain(name)
-    return
-        candidates
-        .map { (candidate: $0, distance: editDistance(name, plain($0))) }
-        .filter { $0.distance <= max(1, name.count / 3) }
-        .min { $0.distance < $1.distance }?
-        .candidate
-}
-
-/// How many insertions, deletions, substitutions and swaps of neighbours turn one into the other.
-private func editDistance(_ left: [Character], _ right: [Character]) -> Int {
-    var rows = [Array(0...right.count)]
-    for (i, a) in left.enumerated() {
-        var row = [i + 1]
-        for (j, b) in right.enumerated() {
-            var distance = min(rows[i][j] + (a == b ? 0 : 1), rows[i][j + 1] + 1, row[j] + 1)
-            if i > 0, j > 0, a == right[j - 1], b == left[i - 1] {
-                distance = min(distance, rows[i - 1][j - 1] + 1)
-            }
-            row.append(distance)
-        }
-        rows.append(row)
-    }
-    return rows[left.count][right.count]
 }
 #endif

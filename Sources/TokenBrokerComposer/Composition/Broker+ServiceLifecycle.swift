@@ -1,4 +1,3 @@
-#if ConfigurationSupport
 #if ServiceLifecycleSupport
 public import ServiceLifecycle
 
@@ -15,4 +14,3 @@ extension Broker {
         #endif
     }
 }
-#endif

@@ -1,0 +1,160 @@
+#if ConfigurationSupport
+public import FoundationEssentials
+import HTTPTypes
+public import Logging
+public import TokenBroker
+
+/// Turns a configuration into a ``Broker``.
+///
+/// ```swift
+/// var registry = Registry.standard
+/// try registry.register(.curl)
+/// try registry.register(myPolicy)
+/// let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
+/// ```
+public struct Composer: Sendable {
+    /// What a configuration can choose from.
+    public var registry: Registry
+
+    /// - Parameter registry: What a configuration can choose from.
+    public init(registry: Registry = .standard) { self.registry = registry }
+
+    /// Reads and checks the whole configuration, then builds the parts, each after those that it needs.
+    ///
+    /// Nothing is sent and no credentials are loaded. What is merely doubtful is logged as a warning.
+    ///
+    /// - Parameters:
+    ///   - configuration: The file and the environment.
+    ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test.
+    ///     The caller shuts it down.
+    ///   - clock: Measures lifetimes and timeouts.
+    ///   - wallClock: Only for absolute times.
+    ///   - logger: Also what the parts log to.
+    /// - Throws: ``ConfigurationError`` with everything that is wrong. What had been built by then is shut down.
+    public func compose(
+        _ configuration: BrokerConfiguration, transport: (any HTTPTransport)? = nil,
+        clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
+        logger: Logger
+    ) async throws(ConfigurationError) -> Broker {
+        let reader = ConfigurationReader(configuration)
+        let settings = Settings(reader, registry, choosesTransport: transport == nil)
+        for warning in reader.warnings { logger.warning("\(warning)") }
+        guard let settings else { throw ConfigurationError(reader.problems) }
+
+        let teardown = Teardown()
+        do throws(ConfigurationError.Problem) {
+            let parts = PartBuilder(environment: configuration.environment, teardown: teardown, logger: logger)
+            return try await parts.broker(settings, transport: transport, clock: clock, wallClock: wallClock)
+        } catch {
+            await teardown.run()
+            reader.note(error, in: [])
+            throw ConfigurationError(reader.problems)
+        }
+    }
+}
+
+/// Builds the parts that a configuration chooses, leaves first.
+private struct PartBuilder {
+    let environment: [String: String]
+    let teardown: Teardown
+    let logger: Logger
+
+    func broker(
+        _ settings: Settings, transport given: (any HTTPTransport)?, clock: some Clock<Duration>,
+        wallClock: @escaping @Sendable () -> Date
+    ) async throws(ConfigurationError.Problem) -> Broker {
+        let vendor = settings.vendor.vendor
+        let transport: any HTTPTransport
+        switch (given, settings.transport.transport) {
+        case (let given?, _): transport = given
+        case (nil, let chosen?):
+            transport = try await build(
+                chosen,
+                TransportContext(logger: logger, timeout: settings.transport.timeout, environment: environment)
+            )
+        case (nil, nil):
+            throw ConfigurationError.Problem(.missing, key: "transport", "expected a transport, found none")
+        }
+        let credentialContext = CredentialContext(
+            logger: logger, transport: transport, profile: vendor.profile,
+            needsSecret: vendor.clientAuthentication.needsSecret, clock: clock, wallClock: wallClock,
+            environment: environment
+        )
+        var sources: [any CredentialSource] = []
+        for source in settings.credentials { sources.append(try await build(source, credentialContext)) }
+        var assertions: ClientAssertions?
+        if let chosen = settings.vendor.assertions {
+            let signer = try await build(chosen.signer, AssertionSignerContext(logger: logger, transport: transport))
+            assertions = ClientAssertions(signer: signer, audience: chosen.audience)
+        }
+        let configuration = try configuration(settings)
+        let steps = Steps(
+            vendor: vendor, credentials: CredentialChain(sources), assertions: assertions, transport: transport,
+            configuration: configuration, clock: clock, wallClock: wallClock, logger: logger
+        )
+        let (authenticator, policy) = try await access(settings.access, steps.context(environment: environment))
+        return try Broker(
+            steps, authenticator: authenticator, policy: policy, configuration: configuration, teardown: teardown,
+            clock: clock, logger: logger
+        )
+    }
+
+    private func configuration(_ settings: Settings) throws(ConfigurationError.Problem) -> Broker.Configuration {
+        var configuration = Broker.Configuration(
+            for: settings.vendor.vendor, environment: settings.vendor.environment)
+        configuration.endpoint.path = RoutePath(settings.route.path)
+        configuration.endpoint.timeout = settings.route.timeout
+        configuration.endpoint.minimumRemaining = settings.tokens.minimumRemaining
+        configuration.endpoint.allowedOrigins = Set(settings.route.allowedOrigins)
+        configuration.endpoint.allowedHeaders = settings.route.allowedHeaders
+        configuration.endpoint.limits = settings.limits
+        configuration.endpoint.pseudonym = try settings.audit.map { (audit) throws(ConfigurationError.Problem) in
+            do throws(ConfigurationError.Problem) {
+                return try audit.pseudonym(environment: environment, logger: logger)
+            } catch {
+                throw error.within(audit.section)
+            }
+        }
+        configuration.livePath = settings.health.livePath.map { RoutePath($0) }
+        configuration.readyPath = settings.health.readyPath.map { RoutePath($0) }
+        configuration.openAPIPath = settings.route.openAPIPath.map { RoutePath($0) }
+        configuration.rateLimit = settings.tokens.rateLimit
+        configuration.callTimeout = settings.transport.timeout
+        configuration.reusesTokens = settings.tokens.reuse
+        configuration.server = settings.server
+        return configuration
+    }
+
+    private func access(
+        _ settings: AccessSection.Settings, _ context: AccessContext
+    ) async throws(ConfigurationError.Problem) -> (any Authenticator, any AccessPolicy) {
+        switch settings {
+        case .open: return (OpenModeAuthenticator(), OpenModePolicy())
+        case .closed(let authenticator, let policy):
+            return (try await build(authenticator, context), try await build(policy, context))
+        }
+    }
+
+    /// Builds one part and remembers it for the tear-down.
+    private func build<Context: Sendable, Part: Sendable>(
+        _ choice: Choice<Plugin<Context, Part>.Build>, _ context: Context
+    ) async throws(ConfigurationError.Problem) -> Part {
+        do throws(ConfigurationError.Problem) {
+            let part = try await building { try await choice.build(context) }
+            teardown.add(part)
+            return part
+        } catch {
+            throw error.within(choice.section)
+        }
+    }
+}
+
+extension ConfigurationError.Problem {
+    /// The same, with the whole key of what is in a section.
+    fileprivate func within(_ section: [String]) -> Self {
+        var problem = self
+        problem.key = (section + (key.map { [$0] } ?? [])).joined(separator: ".")
+        return problem
+    }
+}
+#endif

@@ -1,0 +1,109 @@
+#if ConfigurationSupport
+import TokenBroker
+
+/// What a valid configuration says: values, and how to build each part that it chooses. Nothing is built yet.
+struct Settings: Sendable {
+    var server: ServerSettings
+    var vendor: VendorSection.Settings
+    var transport: TransportSection.Settings
+    var credentials: [Choice<CredentialPlugin.Build>]
+    var route: ConfigurationValues<RouteSection.Keys>
+    var health: ConfigurationValues<HealthSection.Keys>
+    var access: AccessSection.Settings
+    var tokens: TokensSection.Settings
+    var limits: RequestLimits
+    var audit: AuditSection.Settings?
+
+    /// Reads everything, whatever is wrong with some of it, so that all problems are told at once.
+    /// - Parameter choosesTransport: Whether a transport is to be built.
+    /// - Returns: `nil` if there were problems; `reader` knows them.
+    init?(_ reader: ConfigurationReader, _ registry: Registry, choosesTransport: Bool = true) {
+        let server = ServerSection.read(reader)
+        let vendor = VendorSection.read(reader, registry)
+        let credentials = CredentialsSection.read(reader, registry)
+        let transport = TransportSection.read(reader, registry, isChosen: choosesTransport)
+        let route = RouteSection.read(reader)
+        let health = HealthSection.read(reader, route)
+        let access = AccessSection.read(reader, registry)
+        let tokens = TokensSection.read(reader, vendor?.vendor.profile)
+        var isOpen = false
+        if case .open? = access {
+            isOpen = true
+            AccessSection.checkOpenMode(reader, server, vendor)
+        }
+        let limits = QuotasSection.read(reader, isOpen: isOpen)
+        let audit = AuditSection.read(reader, registry)
+        reader.finish()
+        guard reader.problems.isEmpty, let server, let vendor, let credentials, let transport, let route, let health,
+            let access, let tokens, let limits, let audit
+        else { return nil }
+        self.server = server
+        self.vendor = vendor
+        self.credentials = credentials
+        self.transport = transport
+        self.route = route
+        self.health = health
+        self.access = access
+        self.tokens = tokens
+        self.limits = limits
+        self.limits.trustedProxies = server.trustedProxies
+        self.limits.concurrentRequests = route.concurrentRequests
+        self.audit = audit
+    }
+
+    /// The keys of all sections, in the order in which a file usually has them.
+    static func documentation(_ registry: Registry) -> [ConfigurationDocumentation.Key] {
+        func keys(_ keys: some ConfigurationKeys, _ section: [String]) -> [ConfigurationDocumentation.Key] {
+            keys.documentation.map { ConfigurationDocumentation.Key($0, in: section) }
+        }
+        return keys(ServerSection.Keys(), ServerSection.path)
+            + keys(VendorSection.ProfileKeys(registry), VendorSection.path)
+            + keys(VendorSection.Keys(), VendorSection.path)
+            + keys(AssertionSection.Keys(registry), AssertionSection.path)
+            + keys(CredentialsSection.Keys(registry), CredentialsSection.path)
+            + keys(TransportSection.Keys(registry), TransportSection.path)
+            + keys(RouteSection.Keys(), RouteSection.path)
+            + keys(HealthSection.Keys(), HealthSection.path)
+            + keys(AccessSection.Keys(), AccessSection.path)
+            + keys(AccessSection.AuthenticatorKeys(registry), AccessSection.path + ["authenticator"])
+            + keys(AccessSection.PolicyKeys(registry), AccessSection.path + ["policy"])
+            + keys(TokensSection.Keys(), TokensSection.path)
+            + QuotasSection.quotas.flatMap { keys($0.keys, QuotasSection.path + [$0.name]) }
+            + keys(QuotasSection.Keys(), QuotasSection.path)
+            + keys(AuditSection.Keys(), AuditSection.path)
+    }
+}
+
+/// A part to build, and the section that describes it.
+struct Choice<Build: Sendable>: Sendable {
+    var section: [String]
+    var build: Build
+}
+
+extension ConfigurationReader {
+    /// The plug-in of that id, its keys read.
+    func choice<Context, Part>(
+        _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ registry: Registry, in section: [String]
+    ) -> Choice<Plugin<Context, Part>.Build>? {
+        guard let id else {
+            // What it reads is not known either.
+            skip(section)
+            return nil
+        }
+        guard let read = plugins[id]?.read else {
+            // Only a default gets here; what is written has been checked.
+            skip(section)
+            let names = available(plugins).joined(separator: ", ")
+            let missing = plugins[id]?.missing ?? "\(id), which is not registered"
+            note(
+                .missing, section + ["kind"],
+                message:
+                    "expected one of \(names.isEmpty ? "none, since none is registered" : names), found nothing; the "
+                    + "default is \(missing)"
+            )
+            return nil
+        }
+        return read(self, section, registry).map { Choice(section: section, build: $0) }
+    }
+}
+#endif

@@ -1,0 +1,68 @@
+import FoundationEssentials
+import Logging
+import TokenBroker
+
+/// Both steps on the way to a token, with what stands before and behind them.
+///
+/// Every call to the vendor goes through the rate limit, whichever step or policy makes it.
+struct Steps: Sendable {
+    let vendor: Vendor
+    let credentials: any CredentialSource
+    /// The transport that keeps the vendor's limit; `nil` without one.
+    let limited: RateLimitedTransport?
+    let accessTokens: any TokenProvider & HealthReporting
+    let checkoutTokens: any TokenProvider & HealthReporting
+    private let accessTokenProvider: ClientCredentialsProvider
+    private let transport: any HTTPTransport
+    private let timeout: Duration
+    private let clock: any Clock<Duration>
+    private let wallClock: @Sendable () -> Date
+    private let logger: Logger
+
+    init(
+        vendor: Vendor, credentials: any CredentialSource, assertions: ClientAssertions?,
+        transport: any HTTPTransport, configuration: Broker.Configuration, clock: some Clock<Duration>,
+        wallClock: @escaping @Sendable () -> Date, logger: Logger
+    ) {
+        limited = configuration.rateLimit.map { limit in
+            RateLimitedTransport(
+                transport, account: vendor.account, requestsPerSecond: limit.requestsPerSecond, burst: limit.burst,
+                clock: clock, wallClock: wallClock
+            )
+        }
+        self.transport = limited ?? transport
+        // A call that would end after the answer has to be given is of no use, and nobody waits for a fetch for longer than an answer may take.
+        let answerTimeout = configuration.endpoint.timeout
+        timeout = min(configuration.callTimeout, answerTimeout)
+        accessTokenProvider = ClientCredentialsProvider(
+            vendor: vendor, credentials: credentials, assertions: assertions, transport: self.transport,
+            timeout: timeout, clock: clock, wallClock: wallClock, logger: logger
+        )
+        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock, fetchTimeout: answerTimeout)
+        let checkoutTokens = CheckoutTokenProvider(
+            vendor: vendor, accessTokens: accessTokens, transport: self.transport, timeout: timeout, clock: clock,
+            wallClock: wallClock, logger: logger
+        )
+        .retrying(clock: clock)
+        self.accessTokens = accessTokens
+        self.checkoutTokens =
+            configuration.reusesTokens
+            ? checkoutTokens.caching(clock: clock, fetchTimeout: answerTimeout) : checkoutTokens
+        self.vendor = vendor
+        self.credentials = credentials
+        self.clock = clock
+        self.wallClock = wallClock
+        self.logger = logger
+    }
+
+    /// For an authenticator and a policy.
+    func context(environment: [String: String]) -> AccessContext {
+        AccessContext(
+            vendor: vendor, logger: logger, transport: transport, accessTokens: accessTokens, timeout: timeout,
+            environment: environment, clock: clock, wallClock: wallClock
+        )
+    }
+
+    /// Looks whether the credentials were rotated.
+    func refresh() async { await accessTokenProvider.refresh() }
+}

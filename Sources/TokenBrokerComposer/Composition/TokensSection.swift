@@ -1,0 +1,48 @@
+#if ConfigurationSupport
+import TokenBroker
+
+/// The section `tokens`: how long they are used, and how fast others are asked for.
+enum TokensSection {
+    static let path = ["tokens"]
+
+    struct Keys: ConfigurationKeys {
+        let reuse = ConfigurationKey("reuse", .flag, default: true, "Whether answers may share a checkout token.")
+        let minimumRemaining = ConfigurationKey(
+            "minimumRemaining", .duration(.zero ... .seconds(3600)), default: .seconds(120),
+            "The life that a token has at least when it is handed out, if the vendor's live that long."
+        )
+        let requestsPerSecond = ConfigurationKey(
+            "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
+            "How many calls to the vendor may start within any second; otherwise the profile's, which is 5."
+        )
+        let burst = ConfigurationKey(
+            "burst", .optional(.integer(1...1_000_000)), default: nil,
+            "How many of them may start back to back, at most `requestsPerSecond`; otherwise all."
+        )
+    }
+
+    struct Settings: Sendable {
+        var reuse: Bool
+        var minimumRemaining: Duration
+        /// `nil` without a limit.
+        var rateLimit: RateLimit?
+    }
+
+    static func read(_ reader: ConfigurationReader, _ profile: VendorProfile?) -> Settings? {
+        guard let values = reader.read(Keys(), in: path) else { return nil }
+        var settings = Settings(reuse: values.reuse, minimumRemaining: values.minimumRemaining)
+        guard let requestsPerSecond = values.requestsPerSecond ?? profile?.requestsPerSecond else {
+            if values.burst != nil { reader.warn("tokens.burst has no effect without tokens.requestsPerSecond") }
+            return settings
+        }
+        if let burst = values.burst, burst > requestsPerSecond {
+            reader.note(
+                .conflict, path + ["burst"],
+                message: "expected at most requestsPerSecond, which is \(requestsPerSecond), found \(burst)"
+            )
+        }
+        settings.rateLimit = RateLimit(requestsPerSecond: requestsPerSecond, burst: values.burst)
+        return settings
+    }
+}
+#endif

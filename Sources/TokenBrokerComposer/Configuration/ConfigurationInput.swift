@@ -1,0 +1,128 @@
+#if ConfigurationSupport
+import TokenBroker
+
+/// Why a value was not accepted.
+struct Rejection: Error {
+    /// What was found, to complete "found …".
+    var found: String
+    /// What may have been meant.
+    var nearest: String?
+    /// Which element of a list it is about.
+    var element: Int?
+
+    /// - Parameter isShown: Whether to show the value: that of a choice, a number, a duration, a flag or an origin, and
+    ///   only if it is short and plain. Anything else that stands in the wrong place could be a secret.
+    init(_ input: ConfigurationInput, isShown: Bool = false, nearest: String? = nil) {
+        self.found = (isShown ? input.shown : nil) ?? input.kind
+        self.nearest = nearest
+    }
+}
+
+/// A value as it was found, before anybody knows what it should be.
+enum ConfigurationInput: Sendable {
+    /// From the file, where quotes tell text from numbers.
+    case plain(String)
+    case quoted(String)
+    /// From the environment, where everything is text and is read as the key wants it.
+    case variable(String)
+    case list([ConfigurationInput])
+    case map([Member])
+
+    struct Member: Sendable {
+        var name: String
+        var value: ConfigurationInput
+    }
+
+    init(_ node: ConfigurationNode) {
+        switch node.content {
+        case .scalar(let text, let isPlain): self = isPlain ? .plain(text) : .quoted(text)
+        case .list(let elements): self = .list(elements.map(Self.init))
+        case .map(let members): self = .map(members.map { Member(name: $0.name, value: Self($0.value)) })
+        }
+    }
+
+    /// As text; a plain number, flag or nothing is none.
+    var text: String? {
+        switch self {
+        case .quoted(let text), .variable(let text): text
+        case .plain(let text): isNothing || flag != nil || number != nil ? nil : text
+        default: nil
+        }
+    }
+
+    /// As a decimal number.
+    var number: String? {
+        switch self {
+        case .plain(let text), .variable(let text): isNumber(text) ? text : nil
+        default: nil
+        }
+    }
+
+    var flag: Bool? {
+        switch self {
+        case .plain("true"), .variable("true"): true
+        case .plain("false"), .variable("false"): false
+        default: nil
+        }
+    }
+
+    /// As JSON, with plain text read as YAML's JSON schema does.
+    var json: JSONValue {
+        switch self {
+        case .list(let elements): .array(elements.map(\.json))
+        case .map(let members): .object(Dictionary(members.map { ($0.name, $0.value.json) }) { $1 })
+        case .plain where isNothing: .null
+        case .plain(let text), .quoted(let text), .variable(let text):
+            flag.map(JSONValue.bool) ?? number.flatMap(Self.json(ofNumber:)) ?? .string(text)
+        }
+    }
+
+    /// A number with its digits, unless it is written as YAML alone allows.
+    private static func json(ofNumber text: String) -> JSONValue? {
+        (try? JSONValue.parse(Array(text.utf8))) ?? Double(text).map { JSONValue.number($0) }
+    }
+
+    /// The value as it was written, if it is at most 64 of `[A-Za-z0-9._:/*-]`.
+    var shown: String? {
+        func plain(_ text: String) -> String? {
+            let isPlain = text.utf8.allSatisfy { byte in
+                UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || "0123456789._:/*-".utf8.contains(byte)
+            }
+            return isPlain && (1...64).contains(text.utf8.count) ? text : nil
+        }
+        switch self {
+        case .plain where isNothing: return nil
+        case .plain(let text), .variable(let text): return plain(text)
+        // Quotes are what is wrong where a number or a flag is expected.
+        case .quoted(let text): return plain(text).map { "\"\($0)\"" }
+        case .list, .map: return nil
+        }
+    }
+
+    /// In words, without the value.
+    var kind: String {
+        switch self {
+        case .plain where isNothing: "nothing"
+        case .plain where flag != nil: "true or false"
+        case .plain where number != nil: "a number"
+        case .quoted(""), .variable(""): "empty text"
+        case .plain, .quoted, .variable: "other text"
+        case .list: "a list"
+        case .map: "a map"
+        }
+    }
+
+    private var isNothing: Bool {
+        switch self {
+        case .plain(""), .plain("~"), .plain("null"): true
+        default: false
+        }
+    }
+}
+
+private func isNumber(_ text: String) -> Bool {
+    let digits = text.drop { "+-".contains($0) }
+    return text.count - digits.count <= 1 && digits.first?.isNumber == true && digits.allSatisfy(\.isASCII)
+        && Double(digits) != nil && !digits.contains("x")
+}
+#endif

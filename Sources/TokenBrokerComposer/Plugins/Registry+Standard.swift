@@ -1,0 +1,57 @@
+#if ConfigurationSupport
+import TokenBroker
+
+extension Registry {
+    /// What needs no other library. It also knows the plug-ins that the adapters bring, and answers their ids with what to do.
+    public static let standard: Registry = {
+        var registry = Registry()
+        registry.replace(.environment)
+        registry.replace(.file)
+        registry.replace(.directory)
+        registry.replace(.vault)
+        registry.replace(.alternativePayments)
+        registry.replace(.forwarded)
+        registry.replace(.claim)
+        registry.replace(.callback)
+        registry.replace(.vendorInvoice)
+        registry.replace(.all)
+        registry.replace(.any)
+        registry.replace(
+            TransportPlugin(
+                "curl", "HTTP/1.1 and HTTP/2 with libcurl.", trait: "CurlSupport", from: "CurlTransport", as: "curl")
+        )
+        registry.replace(
+            TransportPlugin(
+                "async-http-client", "HTTP/1.1 with AsyncHTTPClient.", trait: "AsyncHTTPClientSupport",
+                from: "TokenBrokerAsyncHTTPClient", as: "asyncHTTPClient")
+        )
+        registry.replace(
+            CredentialPlugin(
+                "command", "The pair from what a program prints.", trait: "CommandSupport",
+                from: "TokenBrokerSubprocess", as: "command")
+        )
+        registry.replace(
+            AssertionSignerPlugin(
+                "pem", "Signs with a private key in PEM form.", trait: "JWTSupport", from: "TokenBrokerJWT", as: "pem")
+        )
+        registry.replace(
+            AuthenticatorPlugin(
+                "jwt", "A signed JSON Web Token.", trait: "JWTSupport", from: "TokenBrokerJWT", as: "jwt")
+        )
+        return registry
+    }()
+}
+
+extension Plugin {
+    /// One that an adapter brings.
+    fileprivate init(
+        _ id: String, _ summary: String, trait: String, from module: String, as name: String
+    ) {
+        self.init(
+            id, summary, trait: trait,
+            missing: "\(id), which this program was built without: it needs the trait \(trait), and "
+                + "`try registry.register(.\(name))` with `import \(module)`"
+        )
+    }
+}
+#endif
