@@ -63,6 +63,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
@@ -82,7 +83,12 @@ let package = Package(
     ],
     targets: [
         .target(
-            name: "TokenBroker", dependencies: [.httpTypes, .logging, .metrics, .tracing],
+            name: "TokenBroker",
+            dependencies: [
+                .httpTypes, .logging, .metrics, .tracing,
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
             resources: [.embedInCode("Endpoints/openapi.json")]
         ),
         .systemLibrary(

@@ -235,17 +235,15 @@ private func get(_ path: String) -> EndpointRequest {
 
     /// A source with two keys that must come together, and a transport, both custom.
     @Test func `may be a source, a transport and a vendor`() async throws {
-        struct Fixed: CredentialSource {
-            func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-                [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))]
-            }
-        }
         let vendor = VendorDouble()
         var profile = VendorProfile.alternativePayments
         profile.id = "another"
         profile.environments = ["live": "https://another.example"]
         var registry = Registry()
-        try registry.register(CredentialPlugin("fixed", "") { _ in Fixed() })
+        try registry.register(
+            CredentialPlugin("fixed", "") { _ in
+                StaticCredentials(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))
+            })
         try registry.register(TransportPlugin("double", "") { _ in vendor })
         try registry.register(profile)
         let broker = try await compose(

@@ -11,12 +11,6 @@ import TokenBrokerTesting
 
 /// The whole engine, from the endpoint down, against the sandbox and its rate limit, in virtual time and without a socket.
 struct LimitedVendorTests {
-    private struct Pair: CredentialSource {
-        func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-            [Credential(clientID: Secret("sandbox-client"), clientSecret: Secret("sandbox-secret"))]
-        }
-    }
-
     private struct Outcome: Sendable {
         /// The status of each answer that a caller had, in order.
         var statuses: [Int: [Int]] = [:]
@@ -51,7 +45,10 @@ struct LimitedVendorTests {
             account: "alternative-payments", requestsPerSecond: 5, clock: clock, wallClock: { clock.date })
         let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example")
         let access = ClientCredentialsProvider(
-            vendor: vendor, credentials: Pair(), transport: transport, clock: clock, wallClock: { clock.date }
+            vendor: vendor,
+            credentials: StaticCredentials(
+                clientID: Secret("sandbox-client"), clientSecret: Secret("sandbox-secret")), transport: transport,
+            clock: clock, wallClock: { clock.date }
         ).retrying(clock: clock).caching(clock: clock)
         let checkout = CheckoutTokenProvider(
             vendor: vendor, accessTokens: access, transport: transport, wallClock: { clock.date }

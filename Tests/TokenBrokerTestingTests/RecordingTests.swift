@@ -54,13 +54,6 @@ private struct RoundTripFixture: HTTPTransportFixture {
     }
 }
 
-private struct Pair: CredentialSource {
-    let secret: String
-    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-        [Credential(clientID: Secret("client"), clientSecret: Secret(secret))]
-    }
-}
-
 struct RecordingTests {
     private let clock = ManualClock()
     private let request = TokenRequest(customer: "cus_1", invoice: "inv_1")
@@ -73,7 +66,8 @@ struct RecordingTests {
     ) throws -> CheckoutTokenProvider {
         let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example")
         let access = ClientCredentialsProvider(
-            vendor: vendor, credentials: Pair(secret: secret), transport: transport, wallClock: { date })
+            vendor: vendor, credentials: StaticCredentials(clientID: Secret("client"), clientSecret: Secret(secret)),
+            transport: transport, wallClock: { date })
         return CheckoutTokenProvider(
             vendor: vendor, accessTokens: access.caching(), transport: transport, wallClock: { date })
     }

@@ -2,12 +2,6 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-private struct FixedCredentials: CredentialSource {
-    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-        [MisbehavingIssuer.credential]
-    }
-}
-
 /// Step 1 that always works, so that the misbehaving is left to step 2.
 private struct AccessTokens: TokenProvider {
     let issuer: MisbehavingIssuer
@@ -22,7 +16,8 @@ private func accessTokens(
 ) throws -> ClientCredentialsProvider {
     ClientCredentialsProvider(
         vendor: try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example"),
-        credentials: FixedCredentials(), transport: issuer, clock: clock, wallClock: { clock.date }
+        credentials: StaticCredentials([MisbehavingIssuer.credential]), transport: issuer, clock: clock,
+        wallClock: { clock.date }
     )
 }
 

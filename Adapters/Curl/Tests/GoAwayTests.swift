@@ -5,12 +5,6 @@ import TestSupport
 import Testing
 import TokenBroker
 
-private struct FixedCredentials: CredentialSource {
-    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-        [Credential(clientID: Secret("client"), clientSecret: Secret("secret"))]
-    }
-}
-
 /// An HTTP/2 server that ends its connections while streams are open.
 @Suite(.serialized) struct GoAwayTests {
     @Test(arguments: HTTP2Server.Reaction.allCases, [0, 1])
@@ -46,7 +40,8 @@ private struct FixedCredentials: CredentialSource {
         let provider = ClientCredentialsProvider(
             vendor: try Vendor(
                 profile: .alternativePayments, baseURL: "https://localhost:\(try #require(servers.ports["trusted"]))"),
-            credentials: FixedCredentials(), transport: transport
+            credentials: StaticCredentials(clientID: Secret("client"), clientSecret: Secret("secret")),
+            transport: transport
         ).retrying()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<600 {

@@ -6,19 +6,14 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-private struct FixedCredentials: CredentialSource {
-    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-        [MisbehavingIssuer.credential]
-    }
-}
-
 /// The same script in process and over a socket comes to the same.
 struct MisbehavingIssuerTests {
     private func outcome(
         _ timeout: Duration, _ transport: any HTTPTransport, _ baseURL: String
     ) async throws -> TokenError.Code? {
         let provider = ClientCredentialsProvider(
-            vendor: try Vendor(profile: .alternativePayments, baseURL: baseURL), credentials: FixedCredentials(),
+            vendor: try Vendor(profile: .alternativePayments, baseURL: baseURL),
+            credentials: StaticCredentials([MisbehavingIssuer.credential]),
             transport: transport, timeout: timeout)
         do throws(TokenError) {
             let token = try await provider.token(for: TokenRequest())

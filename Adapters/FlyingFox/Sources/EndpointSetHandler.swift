@@ -31,44 +31,49 @@ extension HTTPServer {
     /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects
     ///   in that time.
     ///
-    /// - Parameter endpoints: The routes.
-    public func mount(_ endpoints: EndpointSet) {
-        appendRoute("*", to: EndpointSetHandler(endpoints))
+    /// - Parameters:
+    ///   - endpoints: The routes.
+    ///   - hostPaths: Paths that your routes answer although an endpoint would, also those that are added later.
+    public func mount(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
+        appendRoute("*", to: EndpointSetHandler(endpoints, except: hostPaths))
     }
 }
 
 /// Answers the requests that an ``EndpointSet`` knows, and leaves the others to the next route.
-/// ``FlyingFox/HTTPServer/mount(_:)`` is the short way.
+/// ``FlyingFox/HTTPServer/mount(_:except:)`` is the short way.
 public struct EndpointSetHandler: HTTPHandler {
     private let endpoints: EndpointSet
 
-    /// - Parameter endpoints: The routes.
-    public init(_ endpoints: EndpointSet) { self.endpoints = endpoints }
+    /// - Parameters:
+    ///   - endpoints: The routes.
+    ///   - hostPaths: Paths that the host answers although an endpoint would.
+    public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
+        self.endpoints = endpoints.excluding(hostPaths)
+    }
 
     /// Answers what is ours.
     /// - Throws: `HTTPUnhandledError` for the rest.
     public func handleRequest(_ request: FlyingFox.HTTPRequest) async throws -> FlyingFox.HTTPResponse {
-        guard let head = HTTPTypes.HTTPRequest(request), endpoints.contains(path: head.path ?? "") else {
+        guard let head = HTTPTypes.HTTPRequest(request), let match = endpoints.match(head.path ?? "") else {
             throw HTTPUnhandledError()
         }
         let body = WatchedBody(request.bodySequence)
         let length = request.headers[.contentLength].map { Int($0) ?? .max }
-        let answer = await endpoints.respond(
+        let answer = await match.respond(
             to: EndpointRequest(
                 head: head, body: EndpointBody(body, announcedLength: length),
                 peer: request.remoteAddress.flatMap(PeerAddress.init)
             )
         )
-        guard let answer else { throw HTTPUnhandledError() }
+        .framed(for: head.method)
         var headers = HTTPHeaders()
         for field in answer.head.headerFields { headers.addValue(field.value, for: HTTPHeader(field.name.rawName)) }
-        // A HEAD request gets the length of what a GET would have got, and none of it.
-        headers[.contentLength] = String(answer.body.count)
-        let payload = AnswerAndRest(answer: request.method == .HEAD ? [] : answer.body, rest: body)
+        let payload = AnswerAndRest(answer: answer.body, rest: body)
         return FlyingFox.HTTPResponse(
             statusCode: HTTPStatusCode(answer.head.status.code, phrase: answer.head.status.reasonPhrase),
             headers: headers,
-            body: HTTPBodySequence(from: payload, count: answer.body.count)
+            body: HTTPBodySequence(
+                from: payload, count: answer.head.headerFields[.contentLength].flatMap { Int($0) } ?? 0)
         )
     }
 }
@@ -76,7 +81,7 @@ public struct EndpointSetHandler: HTTPHandler {
 extension HTTPTypes.HTTPRequest {
     fileprivate init?(_ request: FlyingFox.HTTPRequest) {
         guard let method = Method(request.method.rawValue) else { return nil }
-        let target = originForm(ofTarget: request.target.rawValue)
+        let target = RequestTarget(request.target.rawValue)
         var fields = HTTPFields()
         for (header, value) in request.headers where header != .host {
             if let name = HTTPField.Name(header.rawValue) { fields.append(HTTPField(name: name, value: value)) }

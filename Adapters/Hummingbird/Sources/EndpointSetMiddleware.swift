@@ -45,9 +45,11 @@ extension Router {
     ///   `maximumGracefulShutdownDuration` of the service group;
     /// - it closes at once, so that a client that is still sending may lose the last answer.
     ///
-    /// - Parameter endpoints: The routes.
-    public func mount(_ endpoints: EndpointSet) {
-        add(middleware: EndpointSetMiddleware(endpoints))
+    /// - Parameters:
+    ///   - endpoints: The routes.
+    ///   - hostPaths: Paths that your routes answer although an endpoint would, also those that are added later.
+    public func mount(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
+        add(middleware: EndpointSetMiddleware(endpoints, except: hostPaths))
     }
 }
 
@@ -77,18 +79,22 @@ public struct BrokerRequestContext: ConnectionRequestContext {
 }
 
 /// Answers the requests that an ``EndpointSet`` knows, and passes on the others. For hosts that do not use `Router`;
-/// otherwise ``Hummingbird/Router/mount(_:)`` is the short way.
+/// otherwise ``Hummingbird/Router/mount(_:except:)`` is the short way.
 public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
     private let endpoints: EndpointSet
 
-    /// - Parameter endpoints: The routes.
-    public init(_ endpoints: EndpointSet) { self.endpoints = endpoints }
+    /// - Parameters:
+    ///   - endpoints: The routes.
+    ///   - hostPaths: Paths that the host answers although an endpoint would.
+    public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
+        self.endpoints = endpoints.excluding(hostPaths)
+    }
 
     /// Answers what is ours, and passes on the rest.
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        guard endpoints.contains(path: request.head.path ?? "") else { return try await next(request, context) }
+        guard let match = endpoints.match(request.head.path ?? "") else { return try await next(request, context) }
         // The host has made the first its authority, and left the others among the fields.
         if let host = HTTPField.Name("Host"), request.headers.contains(host) { throw HTTPError(.badRequest) }
         let channel = (context as? any ConnectionRequestContext)?.channel
@@ -101,12 +107,11 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let answer = await respond(
             to: EndpointRequest(
                 head: request.head, body: EndpointBody(body, announcedLength: announcedLength), peer: peer),
-            on: channel
+            by: match, on: channel
         )
-        guard let answer else { return try await next(request, context) }
+        .framed(for: request.method)
         var response = Response(status: answer.head.status, headers: answer.head.headerFields)
-        // A HEAD request gets the length of what a GET would have got, and none of it.
-        let buffer = request.method == .head ? ByteBuffer() : ByteBuffer(bytes: answer.body)
+        let buffer = ByteBuffer(bytes: answer.body)
         let hasRequestBody = announcedLength ?? 0 > 0 || request.headers.contains(.transferEncoding)
         let isBodyRead = await body.isFinished
         let isBodyLeft = hasRequestBody && !isBodyRead
@@ -124,14 +129,17 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         } else {
             response.body = ResponseBody(byteBuffer: buffer)
         }
-        if request.method == .head { response.headers[.contentLength] = String(answer.body.count) }
+        // The body that was set brings its own.
+        response.headers[.contentLength] = answer.head.headerFields[.contentLength]
         return response
     }
 
     /// Cancels the work when the connection ends before it is done.
-    private func respond(to request: EndpointRequest, on channel: (any Channel)?) async -> EndpointResponse? {
-        guard let channel else { return await endpoints.respond(to: request) }
-        let work = Task { await endpoints.respond(to: request) }
+    private func respond(
+        to request: EndpointRequest, by match: EndpointMatch, on channel: (any Channel)?
+    ) async -> EndpointResponse {
+        guard let channel else { return await match.respond(to: request) }
+        let work = Task { await match.respond(to: request) }
         let watch = DisconnectHandler { work.cancel() }
         channel.eventLoop.execute {
             // First, since Hummingbird's own keep the end of the channel to themselves. A channel that is gone takes

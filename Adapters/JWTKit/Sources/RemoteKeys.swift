@@ -24,7 +24,7 @@ final class RemoteKeys: KeySource {
         /// Until when no fetch is started after the last one failed.
         var rested: Duration? {
             guard failures > 0, let startedAt else { return nil }
-            return startedAt + .seconds(min(30, 1 << min(failures - 1, 5)))
+            return startedAt + RemoteKeys.rest.pause(after: failures)
         }
     }
 
@@ -43,6 +43,8 @@ final class RemoteKeys: KeySource {
         self.alarm = alarm
         self.logger = logger
     }
+
+    private static let rest = Backoff(first: .seconds(1), longest: .seconds(30))
 
     struct Unavailable: Error {}
 

@@ -12,7 +12,8 @@ public import TokenBroker
 /// ```swift
 /// // HTTP/1.1
 /// try channel.pipeline.syncOperations.configureHTTPServerPipeline()
-/// try channel.pipeline.syncOperations.addHandlers(EndpointSetHandler(broker.endpoints), MyHandler())
+/// try channel.pipeline.syncOperations.mount(broker.endpoints)
+/// try channel.pipeline.syncOperations.addHandler(MyHandler())
 /// // HTTP/2 as well, whatever was negotiated
 /// channel.configureCommonHTTPServerPipeline { channel in
 ///     channel.eventLoop.makeCompletedFuture {
@@ -37,7 +38,7 @@ public import TokenBroker
 /// is read for two seconds and up to a mebibyte, and then the connection is closed.
 ///
 /// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way,
-/// which a client has ten seconds to take.
+/// which a client has ten seconds to take. One that had no request yet has a second for it.
 ///
 /// If the next handler upgrades connections, remove this handler as well: name it in the upgrader's
 /// `extraHTTPHandlers`.
@@ -61,6 +62,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     private static let lingeringTime = TimeAmount.seconds(2)
     /// How long a client may take nothing of the last answers while the server shuts down.
     private static let quiescingTime = TimeAmount.seconds(10)
+    /// How long a connection is open that had no request yet, while the server shuts down: its client could not know.
+    private static let timeForFirst = TimeAmount.seconds(1)
 
     private let endpoints: EndpointSet
     private let host: Host
@@ -79,6 +82,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     private var turn = Turn.none
     private var isReadPending = false
     private var isQuiescing = false
+    /// Whether no request has come.
+    private var isNew = true
     private var isInputClosed = false
     private var isHTTP1 = true
     private var isDecoderStopped = false
@@ -88,8 +93,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 
     /// Who answers what no endpoint does.
     private enum Host {
-        /// The next handler, and these paths in any case.
-        case nextHandler(paths: Set<String>)
+        case nextHandler
         /// Nobody: it is not found.
         case none
     }
@@ -98,8 +102,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     ///   - endpoints: The routes.
     ///   - hostPaths: Paths that the next handler answers although an endpoint would, such as a `/healthz` of its own.
     public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
-        self.endpoints = endpoints
-        host = .nextHandler(paths: hostPaths)
+        self.endpoints = endpoints.excluding(hostPaths)
+        host = .nextHandler
         writeTimeout = .seconds(75)
         connection = nil
     }
@@ -127,7 +131,7 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         /// The next handler's.
         case passedOn(PassedOn)
         /// Ours, and perhaps all of it arrives with the head.
-        case beginning(HTTPRequestHead)
+        case beginning(HTTPRequestHead, EndpointMatch?)
         /// Ours, handed to an endpoint.
         case answering(Answering)
         /// The last answer of the connection is written.
@@ -296,12 +300,15 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         switch (exchange, part) {
         case (.idle, .head(let head)):
             connection?.exchangeBegan()
+            if isNew, isQuiescing { alarm?.cancel() }
+            isNew = false
             isHTTP1 = head.version.major == 1
             isDecoderStopped = head.stopsDecoder
             if let status = head.refusalOfFraming { return refuse(status, context) }
-            if isOurs(head) {
+            let match = endpoints.match(RequestTarget(head.uri).path)
+            if match != nil || host == .none {
                 guard head.hasOneMeaningOfHost else { return refuse(.badRequest, context) }
-                exchange = .beginning(head)
+                exchange = .beginning(head, match)
                 firstBytes.clear()
             } else {
                 exchange = .passedOn(PassedOn(head: head))
@@ -323,8 +330,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
             context.fireChannelRead(wrapInboundOut(part))
         case (.beginning, .body(var chunk)):
             firstBytes.writeBuffer(&chunk)
-        case (.beginning(let head), .end):
-            answer(head, body: EndpointBody(Array(firstBytes.readableBytesView)), chunks: nil, context)
+        case (.beginning(let head, let match), .end):
+            answer(head, match, body: EndpointBody(Array(firstBytes.readableBytesView)), chunks: nil, context)
         case (.answering(var answering), .body(let chunk)):
             answering.isAskedFor = false
             exchange = .answering(answering)
@@ -368,33 +375,23 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 
     /// Answers in place of an endpoint, and ends the connection.
     private func refuse(_ status: HTTPResponse.Status, _ context: ChannelHandlerContext) {
-        let answer = EndpointResponse(refusal: status)
+        let answer = EndpointResponse(refusal: status).framed(for: .get)
         var head = HTTPResponseHead(answer.head, version: .http1_1)
-        head.headers.add(name: "content-length", value: String(answer.body.count))
         if isHTTP1 { head.headers.add(name: "connection", value: "close") }
         write(head, answer.body, context)
         end(context)
     }
 
-    private func isOurs(_ head: HTTPRequestHead) -> Bool {
-        switch host {
-        case .none: return true
-        case .nextHandler(let paths):
-            let path = originForm(ofTarget: head.uri).path
-            return endpoints.contains(path: path) && !paths.contains(String(path.prefix { $0 != "?" }))
-        }
-    }
-
     /// All that arrived together was seen, and the body has not ended.
     private func begin(_ context: ChannelHandlerContext) {
-        guard case .beginning(let head) = exchange else { return }
+        guard case .beginning(let head, let match) = exchange else { return }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let body = RequestBodyChunks(firstBytes.readableBytes > 0 ? [firstBytes] : []) {
             bound.execute { handler, context in handler.bodyIsAskedFor(context) }
         }
         // A length beyond what can be counted is as good as any that is too long.
         let length = head.headers.first(name: "content-length").map { Int($0) ?? .max }
-        answer(head, body: EndpointBody(body, announcedLength: length), chunks: body, context)
+        answer(head, match, body: EndpointBody(body, announcedLength: length), chunks: body, context)
         if case .answering(var answering) = exchange {
             answering.mayContinue =
                 firstBytes.readableBytes == 0 && head.version != .http1_0
@@ -404,7 +401,8 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     }
 
     private func answer(
-        _ head: HTTPRequestHead, body: EndpointBody, chunks: RequestBodyChunks?, _ context: ChannelHandlerContext
+        _ head: HTTPRequestHead, _ match: EndpointMatch?, body: EndpointBody, chunks: RequestBodyChunks?,
+        _ context: ChannelHandlerContext
     ) {
         // Of the channel, since an HTTP/2 stream's context knows none. A Unix socket has an address without an IP.
         peer =
@@ -414,12 +412,12 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
             }
         let request = HTTPRequest(head).map { EndpointRequest(head: $0, body: body, peer: peer) }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let task = Task { [endpoints] in
+        let task = Task {
             let answer: EndpointResponse
-            if let request {
-                answer = await endpoints.respond(to: request) ?? EndpointResponse(refusal: .notFound)
-            } else {
-                answer = EndpointResponse(refusal: .badRequest)
+            switch (request, match) {
+            case (let request?, let match?): answer = await match.respond(to: request)
+            case (.some, nil): answer = EndpointResponse(refusal: .notFound)
+            case (nil, _): answer = EndpointResponse(refusal: .badRequest)
             }
             bound.execute { handler, context in handler.write(answer, context) }
         }
@@ -449,19 +447,15 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         let keepsAlive =
             request.isKeepAlive && !isQuiescing && !isInputClosed && answering.hasRequestEnded
             && (!request.stopsDecoder || connection?.canContinueDecoding(after: request) == true)
+        let answer = answer.framed(for: request.method == .HEAD ? .head : .get)
         var head = HTTPResponseHead(answer.head, version: isHTTP1 ? .http1_1 : request.version)
-        if answer.head.status.allowsBody, !head.headers.contains(name: "content-length") {
-            // A HEAD request gets the length of what a GET would have got, and none of it.
-            head.headers.add(name: "content-length", value: String(answer.body.count))
-        }
         if !head.headers.contains(name: "date") { head.headers.add(name: "date", value: ResponseDate.current) }
         if isHTTP1, !keepsAlive {
             head.headers.replaceOrAdd(name: "connection", value: "close")
         } else if request.version == .http1_0 {
             head.headers.replaceOrAdd(name: "connection", value: "keep-alive")
         }
-        let hasBody = request.method != .HEAD && answer.head.status.allowsBody
-        write(head, hasBody ? answer.body : [], context)
+        write(head, answer.body, context)
         guard keepsAlive else {
             // A stream ends with its answer, whatever becomes of the request.
             return isHTTP1 || !answering.hasRequestEnded ? end(context) : endExchange(context)
@@ -683,7 +677,9 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         case is ChannelShouldQuiesceEvent:
             isQuiescing = true
             switch exchange {
-            case .idle: unsent > 0 ? end(context) : close(context)
+            case .idle where unsent > 0: end(context)
+            case .idle where isNew: close(context, in: Self.timeForFirst)
+            case .idle: close(context)
             case .ending: close(context, in: timeToTake)
             default: break
             }
@@ -698,6 +694,16 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         default: break
         }
         context.fireUserInboundEventTriggered(event)
+    }
+}
+
+extension ChannelPipeline.SynchronousOperations {
+    /// Mounts the broker's routes on this pipeline, behind the HTTP decoder and in front of your own handler.
+    /// - Parameters:
+    ///   - endpoints: The routes.
+    ///   - hostPaths: Paths that the next handler answers although an endpoint would, such as a `/healthz` of its own.
+    public func mount(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) throws {
+        try addHandler(EndpointSetHandler(endpoints, except: hostPaths))
     }
 }
 

@@ -7,7 +7,7 @@ extension HTTPRequest {
     /// `nil` if the method or the target is none.
     init?(_ head: HTTPRequestHead) {
         guard let method = Method(head.method.rawValue) else { return nil }
-        let target = originForm(ofTarget: head.uri)
+        let target = RequestTarget(head.uri)
         let hosts = head.headers["host"]
         var fields = HTTPFields()
         fields.reserveCapacity(head.headers.count)
@@ -31,7 +31,7 @@ extension HTTPRequestHead {
         let host = hosts.first.flatMap { $0.isEmpty ? nil : $0 }
         let authority = host.flatMap { Authority($0) }
         if host != nil, authority == nil { return false }
-        guard let target = originForm(ofTarget: uri).authority else { return true }
+        guard let target = RequestTarget(uri).authority else { return true }
         guard let target = Authority(target) else { return false }
         let scheme = uri.prefix(6).lowercased() == "https:" ? "https" : "http"
         return authority.map { $0.host == target.host && $0.port(under: scheme) == target.port(under: scheme) } ?? true
@@ -80,7 +80,4 @@ extension HTTPResponseHead {
     }
 }
 
-extension HTTPResponse.Status {
-    var allowsBody: Bool { kind != .informational && code != 204 && code != 304 }
-}
 #endif

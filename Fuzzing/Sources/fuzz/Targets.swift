@@ -141,7 +141,9 @@ private func vendor(_ bytes: [UInt8]) {
     guard let vendor = try? Vendor(profile: .alternativePayments, baseURL: "https://vendor.example") else {
         return expect(false, "the profile has no valid address")
     }
-    let accessTokens = ClientCredentialsProvider(vendor: vendor, credentials: FixedCredentials(), transport: transport)
+    let accessTokens = ClientCredentialsProvider(
+        vendor: vendor, credentials: StaticCredentials(clientID: Secret("id"), clientSecret: Secret("secret")),
+        transport: transport)
     let checkoutTokens = CheckoutTokenProvider(vendor: vendor, accessTokens: FixedTokens(), transport: transport)
     let session = TokenRequest(tenant: "", customer: "cus_1", invoice: "inv_1")
     wait {
@@ -166,12 +168,6 @@ let silent = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
 private struct FixedTokens: TokenProvider {
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         Token(secret: Secret("a.b.c"), remaining: .seconds(60))
-    }
-}
-
-private struct FixedCredentials: CredentialSource {
-    func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
-        [Credential(clientID: Secret("id"), clientSecret: Secret("secret"))]
     }
 }
 

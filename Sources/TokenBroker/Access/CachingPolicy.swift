@@ -69,41 +69,20 @@ private final class Answers: Sendable {
         var end: Duration
     }
 
-    private struct State {
-        var entries: [Question: Entry] = [:]
-        /// From `first` on, in the order in which they were remembered; one whose end is not the entry's was replaced.
-        var order: [(question: Question, end: Duration)] = []
-        var first = 0
-    }
-
     private let lifetime: Duration
-    private let maximumEntries: Int
-    private let state = Mutex(State())
+    private let entries: Mutex<BoundedMap<Question, Entry>>
 
     init(lifetime: Duration, maximumEntries: Int) {
         self.lifetime = lifetime
-        self.maximumEntries = max(1, maximumEntries)
+        entries = Mutex(BoundedMap(capacity: maximumEntries))
     }
 
     func answer(to question: Question, now: Duration) -> Verdict? {
-        state.withLock { $0.entries[question].flatMap { now < $0.end ? $0.answer : nil } }
+        entries.withLock { $0[question].flatMap { now < $0.end ? $0.answer : nil } }
     }
 
     func remember(_ answer: Verdict, to question: Question, since now: Duration) {
-        let end = now + lifetime
-        state.withLock { state in
-            state.entries[question] = Entry(answer: answer, end: end)
-            state.order.append((question, end))
-            while state.first < state.order.count {
-                let (question, end) = state.order[state.first]
-                guard end <= now || state.entries.count > maximumEntries else { break }
-                if state.entries[question]?.end == end { state.entries[question] = nil }
-                state.first += 1
-            }
-            if state.first > 64, state.first > state.order.count / 2 {
-                state.order.removeFirst(state.first)
-                state.first = 0
-            }
-        }
+        let entry = Entry(answer: answer, end: now + lifetime)
+        entries.withLock { $0.update(question, default: entry) { $0 = entry } }
     }
 }

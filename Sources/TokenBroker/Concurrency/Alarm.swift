@@ -1,3 +1,4 @@
+import HeapModule
 import Synchronization
 
 /// Calls back when time has passed.
@@ -7,40 +8,21 @@ import Synchronization
 package final class Alarm: Sendable {
     package typealias ID = UInt64
 
-    private struct Entry {
+    private struct Entry: Comparable {
         var time: Duration
         var id: ID
+
+        static func < (left: Entry, right: Entry) -> Bool { (left.time, left.id) < (right.time, right.id) }
     }
 
     private struct State {
-        /// A binary heap, the earliest first. Entries without an action were cancelled.
-        var heap: [Entry] = []
+        /// Entries without an action were cancelled.
+        var heap = Heap<Entry>()
         var actions: [ID: @Sendable () -> Void] = [:]
         var lastID: ID = 0
         /// When the runner wakes; `nil` while there is none.
         var wake: Duration?
         var runner: Task<Void, Never>?
-
-        mutating func siftUp() {
-            var child = heap.count - 1
-            while child > 0, heap[child].time < heap[(child - 1) / 2].time {
-                heap.swapAt(child, (child - 1) / 2)
-                child = (child - 1) / 2
-            }
-        }
-
-        mutating func removeFirst() {
-            guard let last = heap.popLast(), !heap.isEmpty else { return }
-            heap[0] = last
-            var parent = 0
-            while 2 * parent + 1 < heap.count {
-                var child = 2 * parent + 1
-                if child + 1 < heap.count, heap[child + 1].time < heap[child].time { child += 1 }
-                if heap[parent].time <= heap[child].time { return }
-                heap.swapAt(parent, child)
-                parent = child
-            }
-        }
     }
 
     private let state = Mutex(State())
@@ -64,8 +46,7 @@ package final class Alarm: Sendable {
         return state.withLock { state in
             state.lastID += 1
             state.actions[state.lastID] = action
-            state.heap.append(Entry(time: time, id: state.lastID))
-            state.siftUp()
+            state.heap.insert(Entry(time: time, id: state.lastID))
             if state.wake.map({ time < $0 }) ?? true {
                 state.runner?.cancel()
                 state.wake = time
@@ -80,8 +61,7 @@ package final class Alarm: Sendable {
             state.actions[id] = nil
             // Most alarms are cancelled; they must not pile up behind one that is not.
             if state.heap.count > 64, state.heap.count > 2 * state.actions.count {
-                state.heap.removeAll { state.actions[$0.id] == nil }
-                state.heap.sort { $0.time < $1.time }
+                state.heap = Heap(state.heap.unordered.filter { state.actions[$0.id] != nil })
             }
         }
     }
@@ -104,11 +84,11 @@ package final class Alarm: Sendable {
         let now = now
         let (due, next) = state.withLock { state in
             var due: [@Sendable () -> Void] = []
-            while let first = state.heap.first, first.time <= now || state.actions[first.id] == nil {
+            while let first = state.heap.min, first.time <= now || state.actions[first.id] == nil {
                 if let action = state.actions.removeValue(forKey: first.id) { due.append(action) }
-                state.removeFirst()
+                state.heap.removeMin()
             }
-            state.wake = state.heap.first?.time
+            state.wake = state.heap.min?.time
             if state.wake == nil { state.runner = nil }
             return (due, state.wake)
         }

@@ -132,8 +132,8 @@ package final class CredentialCache: Sendable {
         case .failure(let failure):
             let isFirst = state.failures == 0
             state.failure = failure
-            state.due = now + min(.seconds(1 << min(state.failures, 16)), refresh)
             state.failures += 1
+            state.due = now + Backoff(first: .seconds(1), longest: refresh).pause(after: state.failures)
             guard state.good != nil else { return nil }
             // What was read last counts on, though it is old.
             state.stale = max(state.stale, state.due + refresh)

@@ -3,11 +3,11 @@ import Synchronization
 /// Does a piece of work once for all who ask for it at the same time, by key. The work belongs to none of them: who
 /// is cancelled ends only its own wait. It must end by itself.
 package final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private typealias Waiting = CheckedContinuation<Result<Value, any Error>, Never>
+    private typealias Answer = Result<Value, any Error>
 
     private struct State {
         /// An entry for each key that is being worked on, even when all have left.
-        var waiting: [Key: [UInt64: Waiting]] = [:]
+        var waiting: [Key: Waiters<Answer>] = [:]
         var lastWaiter: UInt64 = 0
     }
 
@@ -20,25 +20,23 @@ package final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sen
             state.lastWaiter += 1
             return state.lastWaiter
         }
-        let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: Waiting) in
-                let isFirst: Bool? = state.withLock { state in
-                    // The cancellation handler may have run already, and found nobody to wake.
-                    guard !Task.isCancelled else { return nil }
-                    defer { state.waiting[key, default: [:]][waiter] = continuation }
-                    return state.waiting[key] == nil
-                }
-                switch isFirst {
-                case nil: continuation.resume(returning: .failure(CancellationError()))
-                case true?: start(key, work)
-                case false?: break
-                }
+        let answer: Answer = await suspended { continuation in
+            let isFirst: Bool? = state.withLock { state in
+                var waiters = state.waiting[key] ?? Waiters()
+                guard waiters.add(waiter, continuation) else { return nil }
+                defer { state.waiting[key] = waiters }
+                return state.waiting[key] == nil
             }
-        } onCancel: {
-            let continuation = state.withLock { $0.waiting[key]?.removeValue(forKey: waiter) }
+            switch isFirst {
+            case nil: continuation.resume(returning: .failure(CancellationError()))
+            case true?: start(key, work)
+            case false?: break
+            }
+        } onCancel: { [self] in
+            let continuation = state.withLock { $0.waiting[key]?.remove(waiter) }
             continuation?.resume(returning: .failure(CancellationError()))
         }
-        return try result.get()
+        return try answer.get()
     }
 
     private func start(_ key: Key, _ work: @escaping @Sendable () async throws -> Value) {
@@ -49,8 +47,11 @@ package final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sen
             } catch {
                 result = .failure(error)
             }
-            let waiting = state.withLock { $0.waiting.removeValue(forKey: key) }
-            for continuation in (waiting ?? [:]).values { continuation.resume(returning: result) }
+            let waiting = state.withLock { state in
+                var waiting = state.waiting.removeValue(forKey: key)
+                return waiting?.removeAll() ?? []
+            }
+            for continuation in waiting { continuation.resume(returning: result) }
         }
     }
 }

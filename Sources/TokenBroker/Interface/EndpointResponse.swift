@@ -18,3 +18,19 @@ public struct EndpointResponse: Sendable {
         self.init(head: HTTPResponse(status: status, headerFields: headerFields), body: body)
     }
 }
+
+extension EndpointResponse {
+    /// The response as it is sent (RFC 9110, sections 6.4 and 8.6): with a `Content-Length`, and without the body that a response to `HEAD` does
+    /// not have. A response whose status has no body, such as 204, has neither.
+    public func framed(for method: HTTPRequest.Method) -> EndpointResponse {
+        var response = self
+        guard head.status.kind != .informational, head.status != .noContent, head.status != .notModified else {
+            response.head.headerFields[.contentLength] = nil
+            response.body = []
+            return response
+        }
+        response.head.headerFields[.contentLength] = String(body.count)
+        if method == .head { response.body = [] }
+        return response
+    }
+}

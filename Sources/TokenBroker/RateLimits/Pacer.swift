@@ -1,3 +1,5 @@
+import DequeModule
+
 /// When calls to one account may start.
 ///
 /// Pure: no tasks, no clocks, no locks; time is handed in as the duration since some beginning. ``RateLimitedTransport`` drives it.
@@ -45,7 +47,7 @@ struct Pacer: Sendable {
     private var waiting: [CallID: Waiting] = [:]
     private var lines: [TransportOptions.Priority: Line] = [.high: Line(), .normal: Line()]
     /// The last calls that started, `callsPerSecond` at most, the oldest first.
-    private var starts = Queue<Started>()
+    private var starts = Deque<Started>()
     private var startCount = 0
     private var fastest = Fastest()
     /// When an even spread would let the next call start, whose predecessors all started in time.
@@ -209,7 +211,7 @@ struct Pacer: Sendable {
 
     /// Those who wait, in their order. Who leaves from the middle is passed over later, so that leaving takes no search.
     private struct Line {
-        private var ids = Queue<CallID>()
+        private var ids = Deque<CallID>()
         private(set) var count = 0
 
         mutating func append(_ id: CallID) {
@@ -231,38 +233,7 @@ struct Pacer: Sendable {
         }
 
         func all(in waiting: [CallID: Waiting]) -> [CallID] {
-            (0..<ids.count).map { ids[$0] }.filter { waiting[$0] != nil }
+            ids.filter { waiting[$0] != nil }
         }
-    }
-}
-
-/// First in, first out, in constant time on average.
-struct Queue<Element: Sendable>: Sendable {
-    private var elements: [Element] = []
-    private var head = 0
-
-    var count: Int { elements.count - head }
-    var first: Element? { head < elements.count ? elements[head] : nil }
-    subscript(position: Int) -> Element {
-        get { elements[head + position] }
-        set { elements[head + position] = newValue }
-    }
-
-    mutating func append(_ element: Element) { elements.append(element) }
-
-    mutating func popFirst() -> Element? {
-        guard let first else { return nil }
-        head += 1
-        if head > 64, head > elements.count / 2 {
-            elements.removeFirst(head)
-            head = 0
-        }
-        return first
-    }
-
-    mutating func removeAll(where isOut: (Element) -> Bool) {
-        elements.removeFirst(head)
-        head = 0
-        elements.removeAll(where: isOut)
     }
 }

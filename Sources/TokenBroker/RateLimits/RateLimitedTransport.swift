@@ -80,7 +80,7 @@ private final class Schedule: Sendable {
 
     private struct State {
         var pacer: Pacer
-        var waiting: [Pacer.CallID: Waiting] = [:]
+        var waiting = Waiters<Answer>()
         var lastID: Pacer.CallID = 0
         /// When the next alarm goes off. One that is overtaken goes off in vain.
         var alarm: Duration?
@@ -124,26 +124,24 @@ private final class Schedule: Sendable {
             state.lastID += 1
             return state.lastID
         }
-        let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: Waiting) in
-                let answer: Answer? = state.withLock { state in
-                    // The cancellation handler may have run already, and found nobody to wake.
-                    if Task.isCancelled { return .failure(Self.cancelled) }
-                    switch state.pacer.ask(id, priority, deadline: start + limit, now: alarm.now) {
-                    case .now(let start): return .success(start)
-                    case .no(let retryAfter): return .failure(Self.throttled(retryAfter))
-                    case .wait:
-                        state.waiting[id] = continuation
-                        return nil
-                    }
+        let result: Answer = await suspended { continuation in
+            let answer: Answer? = state.withLock { state in
+                guard state.waiting.add(id, continuation) else { return .failure(Self.cancelled) }
+                let answer: Answer
+                switch state.pacer.ask(id, priority, deadline: start + limit, now: alarm.now) {
+                case .now(let start): answer = .success(start)
+                case .no(let retryAfter): answer = .failure(Self.throttled(retryAfter))
+                case .wait: return nil
                 }
-                if let answer { continuation.resume(returning: answer) } else { advance() }
+                _ = state.waiting.remove(id)
+                return answer
             }
-        } onCancel: {
+            if let answer { continuation.resume(returning: answer) } else { advance() }
+        } onCancel: { [self] in
             let continuation = state.withLock { state in
                 state.pacer.left(id)
                 queueLength.set(state.pacer.queued)
-                return state.waiting.removeValue(forKey: id)
+                return state.waiting.remove(id)
             }
             continuation?.resume(returning: .failure(Self.cancelled))
         }
@@ -188,12 +186,12 @@ private final class Schedule: Sendable {
             queueLength.set(state.pacer.queued)
             var resumed: [(Waiting, Answer)] = []
             for (id, start) in started {
-                if let continuation = state.waiting.removeValue(forKey: id) {
+                if let continuation = state.waiting.remove(id) {
                     resumed.append((continuation, .success(start)))
                 }
             }
             for (id, retryAfter) in turnedAway {
-                guard let continuation = state.waiting.removeValue(forKey: id) else { continue }
+                guard let continuation = state.waiting.remove(id) else { continue }
                 resumed.append((continuation, .failure(Self.throttled(retryAfter))))
             }
             guard let next, state.alarm.map({ next < $0 }) ?? true else { return (resumed, nil) }

@@ -67,13 +67,9 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
             }
         }
         defer { if let limit { alarm.cancel(limit) } }
-        let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                perform(
-                    cache.ask(request, demand, waiter, continuation, now: now, chance: chance()), request, demand
-                )
-            }
-        } onCancel: {
+        let result: Result<Token, TokenError> = await suspended { continuation in
+            perform(cache.ask(request, demand, waiter, continuation, now: now, chance: chance()), request, demand)
+        } onCancel: { [cache] in
             cache.leave(waiter, request, TokenError(.cancelled, message: "the caller was cancelled"))
         }
         return try result.get()
@@ -218,7 +214,7 @@ private final class TokenCache: Sendable {
 
     private struct State {
         var slots: SlotTable
-        var waiting: [TokenSlot.WaiterID: Waiting] = [:]
+        var waiting = Waiters<Result<Token, TokenError>>()
         var running: [FlightKey: Running] = [:]
         /// Fetches that were begun and have not ended, those that were given up on included.
         var fetches = 0
@@ -258,12 +254,10 @@ private final class TokenCache: Sendable {
         now: Duration, chance: Double
     ) -> [Step] {
         state.withLock { state in
-            // The cancellation handler may have run already, and found nobody to wake.
-            guard !Task.isCancelled, !state.isShutDown else {
+            guard !state.isShutDown, state.waiting.add(waiter, continuation) else {
                 let reason = state.isShutDown ? "the broker is shutting down" : "the caller was cancelled"
                 return [.resume(continuation, .failure(TokenError(.cancelled, message: reason)))]
             }
-            state.waiting[waiter] = continuation
             return handle(.asked(waiter, demand), request, now: now, chance: chance, &state)
         }
     }
@@ -285,7 +279,7 @@ private final class TokenCache: Sendable {
                 state.fetches += 1
                 return .fetch(flight, replacing: replacing)
             case .answer(let waiter, let result):
-                return state.waiting.removeValue(forKey: waiter).map { .resume($0, result) }
+                return state.waiting.remove(waiter).map { .resume($0, result) }
             }
         }
     }
@@ -293,7 +287,7 @@ private final class TokenCache: Sendable {
     /// Ends the wait of one caller; the fetch goes on.
     func leave(_ waiter: TokenSlot.WaiterID, _ request: TokenRequest, _ error: TokenError) {
         let continuation = state.withLock { state in
-            let continuation = state.waiting.removeValue(forKey: waiter)
+            let continuation = state.waiting.remove(waiter)
             if continuation != nil, let place = state.slots.place(of: request) {
                 _ = state.slots[place].handle(.left(waiter), now: .zero, chance: 0)
             }

@@ -8,11 +8,13 @@ final class CredentialLines: Sendable {
         var until: Duration
         var count: Int
 
+        private static let rest = Backoff(first: .seconds(30), longest: .seconds(600))
+
         init(_ error: TokenError, _ request: TokenRequest, after former: Refusal?, now: Duration) {
             self.error = error
             self.request = request
             count = (former?.count ?? 0) + 1
-            until = now + min(.seconds(30) * (1 << min(count - 1, 5)), .seconds(600))
+            until = now + Self.rest.pause(after: count)
         }
     }
 

@@ -18,6 +18,7 @@ public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Com
     private let sleep: @Sendable (Duration) async throws -> Void
     private let chance: @Sendable () -> Double
     private let budget = RetryBudget()
+    private let backoff = Backoff(first: .milliseconds(200), longest: .seconds(100))
     private let retries: Counter
 
     /// - Parameters:
@@ -63,7 +64,7 @@ public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Com
                 guard mayPass(error) else { throw error }
                 var error = error
                 error.wasRetried = true
-                let pause = Duration.milliseconds(100) * Double(1 << min(attempt, 10)) * chance()
+                let pause = backoff.pause(after: attempt) * chance()
                 guard attempt < attempts, stopwatch.now + pause < end, budget.spend() else { throw error }
                 do {
                     try await sleep(pause)

@@ -25,15 +25,10 @@ struct TokenSlot {
         case fetch(FlightID, replacing: Token.ID?)
     }
 
-    /// When to try again after failures.
-    private enum Backoff {
-        /// After the first failure that may pass; it doubles with each further one.
-        static let first = Duration.seconds(1)
-        /// At most, while nobody has a token.
-        static let longest = Duration.seconds(30)
-        /// At most, while the last token is still valid, or something in front of the server answers.
-        static let longestWhileValid = Duration.seconds(60)
-    }
+    /// When to try again after failures, while nobody has a token.
+    private static let rest = Backoff(first: .seconds(1), longest: .seconds(30))
+    /// The same while the last token is still valid, or something in front of the server answers.
+    private static let restWhileValid = Backoff(first: .seconds(1), longest: .seconds(60))
 
     private(set) var kept: Kept?
     private(set) var flights: [Flight] = []
@@ -235,21 +230,20 @@ struct TokenSlot {
     private mutating func remember(_ error: TokenError, now: Duration, chance: Double) -> Failure? {
         guard error.code != .cancelled else { return nil }
         let count = (failure?.count ?? 0) + 1
-        let doubled = Backoff.first * (1 << min(count - 1, 16))
         let pause: Duration
         switch error.code {
         case .credentialsRejected, .misconfigured:
-            pause = Backoff.first
+            pause = Self.rest.first
         default:
             if error.isForeign {
                 let asked = min(error.retryAfter ?? .zero, longestRetryAfter)
-                pause = max(asked, min(doubled, Backoff.longestWhileValid) * (1 - 0.1 * chance))
+                pause = max(asked, Self.restWhileValid.pause(after: count) * (1 - 0.1 * chance))
             } else if let asked = error.retryAfter {
-                pause = min(max(asked, Backoff.first), longestRetryAfter)
+                pause = min(max(asked, Self.rest.first), longestRetryAfter)
             } else if usableEnd(now: now) != nil {
-                pause = min(doubled, Backoff.longestWhileValid) * chance
+                pause = Self.restWhileValid.pause(after: count) * chance
             } else {
-                pause = min(doubled, Backoff.longest) * (1 - 0.1 * chance)
+                pause = Self.rest.pause(after: count) * (1 - 0.1 * chance)
             }
         }
         // What another flight was told to wait for still counts.

@@ -33,7 +33,7 @@ final class CircuitBreaker: Sendable {
         var token: Token.ID
         /// How many different requests in a row.
         var count = 0
-        var pause: Duration = .zero
+        var pauses = 0
         var until: Duration = .zero
         var isProbing = false
 
@@ -50,7 +50,7 @@ final class CircuitBreaker: Sendable {
         var lines: [Visitor: Line] = [:]
         var credential: Lineage?
         /// For access tokens with which nothing was ever accepted.
-        var pause: Duration = .zero
+        var pauses = 0
         var until: Duration = .zero
 
         /// What was refused was refused to credentials that are not used any more.
@@ -61,7 +61,8 @@ final class CircuitBreaker: Sendable {
 
     private let state = Mutex(State())
     private static let threshold = 3
-    private static let longestPause = Duration.seconds(600)
+    private static let restOfVisitor = Backoff(first: .seconds(30), longest: .seconds(600))
+    private static let restOfRenewals = Backoff(first: .seconds(1), longest: .seconds(600))
 
     /// Whether a visitor's request may go to the vendor.
     /// - Parameter probe: How long to hold back its others while one tries whether it works again.
@@ -116,13 +117,13 @@ final class CircuitBreaker: Sendable {
             }
             line.token = token.id
             if isUnauthorized || line.isOpen, now >= line.until || line.isProbing {
-                line.pause = line.pause == .zero ? .seconds(30) : min(line.pause * 2, Self.longestPause)
-                line.until = now + line.pause
+                line.pauses += 1
+                line.until = now + Self.restOfVisitor.pause(after: line.pauses)
             }
             line.isProbing = false
             if isUnauthorized, !isProven, now >= state.until {
-                state.pause = state.pause == .zero ? .seconds(1) : min(state.pause * 2, Self.longestPause)
-                state.until = now + state.pause
+                state.pauses += 1
+                state.until = now + Self.restOfRenewals.pause(after: state.pauses)
             }
             // However many visitors there are, they do not fill the memory.
             if state.lines.count >= 1_000, state.lines[visitor] == nil { state.lines = [:] }
@@ -139,7 +140,7 @@ final class CircuitBreaker: Sendable {
         return state.withLock { state in
             let hadRefusals = state.credential != nil
             state.lines[visitor] = nil
-            (state.pause, state.until, state.credential) = (.zero, .zero, state.lines.isEmpty ? nil : state.credential)
+            (state.pauses, state.until, state.credential) = (0, .zero, state.lines.isEmpty ? nil : state.credential)
             return hadRefusals
         }
     }

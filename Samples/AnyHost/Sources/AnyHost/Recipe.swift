@@ -11,18 +11,16 @@ extension EndpointSet {
     func answer<Body: AsyncSequence & Sendable>(
         _ head: HTTPRequest, body: Body, peer: String?
     ) async -> (head: HTTPResponse, body: [UInt8])? where Body.Element == [UInt8] {
-        guard contains(path: head.path ?? "") else { return nil }
+        guard let match = match(head.path ?? "") else { return nil }
         // A length beyond `Int.max` must not count as none.
         let length = head.headerFields[.contentLength].map { Int($0) ?? .max }
         let body = EndpointBody(body, announcedLength: length)
         // Cancel the task that this runs in when the client goes away.
-        guard
-            let answer = await respond(
-                to: EndpointRequest(head: head, body: body, peer: peer.flatMap { PeerAddress(ip: $0) }))
-        else { return nil }
-        var response = answer.head
-        response.headerFields[.contentLength] = String(answer.body.count)
+        let answer = await match.respond(
+            to: EndpointRequest(head: head, body: body, peer: peer.flatMap { PeerAddress(ip: $0) })
+        )
+        .framed(for: head.method)
         // If the body was not read to its end, close the connection after this, or read what is left of it.
-        return (response, head.method == .head ? [] : answer.body)
+        return (answer.head, answer.body)
     }
 }

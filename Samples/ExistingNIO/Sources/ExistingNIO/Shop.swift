@@ -48,7 +48,7 @@ struct ShopServer: Service {
                     // Longer than any answer takes.
                     try pipeline.addHandlers(IdleStateHandler(allTimeout: .seconds(75)), IdleHandler())
                     // The one line: what is the broker's ends here, but for a path that the shop answers itself.
-                    try pipeline.addHandler(EndpointSetHandler(broker.endpoints, except: ["/healthz"]))
+                    try pipeline.mount(broker.endpoints, except: ["/healthz"])
                     try pipeline.addHandler(ShopHandler())
                 }
             }

@@ -1,19 +1,25 @@
 /// A host's request body as a route adapter needs it: read through one iterator, whoever reads, and it is known
 /// whether the end was reached.
-package actor WatchedBody<Base: AsyncSequence & Sendable>: AsyncSequence
+public actor WatchedBody<Base: AsyncSequence & Sendable>: AsyncSequence
 where Base.Element: Collection & Sendable, Base.Element.Element == UInt8 {
-    package typealias Element = Base.Element
+    /// A chunk.
+    public typealias Element = Base.Element
 
     private var iterator: Base.AsyncIterator
-    package private(set) var isFinished = false
+    /// Whether the end was reached.
+    public private(set) var isFinished = false
 
-    package init(_ base: Base) { self.iterator = base.makeAsyncIterator() }
+    /// - Parameter base: The host's chunks.
+    public init(_ base: Base) { self.iterator = base.makeAsyncIterator() }
 
-    package nonisolated func makeAsyncIterator() -> Iterator { Iterator(body: self) }
+    /// All iterators share one position.
+    public nonisolated func makeAsyncIterator() -> Iterator { Iterator(body: self) }
 
-    package struct Iterator: AsyncIteratorProtocol {
+    /// Reads the body.
+    public struct Iterator: AsyncIteratorProtocol {
         let body: WatchedBody
-        package func next() async throws -> Element? { try await body.next() }
+        /// The next chunk; `nil` at the end.
+        public func next() async throws -> Element? { try await body.next() }
     }
 
     private func next() async throws -> Element? {
@@ -27,7 +33,7 @@ where Base.Element: Collection & Sendable, Base.Element.Element == UInt8 {
 
     /// Reads a little of what nobody read, so that the client sees the answer rather than a reset.
     /// - Returns: Whether that was all, and the connection can be used for another request.
-    package func drain(upTo limit: Int = 1 << 20, within time: Duration = .seconds(2)) async -> Bool {
+    public func drain(upTo limit: Int = 1 << 20, within time: Duration = .seconds(2)) async -> Bool {
         _ = try? await withTimeLimit(time, Alarm(ContinuousClock())) { [self] in
             var count = 0
             for try await chunk in self {
