@@ -34,6 +34,7 @@ lint:
 	swift format lint --strict --parallel $$(git ls-files '*.swift')
 	Scripts/check-security
 	Scripts/check-exact-text
+	Scripts/check-rooms
 
 readme: setup
 	swift build $(SWIFT_TRAITS) --product token-broker

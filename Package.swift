@@ -231,6 +231,7 @@ let package = Package(
                 "TokenBrokerSubprocess", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .inMemoryLogging, .metrics, .tracing, .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+                .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
             ]
         ),
         .testTarget(

@@ -84,6 +84,3 @@ extension AnyOf: Composite {
     /// Its members.
     public var components: [any Sendable] { members }
 }
-
-/// Whether the vendor may have to decide. When the policy takes too long, the vendor is what is slow.
-func asksVendor(_ policy: any AccessPolicy) -> Bool { !components(of: policy, as: VendorInvoicePolicy.self).isEmpty }

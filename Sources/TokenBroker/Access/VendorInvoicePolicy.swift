@@ -7,11 +7,11 @@ public import Logging
 /// That proves nothing about who asks: another policy has to bind the customer to the principal. An invoice that is not
 /// there and one that is another's are the same no, at the cost of one call. Put
 /// ``AccessPolicy/caching(for:clock:)`` behind it.
-public struct VendorInvoicePolicy: AccessPolicy {
+public struct VendorInvoicePolicy: AccessPolicy, AsksVendor {
     /// It looks at the two together.
     public let binds: AccessBinding = .invoiceOfCustomer
     private let lookup: VendorProfile.InvoiceLookup
-    private let call: VendorCall
+    private let step: VendorStep
     private let accessTokens: any TokenProvider
 
     /// - Parameters:
@@ -30,9 +30,9 @@ public struct VendorInvoicePolicy: AccessPolicy {
     ) {
         guard let lookup = vendor.profile.invoiceLookup else { return nil }
         self.lookup = lookup
-        self.call = VendorCall(
-            step: "invoice_lookup", vendor: vendor, transport: transport, timeout: timeout, priority: .normal,
-            clock: clock, wallClock: wallClock, logger: logger
+        self.step = VendorStep(
+            "invoice_lookup", .init(paths: [lookup.path], outcomes: lookup.outcomes), vendor: vendor,
+            transport: transport, timeout: timeout, clock: clock, wallClock: wallClock, logger: logger
         )
         self.accessTokens = accessTokens
     }
@@ -44,17 +44,11 @@ public struct VendorInvoicePolicy: AccessPolicy {
         guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice],
             !["", ".", ".."].contains(invoice)
         else { throw AccessRefusal("invoice_unusable") }
-        let path = lookup.path.replacing("{id}", with: percentEncoded(invoice))
+        let made = VendorStep.Request(
+            method: .get, parameters: ["id": percentEncoded(invoice)], fields: [.accept: "application/json"])
         // Nobody has proven yet that the ids are this principal's.
-        let answer = try await call.send(
-            with: accessTokens, for: request, by: .principal(principal), outcomes: lookup.outcomes,
-            timeout: call.timeout
-        ) { (access) throws(TokenError) in
-            let fields: HTTPFields = [
-                .authorization: "Bearer " + access.secret.reveal(), .accept: "application/json",
-            ]
-            return try await call.send(call.vendor.request(.get, path, fields), body: [])
-        }
+        let (answer, _) = try await step.execute(
+            with: accessTokens, for: request, by: .principal(principal), timeout: step.timeout, made)
         if case .failure(let error) = answer.content, error.code == .requestRejected {
             throw AccessRefusal("vendor_refused")
         }

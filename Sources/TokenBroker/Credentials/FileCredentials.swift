@@ -1,5 +1,4 @@
 public import Logging
-import Synchronization
 
 /// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a
 /// pair is never torn. A file that has just been rewritten is read when it has rested for a tenth of a second.
@@ -65,12 +64,6 @@ public struct FileCredentials: CredentialSource {
 extension FileCredentials: CredentialPlaces {
     /// The file.
     public var places: [String] { [ConfiguredNames.file(path) + ", which does not exist"] }
-}
-
-/// True the first time it is asked.
-final class Once: Sendable {
-    private let done = Atomic(false)
-    func first() -> Bool { !done.exchange(true, ordering: .relaxed) }
 }
 
 /// Reads lines of `NAME=value`; `nil` if a line is none. `export `, comments, blank lines and quotes around a value

@@ -65,13 +65,3 @@ func pair(
     if let found = try pair(from: values, names, source: source) { return found }
     throw CredentialError(.incomplete, source: source, message: "it has no \(names)")
 }
-
-extension StringProtocol {
-    /// Without white space at both ends, scalar by scalar: a mark after a space does not make it another character.
-    package var trimmingWhiteSpace: SubSequence {
-        let scalars = unicodeScalars
-        let start = scalars.firstIndex { !$0.properties.isWhitespace } ?? endIndex
-        let end = scalars.lastIndex { !$0.properties.isWhitespace }.map(scalars.index(after:)) ?? start
-        return self[start..<end]
-    }
-}

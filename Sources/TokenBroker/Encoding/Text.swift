@@ -67,3 +67,13 @@ package func hexDigitValue(_ byte: UInt8) -> UInt8? {
     default: nil
     }
 }
+
+extension StringProtocol {
+    /// Without white space at both ends, scalar by scalar: a mark after a space does not make it another character.
+    package var trimmingWhiteSpace: SubSequence {
+        let scalars = unicodeScalars
+        let start = scalars.firstIndex { !$0.properties.isWhitespace } ?? endIndex
+        let end = scalars.lastIndex { !$0.properties.isWhitespace }.map(scalars.index(after:)) ?? start
+        return self[start..<end]
+    }
+}

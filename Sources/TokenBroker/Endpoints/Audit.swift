@@ -52,7 +52,7 @@ struct Audit: Sendable {
         )
     }
 
-    func refused(_ refusal: Refusal, _ facts: Facts) {
+    func refused(_ refusal: RequestRefusal, _ facts: Facts) {
         let problem = refusal.problem
         var more: Logger.Metadata = [
             "status": "\(problem.code.status.code)", "code": "\(problem.code.rawValue)",
@@ -101,7 +101,7 @@ struct Audit: Sendable {
 }
 
 /// Why there is no token: what is answered, and what is logged besides.
-struct Refusal: Error {
+struct RequestRefusal: Error {
     var problem: Problem
     var reason: Audit.Reason
     /// Safe to log.

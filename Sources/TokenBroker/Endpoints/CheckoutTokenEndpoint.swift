@@ -95,7 +95,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         var response: EndpointResponse
         let progress = Progress()
-        do throws(Refusal) {
+        do throws(RequestRefusal) {
             try checkHead(request)
             if request.head.method == .options {
                 response = origins.answerToPreflight(request.head)
@@ -132,12 +132,12 @@ public struct CheckoutTokenEndpoint: Endpoint {
         func note(_ change: (inout Audit.Facts) -> Void) { state.withLock { change(&$0.facts) } }
 
         /// - Throws: If nobody waits for it any more.
-        func begin(_ stage: Stage) throws(Refusal) {
+        func begin(_ stage: Stage) throws(RequestRefusal) {
             let isAbandoned = state.withLock { state in
                 state.stage = stage
                 return state.isAbandoned
             }
-            if isAbandoned { throw Refusal(.accessUnavailable, .policyTimedOut) }
+            if isAbandoned { throw RequestRefusal(.accessUnavailable, .policyTimedOut) }
         }
 
         /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there
@@ -151,8 +151,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
         }
     }
 
-    private func tokenInTime(for request: EndpointRequest, _ progress: Progress) async throws(Refusal) -> Token {
-        guard callers.enter() else { throw Refusal(.vendorBusy(retryAfter: nil), .tooManyAtOnce) }
+    private func tokenInTime(for request: EndpointRequest, _ progress: Progress) async throws(RequestRefusal) -> Token {
+        guard callers.enter() else { throw RequestRefusal(.vendorBusy(retryAfter: nil), .tooManyAtOnce) }
         do {
             let end = alarm.now + configuration.timeout
             let token = try await withTimeLimit(configuration.timeout, alarm, mayAbandon: progress.abandon) {
@@ -161,19 +161,20 @@ public struct CheckoutTokenEndpoint: Endpoint {
                 return try await self.token(for: request, progress) { max(.zero, end - alarm.now) }
             }
             if let token { return token }
-        } catch var refusal as Refusal {
+        } catch var refusal as RequestRefusal {
             if Task.isCancelled { refusal.reason = .clientGone }
             throw refusal
         } catch {
             // Nothing else is thrown within.
         }
         switch progress.stage {
-        case .authenticating: throw Refusal(.accessUnavailable, .authenticatorTimedOut)
-        case .readingBody: throw Refusal(.tooSlow, .bodyTooSlow)
+        case .authenticating: throw RequestRefusal(.accessUnavailable, .authenticatorTimedOut)
+        case .readingBody: throw RequestRefusal(.tooSlow, .bodyTooSlow)
         case .checking:
             let problem: Problem =
-                asksVendor(policy) ? .vendorUnavailable(retryAfter: nil) : .accessUnavailable
-            throw Refusal(problem, .policyTimedOut)
+                components(of: policy, as: (any AsksVendor).self).isEmpty
+                ? .accessUnavailable : .vendorUnavailable(retryAfter: nil)
+            throw RequestRefusal(problem, .policyTimedOut)
         case .gettingToken:
             // A cache keeps to the timeout by itself; another provider may not.
             throw refusal(TokenError(.timedOut, message: "no token within the route's timeout"))
@@ -182,31 +183,31 @@ public struct CheckoutTokenEndpoint: Endpoint {
 
     // MARK: One thing after the other
 
-    private func checkHead(_ request: EndpointRequest) throws(Refusal) {
+    private func checkHead(_ request: EndpointRequest) throws(RequestRefusal) {
         if let authority = request.head.authority, Authority(authority) == nil {
-            throw Refusal(.invalidRequest("The host is malformed."), .host)
+            throw RequestRefusal(.invalidRequest("The host is malformed."), .host)
         }
         let method = request.head.method
         guard method == .post || method == .options else {
-            throw Refusal(.methodNotAllowed("POST, OPTIONS"), .method)
+            throw RequestRefusal(.methodNotAllowed("POST, OPTIONS"), .method)
         }
         try check(origins.allows(request), .origin, request)
         if method == .options { return }
         let isAmbient = authenticator.proof(in: request) == .ambient
         try check(origins.allows(request, needsOne: isAmbient), .originUnknown, request)
-        guard hasJSONContent(request.head) else { throw Refusal(.unsupportedMediaType, .contentType) }
+        guard hasJSONContent(request.head) else { throw RequestRefusal(.unsupportedMediaType, .contentType) }
     }
 
-    private func check(_ isAllowed: Bool, _ reason: Audit.Reason, _ request: EndpointRequest) throws(Refusal) {
+    private func check(_ isAllowed: Bool, _ reason: Audit.Reason, _ request: EndpointRequest) throws(RequestRefusal) {
         if isAllowed { return }
-        var refusal = Refusal(.forbidden, reason)
+        var refusal = RequestRefusal(.forbidden, reason)
         refusal.metadata = origins.metadata(of: request)
         throw refusal
     }
 
     private func token(
         for request: EndpointRequest, _ progress: Progress, timeLeft: @Sendable () -> Duration
-    ) async throws(Refusal) -> Token {
+    ) async throws(RequestRefusal) -> Token {
         if callers.shouldWarnOfUnlistedProxy(request) {
             audit.logger.warning(
                 """
@@ -246,29 +247,29 @@ public struct CheckoutTokenEndpoint: Endpoint {
         return Substring(name).trimmingWhiteSpace.lowercased() == "application/json"
     }
 
-    private func authenticate(_ request: EndpointRequest) async throws(Refusal) -> Principal {
+    private func authenticate(_ request: EndpointRequest) async throws(RequestRefusal) -> Principal {
         do {
             if let principal = try await authenticator.authenticate(request) { return principal }
         } catch let refusal as AccessRefusal {
-            throw Refusal(.unauthenticated(challenge: authenticator.challenge), .noProof, detail: refusal)
+            throw RequestRefusal(.unauthenticated(challenge: authenticator.challenge), .noProof, detail: refusal)
         } catch {
-            throw Refusal(.accessUnavailable, .authenticatorFailed, error: loggable(error))
+            throw RequestRefusal(.accessUnavailable, .authenticatorFailed, error: loggable(error))
         }
-        throw Refusal(.unauthenticated(challenge: authenticator.challenge), .noProof)
+        throw RequestRefusal(.unauthenticated(challenge: authenticator.challenge), .noProof)
     }
 
     /// - Parameter wait: Until it would be within the quota.
-    private func keep(_ wait: Duration?, _ quota: Audit.Reason) throws(Refusal) {
-        if let wait { throw Refusal(.tooManyRequests(retryAfter: wait), quota) }
+    private func keep(_ wait: Duration?, _ quota: Audit.Reason) throws(RequestRefusal) {
+        if let wait { throw RequestRefusal(.tooManyRequests(retryAfter: wait), quota) }
     }
 
-    private func session(in request: EndpointRequest) async throws(Refusal) -> CheckoutSessionRequest {
+    private func session(in request: EndpointRequest) async throws(RequestRefusal) -> CheckoutSessionRequest {
         do {
             return try CheckoutSessionRequest(await body(of: request))
         } catch let problem as Problem {
-            throw Refusal(problem, problem.code == .tooSlow ? .bodyTooSlow : .body)
+            throw RequestRefusal(problem, problem.code == .tooSlow ? .bodyTooSlow : .body)
         } catch {
-            throw Refusal(.invalidRequest("The body ended early."), .body)
+            throw RequestRefusal(.invalidRequest("The body ended early."), .body)
         }
     }
 
@@ -292,20 +293,20 @@ public struct CheckoutTokenEndpoint: Endpoint {
         func note(_ count: Int) { bytes.store(count, ordering: .relaxed) }
     }
 
-    private func check(_ principal: Principal, _ request: TokenRequest) async throws(Refusal) {
+    private func check(_ principal: Principal, _ request: TokenRequest) async throws(RequestRefusal) {
         do {
             if try await policy.authorize(principal, for: request) { return }
         } catch let refusal as AccessRefusal {
-            throw Refusal(.forbidden, .policy, detail: refusal)
+            throw RequestRefusal(.forbidden, .policy, detail: refusal)
         } catch let error as TokenError {
             // The vendor's own no is one; otherwise it cannot be asked, whatever the session, and the page may come
             // back.
             guard error.code == .requestRejected else { throw refusal(error) }
-            throw Refusal(.forbidden, .policy, detail: AccessRefusal("vendor_refused"))
+            throw RequestRefusal(.forbidden, .policy, detail: AccessRefusal("vendor_refused"))
         } catch {
-            throw Refusal(.accessUnavailable, .policyFailed, error: loggable(error))
+            throw RequestRefusal(.accessUnavailable, .policyFailed, error: loggable(error))
         }
-        throw Refusal(.forbidden, .policy)
+        throw RequestRefusal(.forbidden, .policy)
     }
 
     private func answer(with token: Token) -> EndpointResponse {
@@ -320,7 +321,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         )
     }
 
-    private func refusal(_ error: TokenError) -> Refusal {
+    private func refusal(_ error: TokenError) -> RequestRefusal {
         let problem: Problem =
             switch error.code {
             case .requestRejected: .sessionRejected
@@ -328,6 +329,6 @@ public struct CheckoutTokenEndpoint: Endpoint {
             case .credentialsRejected, .misconfigured: .misconfigured(incident: randomHex(words: 1))
             default: .vendorUnavailable(retryAfter: error.retryAfter)
             }
-        return Refusal(problem, .noToken, error: "\(error)")
+        return RequestRefusal(problem, .noToken, error: "\(error)")
     }
 }

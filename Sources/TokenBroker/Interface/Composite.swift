@@ -13,3 +13,6 @@ public func components<Component>(of value: any Sendable, as type: Component.Typ
     guard let composite = value as? any Composite else { return itself }
     return composite.components.flatMap { components(of: $0, as: type) } + itself
 }
+
+/// A policy that asks the vendor. When it takes too long, the vendor is what is slow.
+protocol AsksVendor {}

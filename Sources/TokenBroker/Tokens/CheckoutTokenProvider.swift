@@ -1,7 +1,6 @@
 public import FoundationEssentials
 import HTTPTypes
 public import Logging
-import Synchronization
 
 /// Step 2: asks the vendor for a token scoped to the inputs of the request, such as one customer and one invoice.
 ///
@@ -16,9 +15,8 @@ import Synchronization
 /// stated expiry leave after the answer's `Date`, and after the `iat` claim. Ours counts only where neither is there. An `iat` more than a
 /// day before the expiry says nothing.
 public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
-    private let call: VendorCall
+    private let vendorStep: VendorStep
     private let accessTokens: any TokenProvider
-    private let knownPath: KnownPath
 
     /// - Parameters:
     ///   - vendor: Where to ask, and how.
@@ -33,41 +31,42 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
-        self.call = VendorCall(
-            step: "checkout_token", vendor: vendor, transport: transport, timeout: timeout, priority: .normal,
-            clock: clock, wallClock: wallClock, logger: logger
+        let step = vendor.profile.checkoutToken
+        self.vendorStep = VendorStep(
+            "checkout_token", .init(paths: step.paths, searches: true, outcomes: step.outcomes), vendor: vendor,
+            transport: transport, timeout: timeout, clock: clock, wallClock: wallClock, logger: logger
         )
         self.accessTokens = accessTokens
-        self.knownPath = KnownPath()
     }
 
-    private var step: VendorProfile.CheckoutTokenStep { call.vendor.profile.checkoutToken }
+    private var step: VendorProfile.CheckoutTokenStep { vendorStep.vendor.profile.checkoutToken }
 
     /// `checkout_token`.
-    public var part: String { call.telemetry.step }
+    public var part: String { vendorStep.telemetry.step }
     /// The profile's id.
-    public var account: String { call.telemetry.account }
+    public var account: String { vendorStep.telemetry.account }
 
     /// Suspended while the vendor is left alone; never calls it.
     public func health() async -> Health {
-        let suspendedFor = call.suspendedFor
-        var health = call.telemetry.health(suspendedFor == nil ? nil : .suspended)
+        let suspendedFor = vendorStep.suspendedFor
+        var health = vendorStep.telemetry.health(suspendedFor == nil ? nil : .suspended)
         health.retryIn = suspendedFor
         return health
     }
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        let body = try body(for: request)
-        let end = call.end(within: demand.timeout)
-        return try await call.telemetry.fetch { () throws(TokenError) in
+        let made = VendorStep.Request(
+            fields: [.contentType: "application/json", .accept: "application/json"], body: try body(for: request))
+        return try await vendorStep.telemetry.fetch { () throws(TokenError) in
             var customer = request
             customer.inputs[.invoice] = nil
-            let answer = try await call.send(
-                with: accessTokens, for: request, by: .customer(customer), outcomes: step.outcomes,
-                minimumRemaining: step.endsWithAccessToken ? demand.minimumRemaining : .zero, timeout: demand.timeout
-            ) { (access) throws(TokenError) in try await ask(with: access, body: body, before: end) }
-            return try token(in: answer.content.get(), answer.response, for: request, access: answer.access)
+            let (answer, access) = try await vendorStep.execute(
+                with: accessTokens, for: request, by: .customer(customer),
+                minimumRemaining: step.endsWithAccessToken ? demand.minimumRemaining : .zero, timeout: demand.timeout,
+                made
+            )
+            return try token(in: answer.content.get(), answer.response, for: request, access: access)
         }
     }
 
@@ -82,27 +81,6 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         return JSONValue.object(members).serialized
     }
 
-    /// Tries the paths, the one that worked last time first. One that is there may be hidden by something in front of the vendor; if none ever
-    /// was, that is a matter of configuration.
-    private func ask(
-        with access: Token, body: [UInt8], before end: Duration?
-    ) async throws(TokenError) -> TransportResponse {
-        let fields: HTTPFields = [
-            .authorization: "Bearer " + access.secret.reveal(), .contentType: "application/json",
-            .accept: "application/json",
-        ]
-        var hidden: TransportResponse?
-        for (index, path) in knownPath.inOrder(step.paths) {
-            let response = try await call.send(call.vendor.request(.post, path, fields), body: body, before: end)
-            let isOwn = response.status.kind == .successful || call.isVendorError(response)
-            if isOwn { knownPath.remember(index) }
-            if isOwn || response.status != .notFound { return response }
-            hidden = response
-        }
-        if let hidden, knownPath.hasAnswered { return hidden }
-        throw TokenError(.misconfigured, message: "none of the vendor's checkout paths is there")
-    }
-
     private func token(
         in body: JSONValue, _ response: TransportResponse, for request: TokenRequest, access: Token
     ) throws(TokenError) -> Token {
@@ -115,7 +93,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         }
         let stated = step.expiryMembers.lazy.compactMap { body[$0].flatMap(timestamp) }.first
         let end = end(stated: stated, jwt, response)
-        let life = end?.life ?? call.vendor.profile.assumedLifetime - response.elapsed
+        let life = end?.life ?? vendorStep.vendor.profile.assumedLifetime - response.elapsed
         let remaining = step.endsWithAccessToken ? min(life, access.remaining) : life
         guard remaining > .zero else {
             throw TokenError(.unavailable, message: "the vendor issued a token that has expired already")
@@ -124,7 +102,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         let expiresAt = end?.date.addingTimeInterval((remaining - life) / .seconds(1))
         return Token(
             secret: Secret(text.unicode), remaining: remaining,
-            expiresAt: expiresAt ?? call.wallClock().addingTimeInterval(remaining / .seconds(1)),
+            expiresAt: expiresAt ?? vendorStep.wallClock().addingTimeInterval(remaining / .seconds(1)),
             lineage: Lineage(descendingFrom: step.endsWithAccessToken ? access.lineage : access.lineage.parent)
         )
     }
@@ -143,27 +121,13 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
             let sinceIssue = issuedAt.map(date.timeIntervalSince).flatMap { 0 < $0 && $0 <= longest ? $0 : nil }
             let known = [sinceNow, sinceIssue].compactMap(\.self).min()
             // Both are from after the request was sent.
-            let seconds = known.map { $0 - response.elapsed / .seconds(1) } ?? date.timeIntervalSince(call.wallClock())
+            let seconds =
+                known.map { $0 - response.elapsed / .seconds(1) } ?? date.timeIntervalSince(vendorStep.wallClock())
             return .seconds(min(seconds, longest))
         }
         let claimed = (jwt?.expiry).map { ($0, life(until: $0)) }
         guard let stated = stated.map({ ($0, life(until: $0)) }) else { return claimed }
         guard let claimed else { return stated }
         return stated.1 > .zero && stated.1 < claimed.1 ? stated : claimed
-    }
-}
-
-/// On which of the alternative paths the vendor answered last.
-private final class KnownPath: Sendable {
-    private let index = Atomic(-1)
-
-    func remember(_ newIndex: Int) { index.store(newIndex, ordering: .relaxed) }
-
-    var hasAnswered: Bool { index.load(ordering: .relaxed) >= 0 }
-
-    func inOrder(_ paths: [String]) -> [(Int, String)] {
-        let known = index.load(ordering: .relaxed)
-        let all = Array(paths.enumerated())
-        return all.filter { $0.offset == known } + all.filter { $0.offset != known }
     }
 }

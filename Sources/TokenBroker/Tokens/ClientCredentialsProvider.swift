@@ -20,7 +20,7 @@ public import Logging
 /// - zero or negative: the token is dead on arrival, which is ``TokenError/Code/unavailable``;
 /// - absent, null or anything else: the profile's ``VendorProfile/assumedLifetime``.
 public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
-    private let call: VendorCall
+    private let step: VendorStep
     private let credentials: any CredentialSource
     private let assertions: ClientAssertions?
     private let lines: CredentialLines
@@ -29,7 +29,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     ///   - vendor: Where to ask, and how.
     ///   - credentials: Asked on every fetch for the profile's id.
     ///   - assertions: Needed for a vendor that is asked with `private_key_jwt`.
-    ///   - transport: Carries the call.
+    ///   - transport: Carries the step.
     ///   - timeout: For the call, queueing included.
     ///   - clock: Measures how long a refusal is remembered.
     ///   - wallClock: Only for absolute times: `expiresAt`, client assertions, and a `Retry-After` that is a date if the vendor does not tell
@@ -41,9 +41,10 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
         wallClock: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil
     ) {
-        self.call = VendorCall(
-            step: "access_token", vendor: vendor, transport: transport, timeout: timeout, priority: .high,
-            clock: clock, wallClock: wallClock, logger: logger
+        let rules = vendor.profile.accessToken
+        self.step = VendorStep(
+            "access_token", .init(paths: [rules.path], outcomes: rules.outcomes, isIssuer: true), vendor: vendor,
+            transport: transport, timeout: timeout, priority: .high, clock: clock, wallClock: wallClock, logger: logger
         )
         self.credentials = credentials
         self.assertions = assertions
@@ -51,26 +52,26 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     }
 
     /// `access_token`.
-    public var part: String { call.telemetry.step }
+    public var part: String { step.telemetry.step }
     /// The profile's id.
-    public var account: String { call.telemetry.account }
+    public var account: String { step.telemetry.account }
 
     /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        let end = call.end(within: demand.timeout)
-        let usable = lines.usable(for: request, of: try await load(), now: call.stopwatch.now)
-        if usable.isEmpty, let refusal = lines.refusal(of: request, now: call.stopwatch.now) { throw refusal }
-        return try await call.telemetry.fetch { () throws(TokenError) in
+        let end = step.end(within: demand.timeout)
+        let usable = lines.usable(for: request, of: try await load(), now: step.stopwatch.now)
+        if usable.isEmpty, let refusal = lines.refusal(of: request, now: step.stopwatch.now) { throw refusal }
+        return try await step.telemetry.fetch { () throws(TokenError) in
             var refusal: TokenError?
             for (credential, lineage) in usable.prefix(2) {
                 do throws(TokenError) {
                     let token = try await token(for: request, credential, lineage, before: end)
-                    if lines.accept(credential, for: request) { call.telemetry.setBreaker(open: false) }
+                    if lines.accept(credential, for: request) { step.telemetry.setBreaker(open: false) }
                     return token
                 } catch {
                     guard error.code == .credentialsRejected else { throw error }
                     logRefusal(of: credential)
-                    call.telemetry.setBreaker(open: lines.areAllRefused)
+                    step.telemetry.setBreaker(open: lines.areAllRefused)
                     refusal = error
                 }
             }
@@ -81,22 +82,22 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     private func token(
         for request: TokenRequest, _ credential: Credential, _ lineage: Lineage, before end: Duration?
     ) async throws(TokenError) -> Token {
-        let difference = call.vendor.clock.difference
-        var (response, content) = try await ask(for: request, as: credential, before: end)
-        if case .failure(let error) = content, error.code == .credentialsRejected,
-            call.vendor.clientAuthentication == .privateKeyJWT, abs(call.vendor.clock.difference - difference) > 10
+        let difference = step.vendor.clock.difference
+        var answer = try await ask(for: request, as: credential, before: end)
+        if case .failure(let error) = answer.content, error.code == .credentialsRejected,
+            step.vendor.clientAuthentication == .privateKeyJWT, abs(step.vendor.clock.difference - difference) > 10
         {
             // The assertion was of another time than the vendor's, which is known now.
-            (response, content) = try await ask(for: request, as: credential, before: end)
+            answer = try await ask(for: request, as: credential, before: end)
         }
-        switch content {
+        switch answer.content {
         case .success(let body):
-            return try token(in: body, response, lineage: Lineage(descendingFrom: lineage))
+            return try token(in: body, answer.response, lineage: Lineage(descendingFrom: lineage))
         case .failure(var error):
             // A proxy in front of the vendor says 400, and the vendor 401, for lack of the right certificate.
-            if [400, 401, 403].contains(response.status.code) { error = missingCertificate(error) }
+            if [400, 401, 403].contains(answer.response.status.code) { error = missingCertificate(error) }
             if error.code == .credentialsRejected || error.code == .misconfigured {
-                lines.refuse(credential, for: request, error, now: call.stopwatch.now)
+                lines.refuse(credential, for: request, error, now: step.stopwatch.now)
             }
             throw error
         }
@@ -104,19 +105,14 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
 
     private func ask(
         for request: TokenRequest, as credential: Credential, before end: Duration?
-    ) async throws(TokenError) -> (TransportResponse, Result<JSONValue, TokenError>) {
-        let step = call.vendor.profile.accessToken
-        var fields: HTTPFields = [
-            .contentType: "application/x-www-form-urlencoded", .accept: "application/json",
-        ]
+    ) async throws(TokenError) -> VendorStep.Answer {
+        var made = VendorStep.Request(
+            fields: [.contentType: "application/x-www-form-urlencoded", .accept: "application/json"])
         var form = form(for: request)
-        try await authenticate(&fields, &form, as: credential)
-        let body = form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&")
+        try await authenticate(&made.fields, &form, as: credential)
+        made.body = Array(form.map { "\($0)=\(formEncoded($1))" }.joined(separator: "&").utf8)
         do throws(TokenError) {
-            let response = try await call.send(
-                call.vendor.request(.post, step.path, fields), body: Array(body.utf8), before: end
-            )
-            return (response, call.content(of: response, outcomes: step.outcomes, isIssuer: true))
+            return try await step.execute(made, before: end)
         } catch {
             let code = (error.cause as? TransportError)?.code
             // In TLS 1.3 the alert comes once the client believes to be connected.
@@ -128,11 +124,11 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     private func logRefusal(of credential: Credential) {
         var metadata: Logger.Metadata = ["account": "\(account)"]
         let halves = [credential.clientID.reveal(), credential.clientSecret.reveal()]
-        if call.vendor.clientAuthentication == .clientSecretBasic,
+        if step.vendor.clientAuthentication == .clientSecretBasic,
             halves.contains(where: { ExactString(formEncoded($0)) != $0 })
         {
             metadata["hint"] =
-                switch call.vendor.basicEncoding {
+                switch step.vendor.basicEncoding {
                 case .form:
                     """
                     the id or the secret has a character that form-encoding changes; if the vendor does not decode it, \
@@ -145,12 +141,12 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
                     """
                 }
         }
-        call.logger?.error("the vendor refused credentials", metadata: metadata)
+        step.logger?.error("the vendor refused credentials", metadata: metadata)
     }
 
     /// Says what else may be the cause with `tls_client_auth`.
     private func missingCertificate(_ error: TokenError) -> TokenError {
-        guard call.vendor.clientAuthentication == .tlsClientAuth else { return error }
+        guard step.vendor.clientAuthentication == .tlsClientAuth else { return error }
         var error = error
         error.message += ", as for a client without the certificate that it expects"
         return error
@@ -161,11 +157,11 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     public func refresh() async {
         guard let pairs = try? await load() else { return }
         if lines.update(pairs) {
-            call.logger?.notice("new credentials", metadata: ["account": "\(account)"])
-            call.telemetry.setBreaker(open: lines.areAllRefused)
+            step.logger?.notice("new credentials", metadata: ["account": "\(account)"])
+            step.telemetry.setBreaker(open: lines.areAllRefused)
         }
-        if let request = lines.probe(now: call.stopwatch.now) {
-            _ = try? await token(for: request, demand: TokenDemand(timeout: call.timeout))
+        if let request = lines.probe(now: step.stopwatch.now) {
+            _ = try? await token(for: request, demand: TokenDemand(timeout: step.timeout))
         }
     }
 
@@ -174,29 +170,29 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         do {
             _ = lines.update(try await load())
         } catch {
-            return call.telemetry.health(.credentialsUnavailable)
+            return step.telemetry.health(.credentialsUnavailable)
         }
-        return call.telemetry.health(lines.areAllRefused ? .credentialsRefused : call.isBlocked ? .blocked : nil)
+        return step.telemetry.health(lines.areAllRefused ? .credentialsRefused : step.isBlocked ? .blocked : nil)
     }
 
     /// What the source has; while it is broken, such as a file that is just being written, what it had last.
     private func load() async throws(TokenError) -> [Credential] {
         do {
-            let pairs = try await credentials.credentials(for: call.vendor.account)
+            let pairs = try await credentials.credentials(for: step.vendor.account)
             if !pairs.isEmpty { return pairs }
         } catch {
             if let known = lines.known { return known }
             throw TokenError(.misconfigured, message: "the credentials cannot be used", cause: error)
         }
         if let known = lines.known { return known }
-        throw .noCredentials(for: call.vendor.account, in: credentials)
+        throw .noCredentials(for: step.vendor.account, in: credentials)
     }
 
     /// Adds the proof which client asks, another one for each attempt.
     private func authenticate(
         _ fields: inout HTTPFields, _ form: inout [(String, String)], as credential: Credential
     ) async throws(TokenError) {
-        switch call.vendor.clientAuthentication {
+        switch step.vendor.clientAuthentication {
         case .clientSecretBasic:
             fields[.authorization] = basicAuthorization(credential)
         case .clientSecretPost:
@@ -219,10 +215,10 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
             throw TokenError(.misconfigured, message: "private_key_jwt needs a signer of client assertions")
         }
         // The vendor judges it by its own clock.
-        let now = call.wallClock().addingTimeInterval(call.vendor.clock.difference)
+        let now = step.wallClock().addingTimeInterval(step.vendor.clock.difference)
         let assertion = ClientAssertion(
             clientID: credential.clientID,
-            audience: assertions.audience ?? call.vendor.url(call.vendor.profile.accessToken.path),
+            audience: assertions.audience ?? step.vendor.url(step.vendor.profile.accessToken.path),
             id: randomHex(words: 2), issuedAt: now, expiresAt: now.addingTimeInterval(60)
         )
         do {
@@ -235,7 +231,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     private func basicAuthorization(_ credential: Credential) -> String {
         let (id, secret) = (credential.clientID.reveal(), credential.clientSecret.reveal())
         let pair =
-            switch call.vendor.basicEncoding {
+            switch step.vendor.basicEncoding {
             case .form: "\(formEncoded(id)):\(formEncoded(secret))"
             case .raw: "\(id):\(secret)"
             }
@@ -270,7 +266,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         }
         var token = Token(
             secret: Secret(text.unicode), remaining: remaining,
-            expiresAt: call.wallClock().addingTimeInterval(remaining / .seconds(1)), lineage: lineage
+            expiresAt: step.wallClock().addingTimeInterval(remaining / .seconds(1)), lineage: lineage
         )
         token.isFresh = true
         return token
@@ -278,7 +274,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
 
     private func lifetime(_ value: JSONValue?) -> Duration {
         guard let seconds = value?.number ?? value?.string.flatMap({ Double($0.unicode) }), seconds.isFinite else {
-            return call.vendor.profile.assumedLifetime
+            return step.vendor.profile.assumedLifetime
         }
         let plausible = seconds >= 1_000_000 ? seconds / 1000 : seconds
         return .seconds(min(max(plausible, 0), 86_400))

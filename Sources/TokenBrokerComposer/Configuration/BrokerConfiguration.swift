@@ -1,5 +1,5 @@
 #if ConfigurationSupport
-import Configuration
+public import Configuration
 import FoundationEssentials
 
 /// A configuration file and the environment that overrides it, not yet looked into.
@@ -12,10 +12,14 @@ import FoundationEssentials
 /// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each
 /// dot and between the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements
 /// separated by commas.
+///
+/// A program that has a `ConfigReader` of swift-configuration makes it from that, see ``init(reader:name:environment:)``.
 public struct BrokerConfiguration: Sendable {
     /// What errors call the file.
     let name: String
     let root: ConfigurationNode
+    /// What is asked instead of file and variables.
+    var reader: ConfigReader?
     let environment: [String: String]
 
     /// - Parameters:
@@ -29,6 +33,27 @@ public struct BrokerConfiguration: Sendable {
         self.name = name
         self.root = try ConfigurationNode(parsing: text, name: name)
         self.environment = environment
+    }
+
+    /// A configuration that a reader of swift-configuration has, from whatever it reads: `server.port` is its key `server.port`.
+    ///
+    /// ```swift
+    /// let config = ConfigReader(providers: [EnvironmentVariablesProvider(), try await FileProvider<JSONSnapshot>(filePath: "shop.json")])
+    /// let broker = try await Composer(registry: registry)
+    ///     .compose(BrokerConfiguration(reader: config.scoped(to: "tokenBroker")), logger: logger)
+    /// ```
+    ///
+    /// A reader can be asked and cannot be listed. So keys that nobody reads are not noticed, errors name the key and no line, a map is written as
+    /// JSON in text, and `all` and `any`, whose members have names of your choice, need a file or a policy of your own.
+    /// - Parameters:
+    ///   - reader: Scoped to where the keys of the broker are.
+    ///   - name: What to call it in errors.
+    ///   - environment: The variables that the parts find their secrets in, instead of the process's. They override nothing.
+    public init(reader: ConfigReader, name: String = "configuration", environment: [String: String]? = nil) {
+        self.name = name
+        self.root = ConfigurationNode(line: 1, content: .map([]))
+        self.environment = environment ?? ProcessInfo.processInfo.environment
+        self.reader = reader
     }
 
     /// Reads a file of at most 256 KiB.

@@ -1,4 +1,5 @@
 #if ConfigurationSupport
+import Configuration
 import TokenBroker
 
 /// Why a value was not accepted.
@@ -38,6 +39,28 @@ enum ConfigurationInput: Sendable {
         case .scalar(let text, let isPlain): self = isPlain ? .plain(text) : .quoted(text)
         case .list(let elements): self = .list(elements.map(Self.init))
         case .map(let members): self = .map(members.map { Member(name: $0.name, value: Self($0.value)) })
+        }
+    }
+
+    /// What a reader has under a key, in whichever type it has it; `nil` for nothing.
+    init?(_ reader: ConfigReader, _ key: ConfigKey, isList: Bool) {
+        // Asked for the wrong type, a reader throws as it does for a key that is not there.
+        if isList, let elements = try? reader.requiredStringArray(forKey: key) {
+            self = .list(elements.map(ConfigurationInput.variable))
+        } else if let text = try? reader.requiredString(forKey: key) {
+            self =
+                isList
+                ? .list(text.split(separator: ",").map { .variable(String($0.trimmingWhiteSpace)) }) : .variable(text)
+        } else if let number = try? reader.requiredInt(forKey: key) {
+            self = .variable("\(number)")
+        } else if let flag = try? reader.requiredBool(forKey: key) {
+            self = .variable("\(flag)")
+        } else if let number = try? reader.requiredDouble(forKey: key) {
+            self = .variable("\(number)")
+        } else if let elements = try? reader.requiredStringArray(forKey: key) {
+            self = .list(elements.map(ConfigurationInput.variable))
+        } else {
+            return nil
         }
     }
 

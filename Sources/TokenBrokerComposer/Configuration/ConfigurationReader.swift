@@ -42,9 +42,10 @@ final class ConfigurationReader {
             return read(ConfigurationInput(node), as: key, path: path, node: node, variable: nil)
         }
         if let value = key.defaultValue { return value }
+        let alternative = configuration.reader == nil ? "; or set \(variable)" : ""
         note(
             .missing, path, node: nearestNode(above: path),
-            "expected \(key.type.expectation), found nothing; or set \(variable)")
+            "expected \(key.type.expectation), found nothing\(alternative)")
         return nil
     }
 
@@ -66,6 +67,9 @@ final class ConfigurationReader {
     }
 
     private func variableInput(_ path: [String], isList: Bool) -> (name: String, input: ConfigurationInput?) {
+        if let reader = configuration.reader {
+            return ("\(configuration.name)", ConfigurationInput(reader, ConfigKey(path), isList: isList))
+        }
         let key = AbsoluteConfigKey(["tokenBroker"] + path)
         // Reading text cannot fail.
         guard let found = try? variables.value(forKey: key, type: isList ? .stringArray : .string) else {
@@ -121,6 +125,15 @@ final class ConfigurationReader {
     func names(in section: [String]) -> [String]? {
         if let last = section.last { declare(last, in: Array(section.dropLast())) }
         let node = node(at: section)
+        guard configuration.reader == nil else {
+            skip(section)
+            note(
+                .invalid, section,
+                message:
+                    "expected a file, since a reader cannot list the names in a map; or register a policy that combines others"
+            )
+            return nil
+        }
         guard case .map(let members)? = node?.content, !members.isEmpty else {
             skip(section)
             let found = node.flatMap { $0.isNull ? nil : $0.content.kind }
@@ -198,6 +211,7 @@ final class ConfigurationReader {
     /// variables.
     func finish() {
         check(configuration.root, at: [])
+        if configuration.reader != nil { return }
         for name in environment.keys.sorted()
         where name.hasPrefix("TOKEN_BROKER_") && !knownVariables.contains(name) {
             let hint = nearest(to: name, among: knownVariables.sorted()).map { "; did you mean \($0)?" } ?? ""

@@ -1,0 +1,21 @@
+import Synchronization
+
+/// Counts the answers in a row that came from something in front of the vendor.
+final class ForeignAnswers: Sendable {
+    private let state = Mutex<(count: Int, told: Duration?)>((0, nil))
+
+    var count: Int { state.withLock { $0.count } }
+
+    /// - Returns: Whether it is worth a word: from the third in a row on, once a minute at most.
+    func note(now: Duration) -> Bool {
+        state.withLock { state in
+            state.count += 1
+            guard state.count >= 3, state.told.map({ now - $0 >= .seconds(60) }) ?? true else { return false }
+            state.told = now
+            return true
+        }
+    }
+
+    /// The vendor itself answered.
+    func end() { state.withLock { $0.count = 0 } }
+}
