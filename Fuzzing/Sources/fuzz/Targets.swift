@@ -19,6 +19,51 @@ private func json(_ bytes: [UInt8]) {
         expect((try? JSONValue.parse(text)) == value, "written out, it is another value")
     }
     expect(!bytes.contains(0), "another encoding than UTF-8 is read")
+    // Foundation compares the names of members by canonical equivalence, and so has one where we have two.
+    guard !hasNamesThatLookAlike(value), let theirs = try? JSONDecoder().decode(Reference.self, from: Data(bytes))
+    else { return }
+    expect(rounded(value) == theirs.value, "Foundation reads another value")
+}
+
+private func hasNamesThatLookAlike(_ value: JSONValue) -> Bool {
+    switch value {
+    case .array(let elements): elements.contains(where: hasNamesThatLookAlike)
+    case .object(let members):
+        Set(members.keys.map(\.unicode)).count < members.count || members.values.contains(where: hasNamesThatLookAlike)
+    default: false
+    }
+}
+
+/// The same with numbers as Foundation knows them.
+private func rounded(_ value: JSONValue) -> JSONValue {
+    switch value {
+    case .number: value.number.map { JSONValue.number($0) } ?? .null
+    case .array(let elements): .array(elements.map(rounded))
+    case .object(let members): .object(members.mapValues(rounded))
+    default: value
+    }
+}
+
+/// What Foundation's decoder reads.
+private struct Reference: Decodable {
+    var value: JSONValue
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            value = .null
+        } else if let text = try? container.decode(String.self) {
+            value = .string(text)
+        } else if let flag = try? container.decode(Bool.self) {
+            value = .bool(flag)
+        } else if let number = try? container.decode(Double.self) {
+            value = .number(number)
+        } else if let members = try? container.decode([String: Reference].self) {
+            value = .object(members.mapValues(\.value))
+        } else {
+            value = .array(try container.decode([Reference].self).map(\.value))
+        }
+    }
 }
 
 /// Claims are read, and an expiry is a point in time that can be reckoned with.

@@ -26,7 +26,8 @@ package final class Alarm: Sendable {
     }
 
     private let state = Mutex(State())
-    private let stopwatch: Stopwatch
+    /// What ``now`` reads.
+    package let stopwatch: Stopwatch
     private let sleep: @Sendable (_ until: Duration) async -> Void
 
     package init(_ clock: some Clock<Duration>) {
