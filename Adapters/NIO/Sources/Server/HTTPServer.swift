@@ -63,6 +63,8 @@ package final class HTTPServer: Sendable {
             let listener = try await ServerBootstrap(group: group)
                 .serverChannelOption(.backlog, value: 1024)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                // Its connections inherit it: what the system keeps for a client that does not read. Otherwise it grows to megabytes.
+                .serverChannelOption(.socketOption(.so_sndbuf), value: 64 << 10)
                 // So that not one more connection is taken than there may be.
                 .serverChannelOption(.maxMessagesPerRead, value: 1)
                 .serverChannelInitializer { channel in
