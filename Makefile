@@ -45,7 +45,8 @@ sanitize: setup-tests
 	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/CThreadSanitizer/suppressions.txt \
 		swift test $(SWIFT_TRAITS) --sanitize=thread --scratch-path .build-thread --parallel --experimental-maximum-parallelization-width 4 \
 		--skip 'TokenBrokerProgramTests|StorefrontTests' $(ARGS)
-	ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --scratch-path .build-address --filter CurlTransportTests
+	ASAN_OPTIONS=detect_leaks=0 swift test --traits CurlSupport --sanitize=address --scratch-path .build-address \
+		--filter CurlTransportTests
 
 soak: setup
 	@Scripts/install-packages soak

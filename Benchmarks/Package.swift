@@ -8,7 +8,8 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(
-            name: "token-broker", path: "..", traits: ["FlyingFoxSupport", "HummingbirdSupport", "NIOSupport"]
+            name: "token-broker", path: "..",
+            traits: ["CurlSupport", "FlyingFoxSupport", "HummingbirdSupport", "NIOSupport"]
         ),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

@@ -36,18 +36,9 @@ extension TransportPlugin {
 }
 
 private struct CurlKeys: ConfigurationKeys {
-    let connectTimeout = ConfigurationKey(
-        "connectTimeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(3),
-        "For establishing a connection, name resolution and TLS included."
-    )
-    let connectionLifetime = ConfigurationKey(
-        "connectionLifetime", .duration(.seconds(1) ... .seconds(86_400)), default: .seconds(300),
-        "How old a connection may be to take another request. A server whose name has moved is found within it."
-    )
-    let caFile = ConfigurationKey(
-        "caFile", .optional(.text), default: nil,
-        "A PEM file with the certificate authorities to trust, instead of the system's."
-    )
+    let connectTimeout = ConnectionKeys.connectTimeout
+    let connectionLifetime = ConnectionKeys.connectionLifetime
+    let caFile = ConnectionKeys.caFile
     let clientCertificate = ConfigurationKey(
         "clientCertificate", .optional(.text), default: nil,
         "A PEM file with the certificate to show to servers that ask who the client is."

@@ -11,7 +11,7 @@ public struct JWTKeys: Sendable {
     /// - Parameters:
     ///   - path: Of a regular file of at most 256 KiB.
     ///   - logger: For what is wrong with it.
-    public static func file(_ path: String, logger: Logger) -> JWTKeys {
+    public static func file(_ path: String, logger: Logger? = nil) -> JWTKeys {
         JWTKeys(source: FileKeys(path: path, logger: logger))
     }
 
@@ -46,7 +46,7 @@ public struct JWTKeys: Sendable {
     ///   - logger: For what goes wrong.
     public static func url(
         _ url: ServerURL, transport: any HTTPTransport, maximumAge: Duration = .seconds(3600),
-        clock: some Clock<Duration> = ContinuousClock(), logger: Logger
+        clock: some Clock<Duration> = ContinuousClock(), logger: Logger? = nil
     ) -> JWTKeys {
         JWTKeys(
             source: RemoteKeys(
@@ -94,9 +94,9 @@ private struct SecretKeys: KeySource {
 private struct FileKeys: KeySource {
     private let file: RestingFile<KeySet>
     private let source: String
-    private let logger: Logger
+    private let logger: Logger?
 
-    init(path: String, logger: Logger) {
+    init(path: String, logger: Logger?) {
         self.file = RestingFile(path: path, maximumBytes: 256 << 10, logger: logger)
         self.source = ConfiguredNames.file(path)
         self.logger = logger
@@ -127,7 +127,7 @@ private struct FileKeys: KeySource {
     private func parse(_ bytes: [UInt8]) async throws(VerificationKey.Unusable) -> KeySet {
         if let json = try? JSONValue.parse(bytes) {
             return try await KeySet(jwks: json, allowsSecrets: true) { index, reason in
-                logger.warning(
+                logger?.warning(
                     "a key for tokens is passed over", metadata: ["key": "\(index + 1)", "reason": "\(reason)"]
                 )
             }

@@ -15,11 +15,11 @@ final class RemoteKeys: KeySource {
     private let transport: any HTTPTransport
     private let maximumAge: Duration
     private let alarm: Alarm
-    private let logger: Logger
+    private let logger: Logger?
     private let value: Value
     private static let rest = Backoff(first: .seconds(1), longest: .seconds(30))
 
-    init(url: ServerURL, transport: any HTTPTransport, maximumAge: Duration, alarm: Alarm, logger: Logger) {
+    init(url: ServerURL, transport: any HTTPTransport, maximumAge: Duration, alarm: Alarm, logger: Logger?) {
         self.url = url
         self.transport = transport
         self.maximumAge = maximumAge
@@ -30,7 +30,7 @@ final class RemoteKeys: KeySource {
         } ended: { failure, _ in
             guard let failure else { return }
             let reason = (failure as? VerificationKey.Unusable)?.reason ?? (failure as? any SafeToLog)?.description
-            logger.warning("the keys for tokens cannot be fetched", metadata: ["reason": "\(reason ?? "unknown")"])
+            logger?.warning("the keys for tokens cannot be fetched", metadata: ["reason": "\(reason ?? "unknown")"])
         }
     }
 
@@ -77,7 +77,7 @@ final class RemoteKeys: KeySource {
     }
 
     private static func fetch(
-        _ url: ServerURL, _ transport: any HTTPTransport, _ logger: Logger
+        _ url: ServerURL, _ transport: any HTTPTransport, _ logger: Logger?
     ) async throws -> KeySet {
         let response = try await transport.send(
             url.request(.get, [.accept: "application/jwk-set+json, application/json"]), body: [],
@@ -90,7 +90,7 @@ final class RemoteKeys: KeySource {
             throw VerificationKey.Unusable(reason: "the answer is not JSON with each key once")
         }
         let keys = try await KeySet(jwks: json, allowsSecrets: false) { index, reason in
-            logger.info(
+            logger?.info(
                 "a key for tokens is passed over", metadata: ["key": "\(index + 1)", "reason": "\(reason)"]
             )
         }

@@ -14,7 +14,7 @@ public struct CallbackPolicy: AccessPolicy {
     private let transport: any HTTPTransport
     private let secrets: SharedSecrets?
     private let timeout: Duration
-    private let logger: Logger
+    private let logger: Logger?
 
     /// - Parameters:
     ///   - url: Where to ask.
@@ -24,7 +24,7 @@ public struct CallbackPolicy: AccessPolicy {
     ///   - logger: For answers that make no sense.
     public init(
         url: ServerURL, transport: any HTTPTransport, secrets: SharedSecrets? = nil, timeout: Duration = .seconds(2),
-        logger: Logger
+        logger: Logger? = nil
     ) {
         self.url = url
         self.transport = transport
@@ -41,7 +41,7 @@ public struct CallbackPolicy: AccessPolicy {
         case true?: return true
         case false?: throw AccessRefusal("callback_denied")
         case nil:
-            logger.warning(
+            logger?.warning(
                 "the access callback answered neither 200 with {\"allow\": true} or false, nor 403 or 404, which decides nothing",
                 metadata: ["status": "\(answer.status)"]
             )

@@ -94,7 +94,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     /// The answer; the type tells how it comes about.
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         var response: EndpointResponse
-        let progress = Progress()
+        let progress = RequestProgress()
         do throws(RequestRefusal) {
             try checkHead(request)
             if request.head.method == .options {
@@ -116,42 +116,9 @@ public struct CheckoutTokenEndpoint: Endpoint {
 
     // MARK: In time
 
-    /// How far a request has come; for the answer when time runs out, and for the log.
-    private final class Progress: Sendable {
-        enum Stage { case authenticating, readingBody, checking, gettingToken }
-
-        private struct State {
-            var stage = Stage.authenticating
-            var isAbandoned = false
-            var facts = Audit.Facts()
-        }
-        private let state = Mutex(State())
-
-        var stage: Stage { state.withLock { $0.stage } }
-        var facts: Audit.Facts { state.withLock { $0.facts } }
-        func note(_ change: (inout Audit.Facts) -> Void) { state.withLock { change(&$0.facts) } }
-
-        /// - Throws: If nobody waits for it any more.
-        func begin(_ stage: Stage) throws(RequestRefusal) {
-            let isAbandoned = state.withLock { state in
-                state.stage = stage
-                return state.isAbandoned
-            }
-            if isAbandoned { throw RequestRefusal(.accessUnavailable, .policyTimedOut) }
-        }
-
-        /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there
-        /// must never be two who do.
-        func abandon() -> Bool {
-            state.withLock { state in
-                guard state.stage != .readingBody else { return false }
-                state.isAbandoned = true
-                return true
-            }
-        }
-    }
-
-    private func tokenInTime(for request: EndpointRequest, _ progress: Progress) async throws(RequestRefusal) -> Token {
+    private func tokenInTime(for request: EndpointRequest, _ progress: RequestProgress) async throws(RequestRefusal)
+        -> Token
+    {
         guard callers.enter() else { throw RequestRefusal(.vendorBusy(retryAfter: nil), .tooManyAtOnce) }
         do {
             let end = alarm.now + configuration.timeout
@@ -206,7 +173,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     }
 
     private func token(
-        for request: EndpointRequest, _ progress: Progress, timeLeft: @Sendable () -> Duration
+        for request: EndpointRequest, _ progress: RequestProgress, timeLeft: @Sendable () -> Duration
     ) async throws(RequestRefusal) -> Token {
         if callers.shouldWarnOfUnlistedProxy(request) {
             audit.logger.warning(

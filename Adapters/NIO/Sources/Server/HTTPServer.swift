@@ -106,11 +106,12 @@ package final class HTTPServer: Sendable {
 
     /// Takes no new connections, and returns when every answer that is under way has been given.
     package func drain() async {
+        listener.eventLoop.execute { [connections] in connections.value.quiesce() }
         // What has connected by now is taken first: with its listener, the system would end it.
         try? await Task.sleep(for: .milliseconds(100))
         try? await listener.close()
         let ended = listener.eventLoop.makePromise(of: Void.self)
-        listener.eventLoop.execute { [connections] in connections.value.quiesce(ended) }
+        listener.eventLoop.execute { [connections] in connections.value.wait(ended) }
         try? await ended.futureResult.get()
     }
 

@@ -54,6 +54,8 @@ final class ListenerHandler: ChannelInboundHandler {
             warnOfNumber()
         }
         context.fireChannelRead(data)
+        // Behind its initialization on its loop.
+        if isEnding { quiesce(connection) }
     }
 
     private func leave(_ connection: any Channel, _ owner: AddressKey?, _ context: ChannelHandlerContext) {
@@ -127,15 +129,21 @@ final class ListenerHandler: ChannelInboundHandler {
 
     // MARK: The end
 
-    /// Has each connection end after the answer that is under way. `promise` succeeds when all have.
-    func quiesce(_ promise: EventLoopPromise<Void>) {
+    /// Has each connection end after the answer that is under way, those included that are still taken.
+    func quiesce() {
         isEnding = true
-        ended.append(promise)
-        for connection in open.values {
-            connection.eventLoop.execute {
-                connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-            }
+        for connection in open.values { quiesce(connection) }
+    }
+
+    private func quiesce(_ connection: any Channel) {
+        connection.eventLoop.execute {
+            connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         }
+    }
+
+    /// `promise` succeeds when all connections have ended.
+    func wait(_ promise: EventLoopPromise<Void>) {
+        ended.append(promise)
         endIfEmpty()
     }
 
