@@ -35,6 +35,7 @@ lint:
 	Scripts/check-security
 	Scripts/check-exact-text
 	Scripts/check-rooms
+	Scripts/check-unsafe
 
 readme: setup
 	swift build $(SWIFT_TRAITS) --product token-broker

@@ -18,7 +18,7 @@ public struct Sandbox: Sendable {
     ///   - configuration: How it behaves.
     ///   - now: The vendor's clock, for expiry, the rate limit and the `Date` of answers.
     public init(configuration: Configuration = .init(), now: @escaping @Sendable () -> Date = { Date() }) async {
-        let vendor = Vendor(configuration: configuration, keys: await CheckoutTokenKeys(), now: now)
+        let vendor = SandboxVendor(configuration: configuration, keys: await CheckoutTokenKeys(), now: now)
         self.endpoints = EndpointSet(vendor.routes())
     }
 

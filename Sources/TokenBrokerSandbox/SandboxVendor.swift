@@ -5,7 +5,7 @@ import Synchronization
 import TokenBroker
 
 /// The vendor behind the routes: what it does with a call, and what it remembers.
-final class Vendor: Sendable {
+final class SandboxVendor: Sendable {
     private let configuration: Sandbox.Configuration
     private let keys: CheckoutTokenKeys
     private let now: @Sendable () -> Date
@@ -42,7 +42,7 @@ final class Vendor: Sendable {
 
     private func route(
         _ method: HTTPRequest.Method, _ path: RoutePath,
-        answer: @escaping @Sendable (Vendor, EndpointRequest) async -> EndpointResponse
+        answer: @escaping @Sendable (SandboxVendor, EndpointRequest) async -> EndpointResponse
     ) -> any Endpoint {
         VendorRoute(method: method, path: path, now: now) { [self] request in
             guard admit("\(method.rawValue) \(path)") else {

@@ -221,6 +221,7 @@ private func base64URL(_ text: String) -> String {
         #expect(
             Set(labels.map { $0.0.replacing("token_broker_", with: "") }) == [
                 "breaker_open", "cache_entries", "cache_evictions_total", "cache_lookups_total",
+                "clock_difference_seconds",
                 "rate_limit_queue_length", "rate_limit_throttled_total", "rate_limit_wait_seconds",
                 "token_expiry_seconds",
                 "token_fetch_duration_seconds", "token_fetches_total", "token_retries_total",

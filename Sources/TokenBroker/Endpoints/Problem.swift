@@ -49,6 +49,28 @@ struct Problem: Error, Sendable {
         }
     }
 
+    /// What a page is told when no token can be had. `VendorStep` decides what a vendor's answer means.
+    init(_ error: TokenError) {
+        self =
+            switch error.code {
+            case .requestRejected: .sessionRejected
+            case .throttled: .vendorBusy(retryAfter: error.retryAfter)
+            case .credentialsRejected, .misconfigured: .misconfigured(incident: randomHex(words: 1))
+            default: .vendorUnavailable(retryAfter: error.retryAfter)
+            }
+    }
+
+    private init(
+        code: Code, detail: String? = nil, incident: String? = nil, retryAfter: Duration? = nil,
+        headerFields: HTTPFields = [:]
+    ) {
+        self.code = code
+        self.detail = detail
+        self.incident = incident
+        self.retryAfter = retryAfter
+        self.headerFields = headerFields
+    }
+
     static func invalidRequest(_ detail: String) -> Problem { Problem(code: .invalidRequest, detail: detail) }
     static let unsupportedMediaType = Problem(code: .unsupportedMediaType)
     static func methodNotAllowed(_ allowed: String) -> Problem {

@@ -14,7 +14,8 @@ import Synchronization
 /// - A 429 that comes all the same stops everybody for as long as its `Retry-After` says (one second without), and halves the rate;
 ///   ten quiet seconds double it again, up to the configured one.
 ///
-/// The account is ``TransportOptions/account``; calls for another one, or none, pass.
+/// The account is ``TransportOptions/account``; calls for another one, or none, pass. The rate is that of ``VendorProfile/requestsPerSecond``
+/// unless the key `tokens.requestsPerSecond` sets it. When a call may start is decided by `Pacer`, which is pure.
 public struct RateLimitedTransport: HTTPTransport, HealthReporting, Composite {
     /// `rate_limit`.
     public let part = "rate_limit"

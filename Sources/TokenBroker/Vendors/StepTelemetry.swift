@@ -9,8 +9,7 @@ final class StepTelemetry: Sendable {
     let step: String
     let account: String
     private let stopwatch: Stopwatch
-    // The one in force when the step is made, so that a test has its own.
-    private let factory = MetricsSystem.factory
+    private let metrics: StepMetrics
     private let last = Mutex(Last())
 
     private struct Last {
@@ -23,6 +22,7 @@ final class StepTelemetry: Sendable {
         self.step = step
         self.account = account
         self.stopwatch = stopwatch
+        metrics = StepMetrics(step: step, account: account)
         setBreaker(open: false)
     }
 
@@ -37,8 +37,8 @@ final class StepTelemetry: Sendable {
             result = .failure(error)
         }
         let now = stopwatch.now
-        timer("token_broker_token_fetch_duration_seconds").record(duration: now - start)
-        count("token_broker_token_fetches_total", ("outcome", result.outcome))
+        metrics.fetchDuration.record(duration: now - start)
+        metrics.fetches.increment(result.outcome)
         note(result, now)
         return try result.get()
     }
@@ -72,29 +72,25 @@ final class StepTelemetry: Sendable {
                 span.attributes["server.address"] = host.description
             }
             let start = stopwatch.now
-            defer { timer("token_broker_vendor_call_duration_seconds").record(duration: stopwatch.now - start) }
+            defer { metrics.callDuration.record(duration: stopwatch.now - start) }
             do throws(TokenError) {
                 let response = try await send(request)
                 let status = response.status.code
                 span.attributes["http.response.status_code"] = status
                 if status >= 400 { fail(span, "\(status)") }
-                count("token_broker_vendor_calls_total", ("result", "\(status)"))
+                metrics.calls.increment("\(status)")
                 return response
             } catch {
-                count("token_broker_vendor_calls_total", ("result", "\(error.code)"))
+                metrics.calls.increment("\(error.code)")
                 throw error
             }
         }
     }
 
-    func setBreaker(open isOpen: Bool) {
-        Meter(label: "token_broker_breaker_open", dimensions: dimensions, factory: factory).set(isOpen ? 1 : 0)
-    }
+    func setBreaker(open isOpen: Bool) { metrics.breaker.set(isOpen ? 1 : 0) }
 
     /// The vendor's time less ours.
-    func setClockDifference(_ seconds: Double) {
-        Meter(label: "token_broker_clock_difference_seconds", dimensions: dimensions, factory: factory).set(seconds)
-    }
+    func setClockDifference(_ seconds: Double) { metrics.clockDifference.set(seconds) }
 
     /// What is known here; the state is for whoever knows better than that.
     func health(_ state: Health.State? = nil) -> Health {
@@ -129,14 +125,6 @@ final class StepTelemetry: Sendable {
         span.attributes["error.type"] = type
         span.setStatus(SpanStatus(code: .error))
     }
-
-    private var dimensions: [(String, String)] { [("step", step), ("account", account)] }
-
-    private func count(_ label: String, _ dimension: (String, String)) {
-        Counter(label: label, dimensions: dimensions + [dimension], factory: factory).increment()
-    }
-
-    private func timer(_ label: String) -> Timer { Timer(label: label, dimensions: dimensions, factory: factory) }
 }
 
 extension Result<Token, TokenError> {

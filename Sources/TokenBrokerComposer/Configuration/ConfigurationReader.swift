@@ -5,18 +5,18 @@ import TokenBroker
 /// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so
 /// that what nobody asked for can be told.
 final class ConfigurationReader {
-    private let configuration: BrokerConfiguration
-    private let environment: [String: String]
+    let configuration: BrokerConfiguration
+    let environment: [String: String]
     /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters
     /// tell "not there" and "of another type" apart in no way that could be reported.
     private let variables: EnvironmentVariablesProvider
-    private(set) var problems: [ConfigurationError.Problem] = []
+    var problems: [ConfigurationError.Problem] = []
     private(set) var warnings: [String] = []
     /// The names that were asked for, by the path of their section.
-    private var known: [[String]: Set<String>] = [[]: []]
+    private(set) var known: [[String]: Set<String>] = [[]: []]
     /// Sections whose keys cannot be known, since what would declare them is not.
-    private var opaque: Set<[String]> = []
-    private var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
+    private(set) var opaque: Set<[String]> = []
+    private(set) var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
 
     init(_ configuration: BrokerConfiguration) {
         self.configuration = configuration
@@ -178,7 +178,7 @@ final class ConfigurationReader {
         }
     }
 
-    private func note(
+    func note(
         _ code: ConfigurationError.Code, _ path: [String], node: ConfigurationNode?, variable: String? = nil,
         _ message: String
     ) {
@@ -203,112 +203,6 @@ final class ConfigurationReader {
     /// The innermost section of `path` that the file has.
     private func nearestNode(above path: [String]) -> ConfigurationNode? {
         path.indices.reversed().lazy.filter { $0 > 0 }.compactMap { self.node(at: Array(path[..<$0])) }.first
-    }
-
-    // MARK: What nobody asked for
-
-    /// Call it after everything was read: notes the keys of the file that nobody asked for, and warns about such
-    /// variables.
-    func finish() {
-        check(configuration.root, at: [])
-        if configuration.reader != nil { return }
-        for name in environment.keys.sorted()
-        where name.hasPrefix("TOKEN_BROKER_") && !knownVariables.contains(name) {
-            let hint = nearest(to: name, among: knownVariables.sorted()).map { "; did you mean \($0)?" } ?? ""
-            warn("the environment variable \(name) overrides no key of this configuration\(hint)")
-        }
-        problems.sort { ($0.line ?? 0) < ($1.line ?? 0) }
-    }
-
-    private func check(_ node: ConfigurationNode, at section: [String]) {
-        guard let names = known[section], !opaque.contains(section), !node.isNull else { return }
-        guard case .map(let members) = node.content else {
-            let expected = names.sorted().joined(separator: ", ")
-            return note(
-                .invalid, section, node: node,
-                "expected a map with the keys \(expected), found \(node.content.kind)"
-            )
-        }
-        for member in members {
-            guard !names.contains(member.name) else {
-                check(member.value, at: section + [member.name])
-                continue
-            }
-            var node = member.value
-            node.line = member.line
-            let path = section + [displayed(member.name)]
-            let places = places(of: member.name, among: names)
-            if !places.isEmpty || looksSecret(member.name),
-                nearest(to: member.name, among: names.sorted()) == nil
-            {
-                let place =
-                    places.isEmpty
-                    ? "say under \"credentials\" where they are, such as in variables or in a file of their own"
-                    : "say with \(places.joined(separator: " or ")) where it is"
-                note(
-                    .secret, path, node: node,
-                    "this looks like a secret, and secrets never stand in this file; \(place)"
-                )
-            } else {
-                note(.unknownKey, path, node: node, unknown(member.name, among: names))
-            }
-        }
-    }
-
-    private func unknown(_ name: String, among names: Set<String>) -> String {
-        var message = "expected one of \(names.sorted().joined(separator: ", ")), found an unknown key"
-        if let nearest = nearest(to: name, among: names.sorted()) {
-            message += "; did you mean \(nearest)?"
-        } else if let section = known.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }).first(where: {
-            !$0.isEmpty && known[$0]?.contains(name) == true
-        }) {
-            message += "; did you mean \((section + [name]).joined(separator: "."))?"
-        }
-        return message
-    }
-
-    private func looksSecret(_ name: String) -> Bool {
-        let plain = plain(name)
-        return ["secret", "password", "passphrase", "apikey", "privatekey", "accesstoken", "bearer", "clientid"]
-            .contains { plain.contains($0) }
-    }
-
-    /// The keys of the same section that say where the secret is that somebody wrote out, such as `secretFile` and
-    /// `secretVariable` for `secret` and `sharedSecret`.
-    private func places(of name: String, among names: Set<String>) -> [String] {
-        let name = plain(name)
-        return names.sorted().filter { key in
-            guard let suffix = ["File", "Variable"].first(where: key.hasSuffix) else { return false }
-            let stem = plain(String(key.dropLast(suffix.count)))
-            let isSecret = ["secret", "passphrase", "token", "credentials", "key"].contains { stem.hasSuffix($0) }
-            return isSecret && (name == stem || looksSecret(name) && (name.contains(stem) || stem.contains(name)))
-        }
-    }
-
-    private func plain(_ name: String) -> String { name.lowercased().filter { $0.isLetter } }
-}
-
-/// The environment without what Kubernetes and Docker set for a Service whose name begins as our variables do.
-///
-/// Where `X_SERVICE_HOST` is set, `X_SERVICE_…`, `X_PORT_<n>_…` and `X_PORT` are such service links, the last one if
-/// its value is a URL: a Service `token-broker-server` sets what would be the variable of `server.port`.
-private func withoutServiceLinks(_ environment: [String: String]) -> [String: String] {
-    let host = "_SERVICE_HOST"
-    let services = environment.keys.filter { $0.hasPrefix("TOKEN_BROKER") && $0.hasSuffix(host) }
-        .map { $0.dropLast(host.count) }
-    guard !services.isEmpty else { return environment }
-    return environment.filter { name, value in
-        !services.contains { service in
-            guard name.hasPrefix(service + "_") else { return false }
-            let words = name.dropFirst(service.count + 1).split(separator: "_", omittingEmptySubsequences: false)
-            switch words.first {
-            case "SERVICE": return words.count > 1
-            case "PORT" where words.count == 1:
-                return ["tcp://", "udp://", "sctp://"].contains { value.hasPrefix($0) }
-            case "PORT": return words.count > 2 && UInt16(words[1]) != nil
-            default: return false
-            }
-        }
     }
 }
 #endif

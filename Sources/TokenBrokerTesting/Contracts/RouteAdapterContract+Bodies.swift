@@ -69,7 +69,7 @@ extension RouteAdapterContract {
             }
         },
         Case("an endless body that nobody reads is not read to its end", needs: .http1) { fixture in
-            let endpoints: [any Endpoint] = [StatusEndpoint(), LimitedEndpoint()]
+            let endpoints: [any Endpoint] = [StatusEndpoint(), LimitedEndpoint(timeLimit: .seconds(10))]
             try await fixture.withServer(EndpointSet(endpoints)) { server in
                 for (path, code) in [("/status/401", 401), ("/limited", 413)] {
                     for framing in ["Content-Length: 10000000000", "Transfer-Encoding: chunked"] {

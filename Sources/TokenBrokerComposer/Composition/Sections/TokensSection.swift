@@ -13,7 +13,7 @@ enum TokensSection {
         )
         let requestsPerSecond = ConfigurationKey(
             "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
-            "How many calls to the vendor may start within any second; otherwise the profile's, which is 5."
+            "How many calls to the vendor may start within any second; without it, the vendor profile's rate."
         )
         let burst = ConfigurationKey(
             "burst", .optional(.integer(1...1_000_000)), default: nil,

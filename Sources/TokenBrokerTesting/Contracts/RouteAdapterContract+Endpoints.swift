@@ -115,10 +115,11 @@ struct StatusEndpoint: Endpoint {
 /// Reads up to 64 KiB, and waits a moment for them.
 struct LimitedEndpoint: Endpoint {
     let path: RoutePath = "/limited"
+    var timeLimit = Duration.milliseconds(300)
 
     func respond(to request: EndpointRequest) async -> EndpointResponse {
         do {
-            let body = try await withTimeLimit(.milliseconds(300), Alarm(ContinuousClock())) {
+            let body = try await withTimeLimit(timeLimit, Alarm(ContinuousClock())) {
                 try await request.body.collect(upTo: 64 << 10)
             }
             return EndpointResponse(status: body == nil ? .requestTimeout : .ok)

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Keeps the quotas of ``RequestLimits``, and its limit of requests at once.
-final class Callers: Sendable {
+final class CallerQuotas: Sendable {
     private let limits: RequestLimits
     private let addresses: ClientAddresses
     private let alarm: Alarm

@@ -1,0 +1,25 @@
+#if ConfigurationSupport
+/// The environment without what Kubernetes and Docker set for a Service whose name begins as our variables do.
+///
+/// Where `X_SERVICE_HOST` is set, `X_SERVICE_…`, `X_PORT_<n>_…` and `X_PORT` are such service links, the last one if
+/// its value is a URL: a Service `token-broker-server` sets what would be the variable of `server.port`.
+func withoutServiceLinks(_ environment: [String: String]) -> [String: String] {
+    let host = "_SERVICE_HOST"
+    let services = environment.keys.filter { $0.hasPrefix("TOKEN_BROKER") && $0.hasSuffix(host) }
+        .map { $0.dropLast(host.count) }
+    guard !services.isEmpty else { return environment }
+    return environment.filter { name, value in
+        !services.contains { service in
+            guard name.hasPrefix(service + "_") else { return false }
+            let words = name.dropFirst(service.count + 1).split(separator: "_", omittingEmptySubsequences: false)
+            switch words.first {
+            case "SERVICE": return words.count > 1
+            case "PORT" where words.count == 1:
+                return ["tcp://", "udp://", "sctp://"].contains { value.hasPrefix($0) }
+            case "PORT": return words.count > 2 && UInt16(words[1]) != nil
+            default: return false
+            }
+        }
+    }
+}
+#endif
