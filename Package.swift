@@ -2,7 +2,7 @@
 import PackageDescription
 
 // Everything beyond the core is a trait, so that an adopter fetches and builds only what is used.
-let traits: Set<Trait> = [
+var traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
     .trait(name: "CurlSupport", description: "The transport on libcurl, whose headers have to be installed."),
     .trait(name: "AsyncHTTPClientSupport", description: "The transport on AsyncHTTPClient."),
@@ -24,8 +24,13 @@ let traits: Set<Trait> = [
             "ServiceLifecycleSupport",
         ]
     ),
-    .default(enabledTraits: []),
 ]
+// None is on by default. These variables turn all on, for the Swift Package Index and Scripts/check-api, which cannot
+// pass trait options.
+let enablesAllTraits = ["SPI_GENERATE_DOCS", "TOKEN_BROKER_ENABLE_ALL_TRAITS"].contains {
+    Context.environment[$0] != nil
+}
+traits.insert(.default(enabledTraits: enablesAllTraits ? Set(traits.map(\.name)) : []))
 
 extension Target.Dependency {
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
@@ -255,7 +260,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TokenBrokerTestingTests",
-            dependencies: ["TokenBrokerTesting", "TokenBroker", .httpTypes]
+            dependencies: ["TokenBrokerTesting", "TokenBroker", "TokenBrokerSandbox", .httpTypes, .logging]
         ),
         .testTarget(
             name: "TokenBrokerAsyncHTTPClientTests",
@@ -308,20 +313,25 @@ let package = Package(
         .testTarget(
             name: "TokenBrokerSubprocessTests",
             dependencies: [
-                "TokenBrokerSubprocess", "TokenBroker", "TokenBrokerTesting", .logging, .inMemoryLogging,
+                "TokenBrokerSubprocess", "TokenBroker", "TokenBrokerTesting", "TestSupport", .logging, .inMemoryLogging,
             ],
             path: "Adapters/Subprocess/Tests"
         ),
         .testTarget(
             name: "TokenBrokerProgramTests",
             dependencies: [
-                "token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging, .metrics,
+                "token-broker", "TokenBroker", "CurlTransport", "TokenBrokerTesting", "TestSupport", .httpTypes,
+                .logging,
+                .metrics,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ]
         ),
         .testTarget(
             name: "StorefrontTests",
-            dependencies: ["token-broker", "TokenBroker", "CurlTransport", "TestSupport", .httpTypes, .logging],
+            dependencies: [
+                "token-broker", "TokenBroker", "CurlTransport", "TokenBrokerTesting", "TestSupport", .httpTypes,
+                .logging,
+            ],
             exclude: ["JavaScript"]
         ),
     ],

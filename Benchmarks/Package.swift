@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// `make bench` builds it and runs every executable. Each prints one table for each subject: medians of several rounds in which the
-// contenders take turns, and their ratio to the first.
+// `make bench` builds this package and runs every executable. Each prints one table per subject: medians of several
+// rounds, in which the contenders take turns, and their ratios to the first contender.
 let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],

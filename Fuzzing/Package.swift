@@ -1,7 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Built and run by Scripts/fuzz, which adds the address sanitizer, the coverage that libFuzzer steers by, and libFuzzer itself.
+// Scripts/fuzz builds and runs this package. It adds the address sanitizer, the coverage that guides libFuzzer, and
+// libFuzzer itself.
 let package = Package(
     name: "token-broker-fuzzing",
     platforms: [.macOS(.v15)],

@@ -1,4 +1,4 @@
-"""Load on a broker of which a third is hostile. Standard library only: load.py HOST:PORT PROCESS SECONDS"""
+"""Load on a broker from good and hostile clients together: load.py HOST:PORT PROCESS SECONDS"""
 
 import asyncio
 import base64
@@ -12,10 +12,11 @@ import time
 import zlib
 from collections import Counter
 
+import client
+from client import PATH, answer, close, session
+
 address, process, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-host, port = address.rsplit(":", 1)
 end = time.monotonic() + seconds
-PATH = "/api/checkout-token"
 
 good = Counter()
 hostile = Counter()
@@ -28,17 +29,16 @@ def running():
 
 
 def resident():
-    """Of the server, in KiB."""
+    """The server's resident memory in KiB."""
     with open(f"/proc/{process}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 def head(principal, length, invoice="inv_1", **fields):
-    """As the shop's proxy passes it on: it says who asks, whose invoice that is, and from where."""
-    # One address for each principal, as for visitors at home.
+    """The head of a request as the shop's proxy forwards it: with the principal, its invoice and its address."""
+    # Each principal has an address of its own, like visitors at home.
     number = zlib.crc32(principal.encode())
     fields = {
-        "Host": address,
         "Content-Type": "application/json",
         "Content-Length": length,
         "Sec-Fetch-Site": "same-origin",
@@ -49,23 +49,11 @@ def head(principal, length, invoice="inv_1", **fields):
         "X-Forwarded-For": f"198.18.{number >> 8 & 255}.{number & 255}",
         **fields,
     }
-    return "".join([f"POST {PATH} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"]).encode()
+    return client.head(address, "POST", PATH, fields)
 
 
-def session(invoice, **members):
-    return json.dumps({"customerId": "cus_demo", "invoiceId": invoice, **members}).encode()
-
-
-async def answer(reader):
-    """Status, header fields and body of one answer."""
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
-    body = await reader.readexactly(int(fields.get("content-length", "0")))
-    return int(lines[0].split(" ")[1]), fields, body
-
-
-async def connection():
-    return await asyncio.open_connection(host, int(port))
+async def connection(**options):
+    return await client.connect(address, **options)
 
 
 async def good_connection():
@@ -79,20 +67,12 @@ async def good_connection():
             await asyncio.sleep(0.5)
 
 
-async def close(writer):
-    writer.close()
-    try:
-        await writer.wait_closed()
-    except OSError:
-        pass
-
-
-# Good clients: each its own principal, who asks for a token every four seconds, and now and then for another invoice's.
+# Good clients: each is its own principal and requests a token every four seconds, now and then for another invoice.
 PAUSE = 4
 
 
 async def good_client(number, new_sessions):
-    # Two begin in a second, each with a call to the vendor, which allows five.
+    # Two start in a second, each with a call to the vendor, which allows five.
     await asyncio.sleep(number / 2)
     reader, writer = await good_connection()
     invoice = f"inv_{number}"
@@ -113,12 +93,12 @@ async def good_client(number, new_sessions):
         latencies.append(time.monotonic() - started)
         good[status] += 1
         if status != 200:
-            problems.append(f"a good client was answered {status} {body[:300]}")
+            problems.append(f"a good client received {status} {body[:300]}")
         else:
             payload = json.loads(body)["token"].split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
             if claims["invoice_id"] != invoice:
-                problems.append(f"a good client was given another's token: {claims['invoice_id']}")
+                problems.append(f"a good client received another's token: {claims['invoice_id']}")
         if fields.get("connection") == "close":
             await close(writer)
             reader, writer = await good_connection()
@@ -127,18 +107,18 @@ async def good_client(number, new_sessions):
 
 
 async def allow_new_sessions(new_sessions):
-    """One new session every two seconds for all good clients together."""
+    """Allows one new session every two seconds for all good clients together."""
     while running():
         if not new_sessions:
             new_sessions.append(True)
         await asyncio.sleep(2)
 
 
-# Hostile ones. What they are answered is counted; what counts is that the others are answered.
+# Hostile clients. Their responses are only counted; what matters is that the good clients get theirs.
 
 
 async def slow_body():
-    """Announces a body, and sends a byte a second of it."""
+    """Announces a body and sends one byte of it a second."""
     reader, writer = await connection()
     body = session("inv_slow")
     writer.write(head("slow", len(body), "inv_slow"))
@@ -156,7 +136,7 @@ async def slow_body():
 
 
 async def slow_head():
-    """Sends a header field every second, and never the end."""
+    """Sends a header field every second, and never the end of the head."""
     reader, writer = await connection()
     writer.write(f"POST {PATH} HTTP/1.1\r\nHost: {address}\r\n".encode())
     for number in range(60):
@@ -176,7 +156,7 @@ async def slow_head():
 
 
 async def silent():
-    """Connects, and says nothing."""
+    """Connects and sends nothing."""
     reader, writer = await connection()
     try:
         await asyncio.wait_for(reader.read(1), min(20, max(0.1, end - time.monotonic())))
@@ -187,7 +167,7 @@ async def silent():
 
 
 async def garbage():
-    """Bytes that are no HTTP, or HTTP that is no request for a token."""
+    """Sends bytes that aren't HTTP, or HTTP that isn't a request for a token."""
     reader, writer = await connection()
     kind = random.randrange(6)
     if kind == 0:
@@ -220,7 +200,7 @@ async def garbage():
 
 
 async def flood():
-    """One principal, as fast as it goes: invoices that are its own, somebody else's, and made up; replaced again and again."""
+    """Sends requests of one principal as fast as it can: for its own, foreign and made-up invoices, and with `replaces`."""
     reader, writer = await connection()
     for _ in range(200):
         if not running():
@@ -231,23 +211,23 @@ async def flood():
         status, fields, _ = await answer(reader)
         hostile[f"flood {status}"] += 1
         if status >= 500:
-            problems.append(f"the flood was answered {status}")
+            problems.append(f"the flood received {status}")
         if fields.get("connection") == "close":
             break
         await asyncio.sleep(0.02)
     await close(writer)
 
 
-# Requests to any path, those that the endpoint serves and those that nobody does.
+# The paths that the broker serves, and two that it doesn't.
 PATHS = [PATH, "/healthz", "/readyz", "/", "/nobody/serves/this"]
 
 
-def request(path, *fields, method="GET"):
-    return "".join([f"{method} {path} HTTP/1.1\r\nHost: {address}\r\n", *(f"{field}\r\n" for field in fields), "\r\n"]).encode()
+def request(path, method="GET", fields=()):
+    return client.head(address, method, path, fields)
 
 
 async def closed(reader):
-    """Reads what comes until the server closes."""
+    """Reads until the server closes the connection."""
     try:
         while await reader.read(65536):
             pass
@@ -256,8 +236,8 @@ async def closed(reader):
 
 
 async def reads_nothing():
-    """Asks again and again, and reads nothing."""
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    """Sends request after request and reads nothing."""
+    reader, writer = await connection(limit=1024)
     writer.transport.pause_reading()
     requests = request(random.choice(PATHS)) * 1000
     started = time.monotonic()
@@ -275,9 +255,10 @@ async def reads_nothing():
 
 
 async def endless_body(trickles):
-    """A body without an end to any path: as fast as it goes, or a byte now and then."""
+    """Sends an endless body to any path: as fast as it can, or a byte now and then."""
     reader, writer = await connection()
-    writer.write(request(random.choice(PATHS), "Transfer-Encoding: chunked", "Content-Type: application/json", method="POST"))
+    fields = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
+    writer.write(request(random.choice(PATHS), "POST", fields))
     ended = asyncio.ensure_future(closed(reader))
     started = time.monotonic()
     try:
@@ -286,7 +267,7 @@ async def endless_body(trickles):
             await writer.drain()
             await asyncio.sleep(0.5 if trickles else 0)
             if time.monotonic() > started + 90:
-                problems.append("a body without an end was read for 90 s")
+                problems.append("an endless body was read for 90 s")
                 break
     except OSError:
         pass
@@ -304,7 +285,7 @@ async def trickled_body():
 
 
 async def storm():
-    """Thousands of requests at once on one connection, to all paths, whose answers are read."""
+    """Sends thousands of requests at once on one connection, to all paths, and reads the responses."""
     reader, writer = await connection()
     count = 2000
     writer.write(b"".join(request(random.choice(PATHS[1:])) for _ in range(count)))
@@ -319,10 +300,11 @@ async def storm():
 
 
 async def upgrade():
-    """Asks for another protocol, which the server does not have, and goes on in it."""
+    """Requests an upgrade to a protocol that the server doesn't have, and continues in it."""
     reader, writer = await connection()
     protocol = random.choice(["h2c", "websocket", "TLS/1.3"])
-    writer.write(request(random.choice(PATHS), "Connection: Upgrade", f"Upgrade: {protocol}") + random.randbytes(100))
+    fields = {"Connection": "Upgrade", "Upgrade": protocol}
+    writer.write(request(random.choice(PATHS), fields=fields) + random.randbytes(100))
     try:
         status, _, _ = await asyncio.wait_for(answer(reader), 5)
         hostile[f"upgrade {status}"] += 1
@@ -333,7 +315,7 @@ async def upgrade():
 
 
 async def reset():
-    """Resets its connection at once, or in the middle of its request."""
+    """Resets its connection at once or in the middle of its request."""
     _, writer = await connection()
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     whole = request(random.choice(PATHS))
@@ -343,12 +325,12 @@ async def reset():
     hostile["reset"] += 1
 
 
-async def again_and_again(client):
+async def again_and_again(attack):
     while running():
         try:
-            await client()
+            await attack()
         except (OSError, EOFError):
-            hostile[f"{client.__name__}, refused"] += 1
+            hostile[f"{attack.__name__}, refused"] += 1
             await asyncio.sleep(0.1)
         await asyncio.sleep(0.05)
 
@@ -357,12 +339,12 @@ async def main():
     new_sessions = []
     clients = [good_client(number, new_sessions) for number in range(48)]
     clients.append(allow_new_sessions(new_sessions))
-    for client, count in [
+    for attack, count in [
         (slow_body, 8), (slow_head, 4), (silent, 4), (garbage, 4), (flood, 2),
         (reads_nothing, 8), (fast_body, 2), (trickled_body, 8), (storm, 1), (upgrade, 2), (reset, 2),
     ]:
-        clients += [again_and_again(client) for _ in range(count)]
-    tasks = [asyncio.ensure_future(client) for client in clients]
+        clients += [again_and_again(attack) for _ in range(count)]
+    tasks = [asyncio.ensure_future(task) for task in clients]
     settled = None
     warm_up = min(60, seconds / 2)
     while running():
@@ -376,11 +358,11 @@ async def main():
     latencies.sort()
     print("good clients: " + ", ".join(f"{count} × {status}" for status, count in sorted(good.items())))
     print(f"  half within {latencies[len(latencies) // 2] * 1000:.1f} ms, 99 % within {latencies[len(latencies) * 99 // 100] * 1000:.1f} ms")
-    print("hostile ones: " + ", ".join(f"{count} × {what}" for what, count in sorted(hostile.items())))
+    print("hostile clients: " + ", ".join(f"{count} × {what}" for what, count in sorted(hostile.items())))
     print(f"resident memory: {resident()} KiB, grown by {grown} KiB since {warm_up:.0f} s after the start")
     for problem, count in Counter(problems).most_common(10):
         print(f"FAILED {count} times: {problem}", file=sys.stderr)
-    # A short run ends before memory has settled.
+    # A short run ends before the memory has settled.
     if seconds >= 120 and grown >= 5120:
         problems.append("memory")
         print("FAILED: resident memory grew by 5 MiB or more", file=sys.stderr)

@@ -1,5 +1,5 @@
-// The uncached path as a Go program would have it, with net/http on both sides and an access token that x/oauth2 gets, keeps and sends. It
-// does at most what the broker does: it looks into no checkout token, and writes no log.
+// The uncached path as a Go program, with net/http on both sides and an access token that x/oauth2 fetches, keeps and
+// sends. It does no more than the broker: it does not inspect checkout tokens, and it writes no log.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	config := clientcredentials.Config{
 		ClientID: "id", ClientSecret: "secret", TokenURL: vendor + "/oauth/token", AuthStyle: oauth2.AuthStyleInHeader,
 	}
-	// As many connections as the broker's transport has.
+	// The same number of connections as the broker's transport.
 	base := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 64}}
 	client := config.Client(context.WithValue(context.Background(), oauth2.HTTPClient, base))
 	client.Timeout = 10 * time.Second
@@ -80,7 +80,7 @@ func checkoutToken(ctx context.Context, client *http.Client, vendor, customer, i
 		return "", err
 	}
 	defer response.Body.Close()
-	// To its end, or the connection would not be used again.
+	// Read the body to its end; otherwise the connection would not be reused.
 	text, err := io.ReadAll(io.LimitReader(response.Body, maximumBody))
 	if err != nil {
 		return "", err
@@ -92,7 +92,7 @@ func checkoutToken(ctx context.Context, client *http.Client, vendor, customer, i
 		return "", err
 	}
 	if response.StatusCode != http.StatusOK || answer.Token == "" {
-		return "", fmt.Errorf("the vendor answered %d", response.StatusCode)
+		return "", fmt.Errorf("the vendor returned %d", response.StatusCode)
 	}
 	return answer.Token, nil
 }

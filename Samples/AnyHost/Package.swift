@@ -5,7 +5,7 @@ let package = Package(
     name: "AnyHost",
     platforms: [.macOS(.v15)],
     dependencies: [
-        // In a package of yours: url: "https://example.com/token-broker", from: "0.1.0"
+        // In your package: url: "https://example.com/token-broker", from: "0.1.0"
         .package(name: "token-broker", path: "../..", traits: ["CurlSupport"]),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

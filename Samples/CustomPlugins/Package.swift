@@ -15,7 +15,7 @@ let package = Package(
             dependencies: [
                 .product(name: "TokenBroker", package: "token-broker"),
                 .product(name: "TokenBrokerComposer", package: "token-broker"),
-                // Only for the vendor that this sample brings with it.
+                // Only for the in-memory vendor of this sample.
                 .product(name: "TokenBrokerTesting", package: "token-broker"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),

@@ -5,7 +5,7 @@ let package = Package(
     name: "ExistingFlyingFox",
     platforms: [.macOS(.v15)],
     dependencies: [
-        // In a package of yours: url: "https://example.com/token-broker", from: "0.1.0"
+        // In your package: url: "https://example.com/token-broker", from: "0.1.0"
         .package(
             name: "token-broker", path: "../..",
             traits: ["ConfigurationSupport", "CurlSupport", "FlyingFoxSupport", "ServiceLifecycleSupport"]

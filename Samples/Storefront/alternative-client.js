@@ -1,14 +1,14 @@
 // @ts-check
 /**
- * A stand-in for the vendor's browser SDK, `@getalternative/partner-sdk`, for the sandbox only: the same way in, and
- * as little behind it as shows what a token does. In your page, load the vendor's SDK instead.
+ * A stand-in for the vendor's browser SDK, `@getalternative/partner-sdk`, for the sandbox only. It has the same
+ * interface, but only enough behaviour to show what a token does. In your page, load the vendor's SDK instead.
  *
- * Beyond the vendor's surface it has `readInvoice()`, `payInvoice()`, `spoilNextCall()` and events, so that the sample
- * can show what goes on.
+ * In addition to the vendor's interface it has `readInvoice()`, `payInvoice()`, `spoilNextCall()` and events, so that
+ * the sample can show what happens.
  */
 
 /**
- * What the vendor documents of an invoice, and after that what the sandbox adds.
+ * An invoice: first the members that the vendor documents, then those that the sandbox adds.
  *
  * @typedef {object} Invoice
  * @property {string} id
@@ -41,7 +41,7 @@
  * @property {() => void} [onClose]
  */
 
-/** The vendor said no, or cannot be reached (`status` is `null`). */
+/** The vendor returned an error, or cannot be reached (`status` is `null`). */
 export class VendorError extends Error {
   /**
    * @param {number | null} status
@@ -55,11 +55,12 @@ export class VendorError extends Error {
 }
 
 /**
- * Its events: `call`, then `answer`, or `refused` (a 401; `onAccessTokenExpired` is called next), `renewed` and
- * `resumed`. `request` whenever something is sent, and `invoice` whenever one was read.
+ * A client of the vendor's API. For each call it dispatches `call`, and then `answer`, or `refused` (a 401, after which
+ * `onAccessTokenExpired` is called), `renewed` and `resumed`. It also dispatches `request` for each request and
+ * `invoice` for each invoice that it reads.
  */
 export class AlternativeClient extends EventTarget {
-  /** Where each environment is. The sandbox is wherever the page says. */
+  /** The URL of each environment. The page sets that of the sandbox. */
   static environments = { sandbox: '' };
 
   /** @param {ClientOptions} options */
@@ -94,12 +95,12 @@ export class AlternativeClient extends EventTarget {
     return new PaymentFlow(this, options);
   }
 
-  /** Reads the session's invoice, with a new token if this one is refused. */
+  /** Reads the session's invoice, with a new token if the current one is refused. */
   async readInvoice() {
     return this.#invoice('GET', '/checkout/v1/invoice');
   }
 
-  /** Pays the session's invoice. One that was paid in another window counts as paid. */
+  /** Pays the session's invoice. An invoice that was paid in another window counts as paid. */
   async payInvoice() {
     try {
       return await this.#invoice('POST', '/checkout/v1/payments');
@@ -168,7 +169,7 @@ export class AlternativeClient extends EventTarget {
     try {
       const response = await call();
       if (response.status !== 429) return response;
-      // The vendor counts calls by the second.
+      // The vendor's rate limit is per second.
       await new Promise((resume) => setTimeout(resume, 1_000));
       return await call();
     } catch {
@@ -177,7 +178,7 @@ export class AlternativeClient extends EventTarget {
   }
 
   /**
-   * Once for all calls that were refused with the same token.
+   * Renews the token, once for all calls that were refused with the same token.
    *
    * @param {string} refused
    */
@@ -236,13 +237,13 @@ class PaymentFlow {
     this.#options.onClose?.();
   }
 
-  /** @param {HTMLElement} button Not `disabled` meanwhile, which would take the keyboard's focus away. */
+  /** @param {HTMLElement} button It is not `disabled` meanwhile, since that would remove the keyboard focus. */
   async #pay(button) {
     if (button.getAttribute('aria-disabled') === 'true') return;
     button.setAttribute('aria-disabled', 'true');
     try {
       const { id } = await this.#client.payInvoice();
-      // Safari does not focus a button that is clicked.
+      // Safari does not focus a clicked button.
       this.#part('result').focus();
       this.#options.onPaymentSuccess?.({ invoiceId: id });
     } catch (error) {
@@ -269,7 +270,7 @@ class PaymentFlow {
     result.hidden = status !== 'paid';
     const pay = this.#container.querySelector('#invoice-pay');
     if (!pay || status === 'open') return;
-    // Paid once, paid for good. The keyboard's focus must not go with the button.
+    // The button never comes back after the payment. The keyboard focus must not disappear with it.
     const hadFocus = pay === document.activeElement;
     pay.remove();
     if (hadFocus) result.focus();
@@ -315,17 +316,17 @@ class PaymentFlow {
 
 /** @param {Response} response */
 async function body(response) {
-  if (!response.ok) throw new VendorError(response.status, 'The vendor did not answer the call.');
+  if (!response.ok) throw new VendorError(response.status, 'The vendor returned an error.');
   try {
     return await response.json();
   } catch {
-    throw new VendorError(response.status, 'The vendor answered with something else.');
+    throw new VendorError(response.status, 'The response of the vendor is not JSON.');
   }
 }
 
 /**
- * The claims of a JWT; nothing if it is none. A page has no key to check the signature with, so they are for display
- * only.
+ * Returns the claims of a JWT, or none if the text is not a JWT. A page has no key to verify the signature, so the
+ * claims are only for display.
  *
  * @param {string} token
  * @returns {Record<string, unknown>}

@@ -5,14 +5,14 @@ import { CheckoutTokenError, createCheckoutToken } from './checkout-token.js';
 /** @param {string} id */
 const byID = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-// Not `disabled`, which would take the keyboard's focus away from the button.
+// `disabled` would remove the keyboard focus from the button.
 const isBusy = (/** @type {string} */ id) => byID(id).getAttribute('aria-disabled') === 'true';
 const setBusy = (/** @type {string} */ id, /** @type {boolean} */ value) => {
   byID(id).setAttribute('aria-disabled', String(value));
 };
 
 /**
- * Does something for each click, except while it is still being done.
+ * Does some work for each click, except while the work of an earlier click is unfinished.
  *
  * @param {string} id
  * @param {() => Promise<void>} work
@@ -38,7 +38,7 @@ function showError(error) {
   showStop(error, code);
   byID('error').dataset.code = code;
   byID('invoice-waiting').hidden = true;
-  // Whatever fails after the payment is not the payer's concern.
+  // Failures after the payment do not concern the payer.
   if (isPaid) return;
   byID('error-title').textContent = title;
   byID('error-text').textContent = text;
@@ -51,14 +51,14 @@ function showError(error) {
   byID('error').hidden = false;
 }
 
-/** The keyboard's focus stays in the payer's half. */
+/** Hides the error. The keyboard focus stays in the payer's half. */
 function hideError() {
   if (byID('error').contains(document.activeElement)) byID('payer').focus();
   byID('error').hidden = true;
 }
 
 /**
- * What a payer is told, and what they can do then: try again, sign in, tell the shop the reference, or nothing.
+ * A message for the payer, and what they can do next: try again, sign in, tell the shop the reference, or nothing.
  *
  * @typedef {{ title: string, text: string, then: 'try again' | 'sign in' | 'tell' | null }} Words
  */
@@ -71,7 +71,7 @@ function plainWords(error) {
   if (error instanceof CheckoutTokenError) return wordsForCodes[error.code];
   if (error instanceof VendorError) {
     return {
-      title: error.status === 429 ? 'The payment provider is busy' : 'The payment provider gave no answer',
+      title: error.status === 429 ? 'The payment provider is busy' : 'The payment provider did not respond',
       text: 'Try again. The page then shows whether the invoice is paid.', then: 'try again',
     };
   }
@@ -84,7 +84,7 @@ const wrongPage = {
 };
 /** @type {Words} */
 const wrongAddress = {
-  title: 'This link is not right', text: 'Nothing was paid. Ask the shop for a new link.', then: null,
+  title: 'This link is not valid', text: 'Nothing was paid. Ask the shop for a new link.', then: null,
 };
 
 /** @type {Record<import('./checkout-token.js').CheckoutTokenErrorCode, Words>} */
@@ -92,7 +92,7 @@ const wordsForCodes = {
   sign_in: { title: 'You are not signed in', text: 'Sign in to the shop to see and pay this invoice.', then: 'sign in' },
   forbidden: {
     title: 'This invoice is not yours to pay',
-    text: 'You are signed in, but not as someone who may see it. If it should be yours, ask the shop for a new link.',
+    text: 'Your account has no access to it. If the invoice should be yours, ask the shop for a new link.',
     then: null,
   },
   access_unavailable: {
@@ -100,12 +100,12 @@ const wordsForCodes = {
     then: 'try again',
   },
   session_rejected: {
-    title: 'There is no such invoice', text: 'The payment provider does not know it. Ask the shop for a new link.',
+    title: 'This invoice cannot be paid', text: 'The payment provider does not accept it. Ask the shop for a new link.',
     then: null,
   },
   invalid_request: wrongAddress,
   invalid_options: wrongAddress,
-  too_many_requests: { title: 'Too many tries', text: 'Wait a moment, then try again.', then: 'try again' },
+  too_many_requests: { title: 'Too many attempts', text: 'Wait a moment, then try again.', then: 'try again' },
   too_slow: { title: 'The connection is slow', text: 'Nothing was paid. Try again.', then: 'try again' },
   vendor_busy: {
     title: 'The payment provider is busy', text: 'Nothing was paid. Try again in a moment.', then: 'try again',
@@ -119,8 +119,8 @@ const wordsForCodes = {
     then: 'tell',
   },
   network: { title: 'The shop cannot be reached', text: 'Check your connection, then try again.', then: 'try again' },
-  timeout: { title: 'The shop takes too long to answer', text: 'Nothing was paid. Try again.', then: 'try again' },
-  http_error: { title: 'The shop gave no answer', text: 'Nothing was paid. Try again in a moment.', then: 'try again' },
+  timeout: { title: 'The shop took too long to respond', text: 'Nothing was paid. Try again.', then: 'try again' },
+  http_error: { title: 'The shop did not respond', text: 'Nothing was paid. Try again in a moment.', then: 'try again' },
   invalid_answer: wrongPage,
   aborted: { title: 'The page stopped waiting', text: 'Nothing was paid. Try again.', then: 'try again' },
   method_not_allowed: wrongPage,
@@ -142,7 +142,7 @@ function status(state, text) {
 }
 
 /**
- * For screen readers; only what somebody asked for, and never what happens by itself.
+ * Announces the result of a user's action to screen readers. Nothing that happens by itself is announced.
  *
  * @param {string} text
  */
@@ -150,7 +150,7 @@ function announce(text) {
   byID('announcements').textContent = text;
 }
 
-/** When the request began that the next steps are part of. */
+/** The start of the request or call that the next steps belong to. */
 let beginning = 0;
 
 /**
@@ -175,16 +175,16 @@ function steps(state, ...numbers) {
   }
 }
 
-/** Nothing was sent, or the broker refused before it asked the vendor. */
+/** Codes for which nothing was sent, or the broker refused before it called the vendor. */
 const refusals = [
   'blocked', 'invalid_options', 'callback_failed', 'sign_in', 'forbidden', 'access_unavailable', 'too_many_requests',
   'invalid_request', 'method_not_allowed', 'unsupported_media_type', 'too_large', 'too_slow',
 ];
-/** The broker could not get a token from the vendor. */
+/** Codes for which the broker could not get a token from the vendor. */
 const vendorFaults = ['session_rejected', 'vendor_busy', 'vendor_unavailable', 'misconfigured'];
 
 /**
- * Says what stopped, and marks only a step that was tried.
+ * Shows why the flow stopped, and marks a step as failed only if it was tried.
  *
  * @param {unknown} error
  * @param {string} code
@@ -205,17 +205,17 @@ function showStop(error, code) {
   }
   if (error instanceof CheckoutTokenError) {
     const incident = error.incident ? `, incident ${error.incident}` : '';
-    const asked = refusals.includes(code) ? ' The vendor was not asked.' : '';
-    status('failed', `${error.status ?? 'No answer'} ${code}${incident}.${asked}`);
-    if (code === 'sign_in') byID('visitor').textContent = 'nobody is signed in';
+    const asked = refusals.includes(code) ? ' The vendor was not called.' : '';
+    status('failed', `${error.status ?? 'No response'} ${code}${incident}.${asked}`);
+    if (code === 'sign_in') byID('visitor').textContent = 'not signed in';
   } else if (error instanceof VendorError) {
-    status('failed', error.status ? `${error.status} from the vendor.` : 'No answer from the vendor.');
+    status('failed', error.status ? `${error.status} from the vendor.` : 'No response from the vendor.');
   } else {
     status('failed', String(error));
   }
 }
 
-/** The order of the claims; the rest follow by name. A token's own order is left to its issuer, and changes. */
+/** The order in which claims are shown. All others follow by name, since their order in a token varies. */
 const claimOrder = ['partner_id', 'client_id', 'customer_id', 'invoice_id', 'exp'];
 
 /** @param {string} token */
@@ -242,7 +242,7 @@ function showToken(token) {
   countDown();
 }
 
-/** Whole seconds, rounded up, and so never more than the whole seconds that the token came with. */
+/** Shows the remaining time in whole seconds, rounded up, which never exceeds the token's `expiresIn`. */
 function countDown() {
   const info = checkoutToken?.current;
   if (!info) return;
@@ -282,7 +282,7 @@ let hasInvoice = false;
 let isPaid = false;
 
 async function start() {
-  status('starting', 'Asking the shop’s server for a token.');
+  status('starting', 'Requesting a token from the shop’s server.');
   const config = await configuration();
   showConfiguration(config);
   checkoutToken ??= createCheckoutToken({
@@ -306,14 +306,14 @@ async function start() {
 }
 
 /**
- * Gets the SDK another token, and shows that.
+ * Gets another token for the SDK, and shows the steps.
  *
  * @param {() => Promise<string>} onAccessTokenExpired
  */
 async function renew(onAccessTokenExpired) {
   steps('done', 5);
   steps('active', 6);
-  status('renewing', 'The token was refused. Asking for another one.');
+  status('renewing', 'The token was refused. Requesting another one.');
   const wasRefusedEarly = (checkoutToken?.current?.timeLeft ?? 0) > 0;
   const token = await onAccessTokenExpired();
   steps('done', 6, 7);
@@ -326,13 +326,14 @@ async function renew(onAccessTokenExpired) {
 let timer = 0;
 
 /**
- * Reads the invoice again once the token has ended, which makes the SDK ask for another one. For show only: a shop's
- * page need not do so, since the SDK asks when it needs one. The browser's time of day may be wrong and is not used.
+ * Reads the invoice again once the token has expired, which makes the SDK request another one. This is only for the
+ * demo: in a shop's page the SDK requests a token when it needs one. The browser's time of day may be wrong and is not
+ * used.
  */
 function watch() {
   clearTimeout(timer);
   const left = checkoutToken?.current?.timeLeft ?? 0;
-  // A second later, since `expiresIn` is rounded down. Not in years, which a timer cannot count.
+  // A second later, since `expiresIn` is rounded down. At most an hour at a time, since timers overflow.
   timer = window.setTimeout(() => (left > 3_600_000 ? watch() : flow?.refresh()), Math.min(left, 3_600_000) + 1_000);
 }
 
@@ -370,8 +371,8 @@ function observe(client) {
 }
 
 /**
- * What the server says, and what the page asks for: `?customer=…&invoice=…` or, without them, the visitor's own. Asking
- * as somebody else makes nobody somebody else: who is signed in is up to the session.
+ * Returns the server's configuration and the session to request: `?customer=…&invoice=…` or, without them, the
+ * visitor's own. The parameters do not change who is signed in, which depends only on the session cookie.
  */
 async function configuration() {
   const response = await fetch('config.json', { cache: 'no-store' });
@@ -415,7 +416,7 @@ function showConfiguration({ shop, tokenEndpoint, customerId, invoiceId, asked, 
 let isAsking = false;
 
 /**
- * The visitor may try for somebody else's token, and should not get it.
+ * Lets the visitor request another customer's token, which the broker should refuse.
  *
  * @param {import('./checkout-token.js').CheckoutToken} otherToken
  * @param {Session} other
@@ -426,14 +427,14 @@ function offerToAsk(otherToken, { customerId }) {
   whenClicked('try-other', async () => {
     try {
       await otherToken.get();
-      showAnswer('given', 'A token was given.', 'That must not happen: nobody checked whose invoice it is.');
+      showAnswer('given', 'A token was issued.', 'This must not happen: nothing checked who owns the invoice.');
     } catch (error) {
       const { status: number, code } = error instanceof CheckoutTokenError ? error : { status: null, code: 'page' };
       const isRefusal = code === 'forbidden' || code === 'sign_in';
       showAnswer(
-        isRefusal ? 'refused' : 'unclear', `${number ?? 'No answer'} ${code}.`,
+        isRefusal ? 'refused' : 'unclear', `${number ?? 'No response'} ${code}.`,
         isRefusal
-          ? 'The vendor was not asked. An invoice that does not exist gets the same answer.'
+          ? 'The vendor was not called. An invoice that does not exist gets the same response.'
           : plainWords(error).title,
       );
     }
@@ -451,7 +452,7 @@ function showAnswer(state, verdict, text) {
   byID('answer-text').textContent = text;
 }
 
-/** Starts, or goes on where it stopped. */
+/** Starts the flow, or continues where it stopped. */
 async function proceed() {
   try {
     if (flow) await flow.refresh();
@@ -478,7 +479,7 @@ whenClicked('read-again', async () => {
 whenClicked('pretend-refused', async () => {
   client.spoilNextCall();
   await flow?.refresh();
-  if (byID('status').dataset.state === 'ready') announce('The token was refused and replaced. The page went on.');
+  if (byID('status').dataset.state === 'ready') announce('The token was refused and replaced. The page continued.');
 });
 
 setInterval(countDown, 250);

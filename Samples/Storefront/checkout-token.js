@@ -2,16 +2,16 @@
 /**
  * Gets checkout tokens from a TokenBroker endpoint. This file stands alone: copy it into your page's code.
  *
- *     // Once for each customer and invoice, outside of what mounts and unmounts.
+ *     // Once for each customer and invoice, outside of components that mount and unmount.
  *     const checkoutToken = createCheckoutToken({ customerId, invoiceId });
  *
- *     // Each time a client is made. `forClient()` resolves to `accessToken` and `onAccessTokenExpired`.
+ *     // For each new client. `forClient()` resolves to `accessToken` and `onAccessTokenExpired`.
  *     const client = await AlternativeClient.create({
  *       ...(await checkoutToken.forClient()),
  *       environment: 'production',
  *     });
  *
- * A page with a single client can also write it out:
+ * A page with a single client can also pass them itself:
  *
  *     const client = await AlternativeClient.create({
  *       accessToken: await checkoutToken.get(),
@@ -19,32 +19,34 @@
  *       onAccessTokenExpired: checkoutToken,
  *     });
  *
- * `get()` shares the current token. Calling `checkoutToken()` itself means that the current token was refused, which is
- * what the SDK means when it calls `onAccessTokenExpired`.
+ * `get()` shares the current token. A call of `checkoutToken()` itself reports that the current token was refused,
+ * which is what the SDK means by a call of `onAccessTokenExpired`.
  *
- * The token is kept in memory and given to the caller. It is never written to storage, a log or an error.
+ * The token is kept in memory and passed to the caller. It is never written to storage, a log or an error.
  */
 
 /**
  * @typedef {object} CheckoutTokenOptions
  * @property {string} customerId The vendor's id of the customer.
  * @property {string} invoiceId The vendor's id of the invoice.
- * @property {string | URL} [endpoint] The broker's address. `/api/checkout-token` by default.
+ * @property {string | URL} [endpoint] The broker's URL. `/api/checkout-token` by default.
  * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers]
- *   Fields to send along, for instance your own `Authorization`. A function is called before each request.
+ *   Header fields to send, for instance your own `Authorization`. A function is called before each request.
  * @property {RequestCredentials} [credentials] `same-origin` by default. `include` sends cookies to another origin.
- * @property {number} [timeout] Milliseconds that one request may take, `headers()` included. 10,000 by default.
+ * @property {number} [timeout] Milliseconds that one request may take, including `headers()`. 10,000 by default.
  *   Keep it longer than the broker's `route.timeout`.
- * @property {number} [maxWait] Milliseconds after which no further request is sent. 20,000 by default. A request that
- *   was sent before still gets its whole `timeout`, so a call ends within both together. `Infinity` is allowed.
- * @property {AbortSignal} [signal] Ends everything: the request under way, pauses, and all later calls.
- * @property {(pause: CheckoutTokenPause) => void} [onWait] Called before each pause, to tell the payer.
+ * @property {number} [maxWait] Milliseconds after which no further request is sent. 20,000 by default. An earlier
+ *   request still gets its whole `timeout`, so a call ends within the sum of both. `Infinity` is allowed.
+ * @property {AbortSignal} [signal] Aborts everything: the request in flight, pauses, and all later calls.
+ * @property {(pause: CheckoutTokenPause) => void} [onWait] Called before each pause, so that the page can inform the
+ *   payer.
  * @property {typeof globalThis.fetch} [fetch] Sends the request. The browser's `fetch` by default.
  */
 
 /**
  * @typedef {object} CheckoutTokenCall
- * @property {AbortSignal} [signal] Ends the wait of this call only. The request goes on for those who share it.
+ * @property {AbortSignal} [signal] Aborts the wait of this call only. The request continues for the calls that share
+ * it.
  */
 
 /**
@@ -54,19 +56,19 @@
  */
 
 /**
- * What may be shown and logged about a token.
+ * The properties of a token that may be shown and logged.
  *
  * @typedef {object} CheckoutTokenInfo
- * @property {string} tokenId Identifies the token without revealing anything about it.
- * @property {Date} expiresAt When the token ends, by the vendor's clock. The browser's clock may differ by hours.
- * @property {number} expiresIn Whole seconds of life that the token had when it was given.
- * @property {number} timeLeft Milliseconds of life left, 0 at the end. Does not depend on the browser's time of day.
- *   Time during which the machine slept may not be counted.
+ * @property {string} tokenId Identifies the token and reveals nothing about it.
+ * @property {Date} expiresAt When the token expires, by the vendor's clock. The browser's clock may differ by hours.
+ * @property {number} expiresIn The token's lifetime in whole seconds when the broker returned it.
+ * @property {number} timeLeft The remaining lifetime in milliseconds, at least 0. It does not depend on the browser's
+ *   time of day. Time during which the machine slept may not be counted.
  * @property {string | null} environment The vendor's environment that the token belongs to.
  */
 
 /**
- * For one client of the SDK. `onAccessTokenExpired` remembers which token its client has.
+ * The token and callback for one client of the SDK. `onAccessTokenExpired` remembers which token its client has.
  *
  * @typedef {object} CheckoutTokenForClient
  * @property {string} accessToken
@@ -76,12 +78,13 @@
 /**
  * @typedef {object} CheckoutTokenMethods
  * @property {(call?: CheckoutTokenCall) => Promise<string>} get
- *   Resolves to the current token. Sends a request only if there is none, or if it has ended or was refused.
+ *   Resolves to the current token. Sends a request only if there is none, or if it has expired or was refused.
  * @property {(token?: string, call?: CheckoutTokenCall) => Promise<string>} refused
- *   Resolves to a token other than the given one, which the vendor refused. The current token if none is given.
+ *   Resolves to a token other than the given one, which the vendor refused. Without an argument, the current token was
+ *   refused.
  * @property {(call?: CheckoutTokenCall) => Promise<CheckoutTokenForClient>} forClient
  *   Resolves to the current token and to an `onAccessTokenExpired` for the client that uses it.
- * @property {CheckoutTokenInfo | null} current Describes the token that was obtained last.
+ * @property {CheckoutTokenInfo | null} current Describes the latest token.
  */
 
 /** @typedef {(() => Promise<string>) & Readonly<CheckoutTokenMethods>} CheckoutToken */
@@ -89,15 +92,15 @@
 /** @typedef {keyof typeof statusOfCode} BrokerCode */
 
 /**
- * The broker's codes, apart from `unauthenticated`, which is part of `sign_in`, and:
+ * The broker's codes, except `unauthenticated`, which is part of `sign_in`, and these:
  *
- * - `sign_in`: nobody is signed in. A 401, a redirect or a web page came instead of an answer.
- * - `network`: no answer came. `timeout`: none came in time.
- * - `http_error`: an error that is not in the broker's words, for instance from a proxy.
- * - `invalid_answer`: a success that is not a checkout token, or is the token that was refused.
+ * - `sign_in`: nobody is signed in. The response was a 401, a redirect or a web page.
+ * - `network`: there was no response. `timeout`: there was none in time.
+ * - `http_error`: an error that is not in the broker's format, for instance from a proxy.
+ * - `invalid_answer`: a successful response that is not a checkout token, or has the token that was refused.
  * - `blocked`: the page's Content-Security-Policy forbids the request.
  * - `aborted`: the `signal` was aborted.
- * - `invalid_options`: the request cannot be sent like this. Nothing was sent.
+ * - `invalid_options`: the options are invalid, or the request cannot be sent. Nothing was sent.
  * - `callback_failed`: `headers` or `onWait` threw.
  *
  * @typedef {Exclude<BrokerCode, 'unauthenticated'> | 'sign_in' | 'network' | 'timeout' | 'http_error'
@@ -113,7 +116,7 @@
  * @property {unknown} [cause]
  */
 
-/** Why there is no token. Every failure of this module is one of these. */
+/** An error of this module. Every failure is one of these. */
 export class CheckoutTokenError extends Error {
   /**
    * @param {CheckoutTokenErrorCode} code
@@ -123,24 +126,24 @@ export class CheckoutTokenError extends Error {
   constructor(code, message, { status = null, brokerCode = null, retryAfter = null, incident = null, cause } = {}) {
     super(message);
     this.name = 'CheckoutTokenError';
-    /** What went wrong. */
+    /** The kind of error. */
     this.code = code;
-    /** The HTTP status; `null` if no answer came or it cannot be seen. */
+    /** The HTTP status; `null` if there was no response or its status is hidden. */
     this.status = status;
-    /** The code in the broker's answer; `null` if the answer was not the broker's. */
+    /** The code in the broker's response; `null` if the response was not the broker's. */
     this.brokerCode = brokerCode;
-    /** Seconds after which it may be tried again, if the answer said so. */
+    /** The seconds after which to try again, if the response stated them. */
     this.retryAfter = retryAfter;
     /** An id that is also in the broker's log. */
     this.incident = incident;
-    /** What was thrown by the browser or by a function of the page; `undefined` if an answer came. */
+    /** The error that the browser or a callback of the page threw; `undefined` if there was a response. */
     this.cause = cause;
   }
 }
 
 /**
- * Makes the source of tokens for one customer and one invoice. Sends nothing and never throws: each call tells what is
- * wrong with the options.
+ * Creates a source of tokens for one customer and one invoice. It sends nothing and never throws: each call rejects if
+ * the options are invalid.
  *
  * @param {CheckoutTokenOptions} options
  * @returns {CheckoutToken} Calls reject with a `CheckoutTokenError`. Calls that need a new token share one request.
@@ -170,7 +173,7 @@ export function createCheckoutToken(options) {
    * @param {CheckoutTokenCall} [call]
    */
   async function refused(token, call) {
-    // The refusal of an older token says nothing about the current one, which its user gets instead.
+    // The refusal of an older token says nothing about the current one, so the caller gets that one.
     if (held && (typeof token !== 'string' || token === held.token)) held.isRefused = true;
     return get(call);
   }
@@ -192,11 +195,11 @@ export function createCheckoutToken(options) {
     const spent = stopwatch();
     const isAlive = held !== null && held.info.timeLeft > 0;
     let next = await ask(settings, spent, held?.isRefused && isAlive ? held.info.tokenId : undefined);
-    // The broker has not been told that the token was refused, if the page thought that it had ended.
+    // If the page considered the token expired, the broker does not know yet that the vendor refused it.
     const isRefused = () => held?.isRefused && held.token === next.token;
     if (isRefused()) next = await ask(settings, spent, next.info.tokenId);
     if (isRefused()) {
-      throw new CheckoutTokenError('invalid_answer', 'The server gave the refused token again.', { status: 200 });
+      throw new CheckoutTokenError('invalid_answer', 'The server returned the refused token again.', { status: 200 });
     }
     held = next;
     return next;
@@ -212,7 +215,7 @@ export function createCheckoutToken(options) {
 /** @typedef {ReturnType<typeof checked>} Settings */
 
 /**
- * The options, if they can be used.
+ * Returns the complete options, or throws if they are invalid.
  *
  * @param {CheckoutTokenOptions} options
  */
@@ -222,10 +225,10 @@ function checked(options) {
   try {
     all = completed(options);
   } catch (cause) {
-    throw new CheckoutTokenError('invalid_options', 'The options cannot be used.', { cause });
+    throw new CheckoutTokenError('invalid_options', 'The options are invalid.', { cause });
   }
   for (const name of /** @type {const} */ (['customerId', 'invoiceId'])) {
-    check(typeof all[name] === 'string' && all[name] !== '', `${name} is not a text.`);
+    check(typeof all[name] === 'string' && all[name] !== '', `${name} is not a non-empty string.`);
   }
   for (const name of /** @type {const} */ (['timeout', 'maxWait'])) {
     check(typeof all[name] === 'number' && all[name] > 0, `${name} is not a number above 0.`);
@@ -233,7 +236,7 @@ function checked(options) {
   for (const name of /** @type {const} */ (['onWait', 'fetch'])) {
     check(typeof all[name] === 'function', `${name} is not a function.`);
   }
-  check(['http:', 'https:'].includes(all.address.protocol), 'endpoint is not an address of http or https.');
+  check(['http:', 'https:'].includes(all.address.protocol), 'endpoint is not an http or https URL.');
   checkSignal(all.signal);
   return {
     ...all,
@@ -247,12 +250,12 @@ function completed({
   customerId, invoiceId, endpoint = '/api/checkout-token', headers = {}, credentials = 'same-origin', timeout = 10_000,
   maxWait = 20_000, signal, onWait = () => {}, fetch,
 }) {
-  // Outside of a page, only a `fetch` of one's own can make something of a path.
+  // Outside of a page, only a custom `fetch` can resolve a path.
   const page = globalThis.document?.baseURI ?? globalThis.location?.href ?? (fetch && 'http://localhost');
   return {
     customerId, invoiceId, endpoint, headers, credentials, timeout, maxWait, signal, onWait,
     address: new URL(endpoint, page),
-    /** @type {typeof globalThis.fetch} Looked up for each request, since monitoring tools replace it. */
+    /** @type {typeof globalThis.fetch} The default is looked up for each request, since monitoring tools replace it. */
     fetch: fetch === undefined ? (...request) => globalThis.fetch(...request) : fetch,
   };
 }
@@ -271,13 +274,13 @@ function checkSignal(signal) {
   check(signal === undefined || isSignal, 'signal is not an AbortSignal.');
 }
 
-/** A timer with more milliseconds ends at once. */
+/** A timer with more milliseconds fires immediately. */
 const longestTimer = 2 ** 31 - 1;
 
 // MARK: Requests
 
 /**
- * Sends requests until one is answered with a token, or until no other can be expected to fare better.
+ * Sends requests until one returns a token, or until a retry is pointless or too late.
  *
  * @param {Settings} settings
  * @param {() => number} spent Milliseconds of `maxWait`.
@@ -296,7 +299,7 @@ async function ask(settings, spent, replaces) {
       const told = called(onWait, { seconds: pause / 1000, error });
       const over = sleep(pause, signal);
       await Promise.race([over, told.then(() => over)]);
-      // The pause was longer than planned if the page was frozen, or in the back-forward cache.
+      // The pause was longer than planned if the page was frozen or in the back-forward cache.
       if (spent() >= maxWait) throw error;
     }
   }
@@ -319,10 +322,10 @@ function send(settings, body) {
       all.set('Content-Type', 'application/json');
       all.set('Accept', 'application/json, application/problem+json');
       request = { method: 'POST', headers: all, body, credentials, cache: 'no-store', redirect: 'manual' };
-      // Throws where `fetch` would: for an address with a user in it, a field that cannot be sent and the like.
+      // This throws where `fetch` would, for instance for a URL with a user name or an invalid field.
       if (typeof Request === 'function') new Request(address.href, request);
     } catch (cause) {
-      throw new CheckoutTokenError('invalid_options', 'The browser cannot send such a request.', { cause });
+      throw new CheckoutTokenError('invalid_options', 'The browser cannot send this request.', { cause });
     }
     if (ended.aborted) throw aborted(ended);
     const life = lifeSinceNow();
@@ -344,7 +347,7 @@ function send(settings, body) {
 }
 
 /**
- * Whether a Content-Security-Policy forbids requests to an address. The browser tells it by an event only.
+ * Watches whether a Content-Security-Policy forbids requests to a URL. The browser reports it only with an event.
  *
  * @param {URL} address
  */
@@ -358,7 +361,7 @@ function watchPolicy({ href, origin, hash }) {
   const canTell = typeof globalThis.addEventListener === 'function';
   if (canTell) globalThis.addEventListener('securitypolicyviolation', note);
   return {
-    /** The event comes in a turn of its own, after `fetch` has failed. */
+    /** Returns the result after `fetch` has failed. The event arrives in a later task. */
     async forbids() {
       if (canTell && !isViolated) await new Promise((resume) => setTimeout(resume, 20));
       return isViolated;
@@ -369,15 +372,15 @@ function watchPolicy({ href, origin, hash }) {
   };
 }
 
-/** @param {CheckoutTokenError} error Whether a later request may fare better. */
+/** @param {CheckoutTokenError} error Returns whether a retry may succeed. */
 function mayPass({ status, code }) {
   if (status === null) return code === 'network' || code === 'timeout';
   return [408, 425, 429, 502, 503, 504, 520, 521, 522, 523, 524].includes(status);
 }
 
 /**
- * Milliseconds: what the answer asked for, but never less than a pause that doubles each time. Some of it is random, so
- * that many pages do not come back at the same moment.
+ * Returns the pause in milliseconds: the response's `Retry-After`, but at least a pause that doubles each time. A part
+ * of it is random, so that many pages do not retry at the same moment.
  *
  * @param {CheckoutTokenError} error
  * @param {number} attempt
@@ -387,7 +390,7 @@ function pauseAfter({ retryAfter }, attempt) {
   return Math.max(backOff, (retryAfter ?? 0) * 1000) + (Math.random() * backOff) / 2;
 }
 
-// MARK: Answers
+// MARK: Responses
 
 /** @typedef {Awaited<ReturnType<typeof read>>} Answer */
 
@@ -404,7 +407,7 @@ async function read(response) {
 }
 
 /**
- * The token in an answer.
+ * Returns the token in a response.
  *
  * @param {Answer} answer
  * @param {ReturnType<typeof lifeSinceNow>} life
@@ -412,15 +415,15 @@ async function read(response) {
 function token(answer, life) {
   const { status, isSuccess, isRedirect, contentType } = answer;
   if (isRedirect || (isSuccess && contentType === 'text/html')) {
-    // The status of a redirect that is not followed is 0.
-    throw new CheckoutTokenError('sign_in', 'The server wants a sign-in.', { status: status || null });
+    // A redirect that is not followed has the status 0.
+    throw new CheckoutTokenError('sign_in', 'The server requires a sign-in.', { status: status || null });
   }
   if (!isSuccess) throw problem(answer);
   const { token: text, tokenId, expiresIn, expiresAt, environment } = members(answer);
   const end = instantIn(expiresAt);
   const isComplete = typeof text === 'string' && text !== '' && typeof tokenId === 'string' && tokenId !== ''
     && Number.isSafeInteger(expiresIn) && Number(expiresIn) >= 0 && end !== null;
-  if (!isComplete) throw new CheckoutTokenError('invalid_answer', 'The answer is not a checkout token.', { status });
+  if (!isComplete) throw new CheckoutTokenError('invalid_answer', 'The response is not a checkout token.', { status });
   const info = {
     tokenId, expiresAt: new Date(end), expiresIn: Number(expiresIn),
     environment: typeof environment === 'string' ? environment : null,
@@ -428,7 +431,7 @@ function token(answer, life) {
   return new Held(text, info, life);
 }
 
-/** The status that each of the broker's codes comes with. */
+/** The status of each of the broker's codes. */
 const statusOfCode = Object.freeze({
   invalid_request: 400, unauthenticated: 401, forbidden: 403, method_not_allowed: 405, too_slow: 408, too_large: 413,
   unsupported_media_type: 415, session_rejected: 422, too_many_requests: 429, misconfigured: 500, vendor_busy: 503,
@@ -436,7 +439,7 @@ const statusOfCode = Object.freeze({
 });
 
 /**
- * Proxies and gateways answer in the broker's place as well, some with a `code` of their own.
+ * Returns the error in a response. It may come from a proxy or gateway, and some of those have their own `code`.
  *
  * @param {Answer} answer
  */
@@ -448,13 +451,13 @@ function problem(answer) {
   const brokerCode = isOurs ? /** @type {BrokerCode} */ (code) : null;
   return new CheckoutTokenError(
     status === 401 || brokerCode === 'unauthenticated' ? 'sign_in' : brokerCode ?? 'http_error',
-    isOurs && typeof title === 'string' ? title : 'The server did not give a token.',
+    isOurs && typeof title === 'string' ? title : 'The server did not return a token.',
     { status, brokerCode, retryAfter, incident: isOurs && typeof incident === 'string' ? incident : null },
   );
 }
 
 /**
- * The members of a JSON object; none if it is something else.
+ * Returns the members of a JSON object, or none if the text is not an object.
  *
  * @param {Answer} answer
  * @returns {Record<string, unknown>}
@@ -469,7 +472,7 @@ function members({ text }) {
 
 // MARK: The current token
 
-/** A token with what is known of it. */
+/** A token and its properties. */
 class Held {
   /**
    * @param {string} token
@@ -478,7 +481,7 @@ class Held {
    */
   constructor(token, info, { age, greatestAge }) {
     this.token = token;
-    /** Whether the vendor refused it. */
+    /** Whether the vendor refused the token. */
     this.isRefused = false;
     /** @type {CheckoutTokenInfo} */
     this.info = Object.freeze({
@@ -492,10 +495,10 @@ class Held {
 }
 
 /**
- * How old a token is whose request is sent now, in milliseconds.
+ * Measures the age, in milliseconds, of a token that is requested now.
  *
- * The steady clock of some browsers stands still while the machine sleeps, and the time of day can be set. A token that
- * has ended by either of them is not shared any more.
+ * In some browsers the steady clock stops while the machine sleeps, and the time of day can be set. A token that has
+ * expired by either clock is no longer shared.
  */
 function lifeSinceNow() {
   const wall = Date.now();
@@ -503,7 +506,7 @@ function lifeSinceNow() {
   return { age, greatestAge: () => Math.max(age(), Date.now() - wall) };
 }
 
-/** Milliseconds since now, whatever happens to the time of day. */
+/** Measures the milliseconds from now on, independently of the time of day. */
 function stopwatch() {
   const start = performance.now();
   return () => performance.now() - start;
@@ -512,7 +515,7 @@ function stopwatch() {
 // MARK: Limits
 
 /**
- * Works on something until the time is up or the signal is aborted, and not on what is left then.
+ * Runs some work until it ends, the limit is reached or the signal is aborted.
  *
  * @template T
  * @param {number} limit Milliseconds.
@@ -521,18 +524,18 @@ function stopwatch() {
  * @returns {Promise<T>}
  */
 async function within(limit, signal, work) {
-  // `AbortSignal.timeout` is missing in Safari before 16, `AbortSignal.any` in later ones as well.
+  // Safari before 16 has no `AbortSignal.timeout`, and some later versions have no `AbortSignal.any`.
   const controller = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   try {
     const isOver = new Promise((_, reject) => {
       const end = () => {
-        const cause = new DOMException('The time is up.', 'TimeoutError');
-        reject(new CheckoutTokenError('timeout', 'The server took too long to answer.', { cause }));
+        const cause = new DOMException('The request timed out.', 'TimeoutError');
+        reject(new CheckoutTokenError('timeout', 'The server took too long to respond.', { cause }));
       };
       const spent = stopwatch();
-      // A timer that is late was frozen together with the page. What came meanwhile needs a chance to be read.
+      // A late timer was frozen together with the page. A response that arrived meanwhile can still be read.
       timer = setTimeout(() => {
         if (spent() < limit + 1_000) end();
         else timer = setTimeout(end, limit);
@@ -562,10 +565,10 @@ function unlessAborted(promise, signal) {
   });
 }
 
-/** @param {AbortSignal | undefined} signal Without a `reason` in Safari before 15.4. */
+/** @param {AbortSignal | undefined} signal It has no `reason` in Safari before 15.4. */
 function aborted(signal) {
   const cause = signal?.reason ?? new DOMException('The signal was aborted.', 'AbortError');
-  return new CheckoutTokenError('aborted', 'The token is not wanted any more.', { cause });
+  return new CheckoutTokenError('aborted', 'The call was aborted.', { cause });
 }
 
 /**
@@ -585,7 +588,7 @@ async function sleep(pause, signal) {
 }
 
 /**
- * What a function of the page returns.
+ * Calls a function of the page and returns its result.
  *
  * @template {unknown[]} Arguments
  * @template Result
@@ -596,15 +599,15 @@ async function called(callback, ...given) {
   try {
     return await callback(...given);
   } catch (cause) {
-    throw new CheckoutTokenError('callback_failed', 'A function of the page failed.', { cause });
+    throw new CheckoutTokenError('callback_failed', 'A callback of the page failed.', { cause });
   }
 }
 
 // MARK: Times
 
 /**
- * The seconds in `Retry-After`, which is a count of seconds or a date; `null` if it is neither. A date counts from the
- * answer's own `Date`, since the browser's clock may be wrong. Without that, it says nothing.
+ * Returns the seconds in `Retry-After`, which is a count of seconds or a date; `null` if it is neither. A date is
+ * compared with the response's own `Date`, since the browser's clock may be wrong. Without `Date` it is ignored.
  *
  * @param {string | null} retryAfter
  * @param {string | null} date
@@ -623,7 +626,7 @@ const monthName = `(?<month>${monthNames})`;
 const dayNames = 'Mon|Tue|Wed|Thu|Fri|Sat|Sun';
 const timeOfDay = '(?<hour>[0-9]{2}):(?<minute>[0-9]{2}):(?<second>[0-9]{2})';
 
-/** The three forms of RFC 9110 section 5.6.7. `Date.parse` reads far more as a date, `-5` for instance. */
+/** The three date forms of RFC 9110, section 5.6.7. `Date.parse` accepts far more, for instance `-5`. */
 const httpDates = [
   `(?:${dayNames}), (?<day>[0-9]{2}) ${monthName} (?<year>[0-9]{4}) ${timeOfDay} GMT`,
   `(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>[0-9]{2})-${monthName}-(?<year>[0-9]{2}) ${timeOfDay} GMT`,
@@ -632,7 +635,7 @@ const httpDates = [
 
 /**
  * @param {string} text
- * @param {number} now For the century of a year with two digits, which is at most 50 years ahead.
+ * @param {number} now Determines the century of a year with two digits, which is at most 50 years ahead.
  * @returns {number | null} Milliseconds since 1970.
  */
 function httpDate(text, now) {
@@ -655,7 +658,7 @@ const timestamp = new RegExp(
 );
 
 /**
- * @param {unknown} text As RFC 3339 says.
+ * @param {unknown} text A timestamp according to RFC 3339.
  * @returns {number | null} Milliseconds since 1970.
  */
 function instantIn(text) {
@@ -669,14 +672,14 @@ function instantIn(text) {
 
 /**
  * @param {number} year
- * @param {number} month From 0.
+ * @param {number} month The month, counted from 0.
  * @param {Record<string, string>} rest
  * @returns {number | null} Milliseconds since 1970; `null` if there is no such day or time.
  */
 function instant(year, month, { day, hour, minute, second }) {
   const date = new Date(0);
   date.setUTCFullYear(year, month, Number(day));
-  // A leap second is taken for the one before.
+  // A leap second counts as the second before it.
   date.setUTCHours(Number(hour), Number(minute), Math.min(Number(second), 59));
   const isReal = date.getUTCMonth() === month && date.getUTCDate() === Number(day)
     && Number(minute) < 60 && Number(second) <= 60;

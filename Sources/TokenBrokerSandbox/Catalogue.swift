@@ -2,10 +2,11 @@
 import FoundationEssentials
 import TokenBroker
 
-/// The customers and invoices there are. Everything about an invoice but its payment follows from its id and the time.
+/// The customers and invoices of the sandbox. Everything about an invoice except its payment follows from its id and
+/// the time.
 enum Catalogue {
     private static let customers: [ExactString: String] = ["cus_demo": "inv_", "cus_other": "oth_"]
-    /// Description, price in cents, and the highest quantity.
+    /// The description, price in cents and maximum quantity of each service.
     private static let services = [
         ("Full service, city bike", 8_900, 1), ("Brake pads, pair", 1_850, 2), ("Chain, 8-speed", 2_490, 1),
         ("Inner tube with fitting", 1_275, 2), ("Labor, half an hour", 2_400, 3),
@@ -22,10 +23,11 @@ enum Catalogue {
         return ["id": .string(id), "name": .string(name(ofCustomer: id))]
     }
 
-    /// An invoice by the vendor's documented names. `customer_name`, `memo` and `line_items` are the sandbox's own.
+    /// Returns an invoice with the vendor's documented member names. `customer_name`, `memo` and `line_items` are the
+    /// sandbox's own.
     static func invoice(_ id: ExactString, isPaid: Bool, at now: Date) -> JSONValue? {
         guard let owner = owner(ofInvoice: id) else { return nil }
-        // Any fixed function of the id will do; the standard hasher is seeded anew in each process.
+        // Any deterministic function of the id will do. The standard hasher has another seed in each process.
         let sum = Int(id.utf8.reduce(UInt32(7)) { $0 &* 31 &+ UInt32($1) })
         let lines = (0..<3).map { index in
             let (description, price, most) = services[(sum + index) % services.count]
@@ -54,7 +56,7 @@ enum Catalogue {
         id == "cus_demo" ? "Demo Customer" : "Another Customer"
     }
 
-    /// `INV-1001` for `inv_1001`.
+    /// Returns the number of an invoice, such as `INV-1001` for `inv_1001`.
     private static func number(ofInvoice id: ExactString) -> String {
         let number = id.utf8.map { byte -> UInt8 in
             switch byte {

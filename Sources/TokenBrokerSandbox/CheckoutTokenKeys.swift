@@ -2,7 +2,7 @@
 import FoundationEssentials
 import JWTKit
 
-/// What a checkout token says, by the vendor's documented names.
+/// The claims of a checkout token, with the vendor's documented names.
 struct CheckoutClaims: JWTPayload {
     var partnerID = "partner_sandbox"
     var clientID: String
@@ -18,11 +18,11 @@ struct CheckoutClaims: JWTPayload {
         case expiry = "exp"
     }
 
-    /// Nothing beyond the signature: the sandbox looks at the expiry itself, on its own clock.
+    /// Checks nothing beyond the signature. The sandbox checks the expiry itself, with its own clock.
     func verify(using algorithm: some JWTAlgorithm) {}
 }
 
-/// Signs checkout tokens and recognizes its own, with a key that lives as long as the process.
+/// Signs checkout tokens and verifies its own, with a key that is made at startup and never stored.
 struct CheckoutTokenKeys: Sendable {
     private let keys = JWTKeyCollection()
 
@@ -30,12 +30,12 @@ struct CheckoutTokenKeys: Sendable {
         await keys.add(ecdsa: ES256PrivateKey())
     }
 
-    /// `nil` if signing failed.
+    /// Returns a signed token, or `nil` if signing failed.
     func sign(_ claims: CheckoutClaims) async -> String? {
         try? await keys.sign(claims)
     }
 
-    /// The claims if the signature is ours.
+    /// Returns the claims, or `nil` if the signature is not ours.
     func verify(_ token: String) async -> CheckoutClaims? {
         try? await keys.verify(token, as: CheckoutClaims.self)
     }

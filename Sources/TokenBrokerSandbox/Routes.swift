@@ -3,7 +3,7 @@ import FoundationEssentials
 import HTTPTypes
 import TokenBroker
 
-/// One path of the vendor's, with the one method it has, open to pages of any origin as the vendor's API is.
+/// One of the vendor's paths, with its single method. Like the vendor's API, it is open to pages of any origin.
 struct VendorRoute: Endpoint {
     let method: HTTPRequest.Method
     let path: RoutePath
@@ -30,7 +30,8 @@ struct VendorRoute: Endpoint {
     }
 }
 
-/// `GET /_sandbox/calls`: how many calls came in, by route. It is not part of the vendor's API and is not counted.
+/// `GET /_sandbox/calls`: the number of calls received, by route. It is not part of the vendor's API and is not
+/// counted.
 struct CallsRoute: Endpoint {
     let path: RoutePath = "/_sandbox/calls"
     let count: @Sendable () -> CallCount
@@ -53,7 +54,7 @@ extension EndpointResponse {
         )
     }
 
-    /// An error in the vendor's schema.
+    /// Returns an error in the vendor's schema.
     static func error(
         _ status: HTTPResponse.Status, _ code: String, _ message: String, field: String? = nil
     ) -> EndpointResponse {
@@ -67,7 +68,7 @@ extension EndpointResponse {
 
     static let unauthorized = error(.unauthorized, "unauthorized", "missing or expired token")
 
-    /// A 404 of the server in front, without the vendor's schema.
+    /// A 404 from the server in front of the vendor's API, without the vendor's schema.
     static let notThere = EndpointResponse(
         status: .notFound, headerFields: [.contentType: "text/plain"], body: Array("404 page not found".utf8)
     )

@@ -3,42 +3,44 @@ public import FoundationEssentials
 import HTTPTypes
 public import TokenBroker
 
-/// The vendor's API in miniature: the paths, errors, rate limit and token shapes of Alternative Payments, as an
-/// ``EndpointSet`` to be mounted on any server.
+/// A miniature of the vendor's API, with the paths, errors, rate limit and token formats of Alternative Payments.
 ///
-/// It knows one API key and a small catalogue: customer `cus_demo` owns every invoice whose id begins with `inv_`,
-/// customer `cus_other` every one that begins with `oth_`. Access tokens are opaque, checkout tokens are JWTs signed
-/// with a key made at start. `POST /checkout/v1/payments`, which the vendor does not document, pays a session's invoice
-/// once, for show.
+/// Its ``endpoints`` can be mounted on any server. It knows one client credential and a small catalogue: customer
+/// `cus_demo` owns every invoice whose id begins with `inv_`, and customer `cus_other` every invoice whose id begins
+/// with `oth_`. Access tokens are opaque. Checkout tokens are JWTs, signed with a key that is made at startup. `POST
+/// /checkout/v1/payments`, which the vendor does not document, pays a session's invoice once, for demonstrations.
 public struct Sandbox: Sendable {
-    /// The routes, to be mounted as they are.
+    /// The routes to mount.
     public let endpoints: EndpointSet
 
+    /// Creates a sandbox.
+    ///
     /// - Parameters:
-    ///   - configuration: How it behaves.
-    ///   - now: The vendor's clock, for expiry, the rate limit and the `Date` of answers.
+    ///   - configuration: The settings.
+    ///   - now: The vendor's clock, for expiry, the rate limit and the `Date` of responses.
     public init(configuration: Configuration = .init(), now: @escaping @Sendable () -> Date = { Date() }) async {
         let vendor = SandboxVendor(configuration: configuration, keys: await CheckoutTokenKeys(), now: now)
         self.endpoints = EndpointSet(vendor.routes())
     }
 
-    /// How a sandbox behaves.
+    /// The settings of a sandbox.
     public struct Configuration: Sendable {
-        /// The one client id that is accepted at `/oauth/token`.
+        /// The only client id that `/oauth/token` accepts.
         public var clientID: String
-        /// The secret that belongs to it.
+        /// The client's secret.
         public var clientSecret: String
-        /// How long access tokens live; whole seconds are told to the client.
+        /// The lifetime of access tokens. Responses state it in whole seconds.
         public var accessTokenLifetime: Duration
-        /// How long checkout tokens live.
+        /// The lifetime of checkout tokens, rounded up to whole seconds.
         public var checkoutTokenLifetime: Duration
-        /// How many calls are answered in any second, all paths together; further ones get a 429. 0 for no limit.
+        /// The number of calls, to all paths together, that are served in any second. Further calls get a 429. 0 means
+        /// no limit.
         public var requestsPerSecond: Int
-        /// Whether `/v1/checkout-auth/init` is there, as documented; otherwise it answers 404, as reported from the
-        /// field. The path without `/v1` is always there.
+        /// Whether `/v1/checkout-auth/init` exists, as documented. Otherwise it responds with 404, as reported from the
+        /// field. The path without `/v1` always exists.
         public var servesV1: Bool
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a configuration.
         public init(
             clientID: String = "sandbox-client", clientSecret: String = "sandbox-secret",
             accessTokenLifetime: Duration = .seconds(3600), checkoutTokenLifetime: Duration = .seconds(900),

@@ -4,7 +4,7 @@ import HTTPTypes
 import Synchronization
 import TokenBroker
 
-/// The vendor behind the routes: what it does with a call, and what it remembers.
+/// The simulated vendor, which handles calls and holds the state.
 final class SandboxVendor: Sendable {
     private let configuration: Sandbox.Configuration
     private let keys: CheckoutTokenKeys
@@ -52,7 +52,7 @@ final class SandboxVendor: Sendable {
         }
     }
 
-    /// Counts a call, and whether it is within the limit. A refused call does not use up the limit.
+    /// Counts a call, and returns whether it is within the rate limit. A refused call does not use up the limit.
     private func admit(_ name: String) -> Bool {
         let now = now()
         return memory.withLock { memory in
@@ -69,7 +69,7 @@ final class SandboxVendor: Sendable {
         }
     }
 
-    // MARK: What each path does
+    // MARK: Handlers
 
     private func accessToken(_ request: EndpointRequest) async -> EndpointResponse {
         guard credentialsAreRight(request.head.headerFields[.authorization]) else {
@@ -116,7 +116,7 @@ final class SandboxVendor: Sendable {
                 field: "invoice_id"
             )
         }
-        // A JWT tells whole seconds. Counted from the second that `Date` tells, as vendors do.
+        // A JWT states whole seconds. Like vendors, the sandbox counts from the second that `Date` states.
         let start = now().timeIntervalSince1970.rounded(.down)
         let lifetime = (configuration.checkoutTokenLifetime / .seconds(1)).rounded(.up)
         let expiry = Date(timeIntervalSince1970: start + lifetime)
@@ -135,7 +135,8 @@ final class SandboxVendor: Sendable {
         return invoice(id).map(EndpointResponse.json) ?? .unauthorized
     }
 
-    /// Not among the vendor's documented paths: what its SDK does to pay, without a card and without money.
+    /// Pays the invoice of a session once, without a card or money. The vendor does not document this path; it
+    /// simulates what its SDK does.
     private func payInvoiceOfSession(_ request: EndpointRequest) async -> EndpointResponse {
         guard let id = await invoiceID(ofSession: request) else { return .unauthorized }
         guard memory.withLock({ $0.paidInvoices.insert(id).inserted }) else {
@@ -160,9 +161,9 @@ final class SandboxVendor: Sendable {
             ?? .error(.notFound, "not_found", "customer not found")
     }
 
-    // MARK: Proofs
+    // MARK: Authentication
 
-    /// The invoice that a checkout token is for; `nil` without a valid one.
+    /// Returns the invoice that a checkout token is for, or `nil` without a valid token.
     private func invoiceID(ofSession request: EndpointRequest) async -> ExactString? {
         guard let token = bearerToken(request), let claims = await keys.verify(token), claims.expiry > now() else {
             return nil
@@ -170,7 +171,8 @@ final class SandboxVendor: Sendable {
         return ExactString(claims.invoiceID)
     }
 
-    /// Takes id and secret as they are, and form-encoded as RFC 6749 (section 2.3.1) wants them.
+    /// Returns whether the id and the secret are correct. Accepts them as they are, and form-encoded as RFC 6749
+    /// (section 2.3.1) requires.
     private func credentialsAreRight(_ authorization: String?) -> Bool {
         guard let encoded = authorization.flatMap({ value(of: $0, scheme: "basic") }),
             let decoded = Data(base64Encoded: String(encoded)).map({ String(decoding: $0, as: UTF8.self) })
@@ -198,7 +200,7 @@ final class SandboxVendor: Sendable {
     }
 }
 
-/// Which calls came in, as `GET /_sandbox/calls` tells.
+/// The calls received, as `GET /_sandbox/calls` reports them.
 struct CallCount: Sendable {
     var total = 0
     var throttled = 0

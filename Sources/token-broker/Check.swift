@@ -12,7 +12,7 @@ struct Check: AsyncParsableCommand {
     @OptionGroup var configurationFile: ConfigurationOption
     @Flag(
         help: """
-            Also get an access token from the vendor, and say how long it lives; and try the servers that \
+            Also request an access token from the vendor and print its remaining lifetime, and check the servers that \
             access.authenticator and access.policy depend on.
             """)
     var live = false
@@ -39,7 +39,7 @@ struct Check: AsyncParsableCommand {
             try await broker.accessTokens.token(for: TokenRequest())
         }) {
         case .success(let token):
-            try printResult("access token: issued, lives for another \(token.remaining.components.seconds) s")
+            try printResult("access token: issued, expires in \(token.remaining.components.seconds) s")
         case .failure(let error): failures.append(Failure(error))
         }
         for part in broker.liveChecks {
@@ -48,7 +48,7 @@ struct Check: AsyncParsableCommand {
             case .failure(let error): failures.append(Failure(error, subject: part.checked))
             }
         }
-        // All that is wrong, since each is put right elsewhere.
+        // Reports all failures, because each one is fixed in a different place.
         guard let first = failures.first else { return }
         throw Failure(code: first.code, message: failures.map(\.message).joined(separator: "\n"))
     }

@@ -8,15 +8,15 @@ import TokenBrokerSandbox
 
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the whole job on this machine: sandbox, broker and a page, with nothing to configure.",
+        abstract: "Run sandbox, broker and a checkout page on this machine, without any configuration.",
         discussion: "Stop it with Ctrl-C."
     )
 
-    @Option(help: "The port of the page and the broker; 0 for any free one. The sandbox takes another free one.")
+    @Option(help: "The port of the page and the broker; 0 for any free port. The sandbox uses another free port.")
     var port = 8080
-    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"), transform: Lifetime.init)
+    @Option(help: ArgumentHelp("The lifetime of checkout tokens.", valueName: "duration"), transform: Lifetime.init)
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(30))
-    @Option(help: ArgumentHelp("A proxy in front of the demo; repeat it for several.", valueName: "address or block"))
+    @Option(help: ArgumentHelp("A proxy in front of the demo. Can be repeated.", valueName: "address or block"))
     var trustedProxy: [String] = []
     @OptionGroup var logging: LoggingOptions
 
@@ -26,7 +26,7 @@ struct Demo: AsyncParsableCommand {
 
     func run() async throws {
         let logger = logging.makeLogger()
-        // Each start has its own credentials, so that none stand in the source.
+        // Each run has its own credentials, so that the source contains none.
         let credentials = (id: randomHex(words: 1), secret: randomHex(words: 2))
         let sandbox = await Sandbox(
             configuration: .init(
@@ -60,7 +60,7 @@ struct Demo: AsyncParsableCommand {
     }
 }
 
-/// The broker of the demo, and what is said about it.
+/// The broker of the demo, and its announcement.
 private struct Shop {
     let trustedProxies: [String]
     let credentials: (id: String, secret: String)
@@ -95,7 +95,7 @@ private struct Shop {
 
             Open \(address)/
 
-            Or ask for a token yourself, as the visitor whom that page signs in:
+            Or request a token yourself, as the visitor that the page signs in:
               curl -sS \(address)/api/checkout-token -H 'Content-Type: application/json' -H 'Origin: \(address)' \
             -H 'Cookie: \(visitors.cookie(for: "127.0.0.1:\(port)"))' -d '{"customerId": "\(Visitors.customer)", "invoiceId": "\(Visitors.invoice)"}'
             """
@@ -103,14 +103,14 @@ private struct Shop {
     }
 }
 
-/// What a shop knows: who is signed in, and whose invoice is whose. In a real one, both are looked up in its database.
+/// What the shop knows: who is signed in, and to whom each invoice belongs. A real shop looks both up in its database.
 private struct Visitors {
     static let customer = "cus_demo"
     static let invoice = "inv_1001"
     static let otherCustomer = "cus_other"
     static let otherInvoice = "oth_2001"
 
-    /// Customers by session. There is one, made anew at each start.
+    /// The customers by session. There is one session, which is new in each run.
     private let sessions: [String: ExactString] = [randomHex(words: 2): ExactString(Visitors.customer)]
     private let owners: [ExactString: ExactString] = [
         ExactString(Visitors.invoice): ExactString(Visitors.customer),
@@ -120,8 +120,8 @@ private struct Visitors {
     /// The session cookie, as a browser sends it.
     func cookie(for authority: String?) -> String { "\(Self.cookieName(for: authority))=\(sessions.keys.first ?? "")" }
 
-    /// Browsers share cookies among all ports of a host, so the name has the port that the browser uses. Demos on
-    /// several ports then have a session each.
+    /// Returns the name of the cookie. Browsers share cookies among all ports of a host, so the name contains the port
+    /// that the browser uses. Demos on several ports then have separate sessions.
     private static func cookieName(for authority: String?) -> String {
         let port = authority?.split(separator: ":", omittingEmptySubsequences: false).dropFirst().last ?? ""
         let isPort = (1...5).contains(port.utf8.count) && port.utf8.allSatisfy { (0x30...0x39).contains($0) }
@@ -137,7 +137,7 @@ private struct Visitors {
     }
 
     var policy: PolicyPlugin {
-        PolicyPlugin("demo-invoices", "A visitor may have a token for their own invoices.") { _ in
+        PolicyPlugin("demo-invoices", "Visitors get tokens for their own invoices only.") { _ in
             ClosurePolicy(binds: .session) { principal, request in
                 guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice] else {
                     return false
@@ -165,7 +165,7 @@ struct StorefrontFile: Endpoint {
     let content: [UInt8]
     /// The Content-Security-Policy of a page.
     var policy: String?
-    /// The cookie to set, by the authority that the browser asked.
+    /// Returns the cookie to set, given the authority that the browser requested.
     var cookie: (@Sendable (_ authority: String?) -> String)?
 
     fileprivate static func all(vendor: String, _ visitors: Visitors) -> [StorefrontFile] {
@@ -179,7 +179,8 @@ struct StorefrontFile: Endpoint {
             ],
         ]
         return [
-            // Signs the visitor in. No script can read this cookie, and no other site's page can have it sent.
+            // Signs the visitor in. No script can read this cookie, and no page of another site can cause it to be
+            // sent.
             .init(
                 path: "/", type: "text/html; charset=utf-8", content: PackageResources.index_html,
                 policy: "default-src 'self'; connect-src 'self' \(vendor); base-uri 'none'; form-action 'none'; "

@@ -13,17 +13,17 @@ import Musl
 import Darwin
 #endif
 
-/// An HTTP server for an ``EndpointSet``, which listens from the beginning, run until it is shut down gracefully.
+/// An HTTP server for an ``EndpointSet``. It listens as soon as it is created, and runs until a graceful shutdown.
 struct HTTPService: Service {
     private let server: HTTPServer
 
-    /// Where it listens.
+    /// The port that the server listens on.
     var port: Int { server.port }
 
-    /// Listens.
+    /// Starts to listen.
     /// - Parameters:
-    ///   - port: 0 for any free one.
-    ///   - setting: Where a user says which port, if anywhere, for the message if this one cannot be had.
+    ///   - port: The port; 0 for any free port.
+    ///   - setting: The option or key that sets the port, if any. It is named in the error if the port is unavailable.
     init(
         _ endpoints: EndpointSet, host: String, port: Int, setting: String? = nil, limits: HTTPServer.Limits = .init(),
         logger: Logger
@@ -45,7 +45,7 @@ struct HTTPService: Service {
         await server.close()
     }
 
-    /// For a server that is not run.
+    /// Closes a server that is not run.
     func close() async { await server.close() }
 }
 
@@ -53,7 +53,7 @@ private func reason(_ error: any Error, _ setting: String?) -> String {
     let setting = setting.map { " with \($0)" } ?? ""
     return switch (error as? IOError)?.errnoCode {
     case EADDRINUSE: "the port is taken; choose another\(setting)"
-    case EACCES: "this user may not listen on that port; choose one from 1024 on\(setting)"
+    case EACCES: "this user may not listen on that port; choose 1024 or higher\(setting)"
     case EADDRNOTAVAIL: "this machine does not have that address"
     default: "\(error)"
     }

@@ -3,26 +3,28 @@ import Dispatch
 import Metrics
 import Synchronization
 
-/// Hands lines to a stream without ever waiting for its reader.
+/// Writes lines to a stream without ever waiting for its reader.
 ///
-/// Lines wait in a buffer, and one thread at a time writes them. When the buffer is full, or writing fails, lines are
-/// dropped and counted; as soon as there is room again, a line in their place says how many they were.
+/// Lines are buffered, and one thread at a time writes them. When the buffer is full, or writing fails, lines are
+/// dropped and counted. As soon as there is room again, a line in their place says how many were dropped.
 final class LogWriter: Sendable {
-    /// How many bytes may wait. As many again may be on their way to the reader.
+    /// The number of bytes that may be buffered. As many again may be on their way to the reader.
     static let bytes = 512 << 10
 
     private struct State {
         var waiting: [UInt8] = []
         var count = 0
-        /// Lines that were dropped before those that wait.
+        /// The number of lines that were dropped before those in the buffer.
         var lost = 0
-        /// Lines that were dropped after those that wait. Until they are told, none is taken, so that the order holds.
+        /// The number of lines that were dropped after those in the buffer. While it is not 0, no line is accepted, so
+        /// that the order is preserved.
         var dropped = 0
         var isWriting = false
         var flushes: [DispatchSemaphore] = []
         var notice: @Sendable (Int) -> [UInt8] = { Array("token-broker: \($0) lines were dropped\n".utf8) }
 
-        /// - Returns: Whom to tell that nothing is being written.
+        /// Ends writing.
+        /// - Returns: The semaphores to signal, because nothing is being written anymore.
         mutating func end() -> [DispatchSemaphore] {
             defer { (isWriting, flushes) = (false, []) }
             return flushes
@@ -33,7 +35,7 @@ final class LogWriter: Sendable {
     private let limit: Int
     private let state = Mutex(State())
     private let droppedLines: Counter
-    // Its thread may be held up for ever in a write, which neither another queue nor the end of the process waits for.
+    // The queue's thread may block forever in a write. Neither another queue nor the end of the process waits for it.
     private let queue = DispatchQueue(label: "token-broker.log")
 
     init(
@@ -45,10 +47,10 @@ final class LogWriter: Sendable {
         self.droppedLines = droppedLines
     }
 
-    /// - Parameter notice: Makes the line that tells how many lines were dropped.
+    /// - Parameter notice: Returns the line that says how many lines were dropped.
     func describeDropped(_ notice: @escaping @Sendable (Int) -> [UInt8]) { state.withLock { $0.notice = notice } }
 
-    /// Takes whole lines, which are written together or dropped.
+    /// Accepts whole lines, which are either written or dropped together.
     func write(_ lines: [UInt8]) {
         let (isTaken, wakes) = state.withLock { state in
             let isTaken = state.dropped == 0 && state.waiting.count + lines.count <= limit
@@ -87,7 +89,7 @@ final class LogWriter: Sendable {
 
     private func drain() {
         while let batch = next() {
-            // What was lost is told first, and if even that cannot be written, another time.
+            // Reports the lost lines first. If even the report cannot be written, it is written later.
             let isTold = batch.lost == 0 || stream.write(batch.notice(batch.lost)) == 0
             if isTold, stream.write(batch.lines) == 0 { continue }
             return giveUp(batch, isTold: isTold)
@@ -105,7 +107,8 @@ final class LogWriter: Sendable {
         return batch
     }
 
-    /// Nobody can read, or there is no room on the disk: the next line is another attempt.
+    /// Drops the batch and the buffer, because there is no reader or the disk is full. The next line is another
+    /// attempt.
     private func giveUp(_ batch: Batch, isTold: Bool) {
         let (untold, flushes) = state.withLock { state in
             let untold = batch.count + state.count

@@ -7,10 +7,10 @@ import TokenBroker
 
 /// `--log-level` and `--log-format`, which every subcommand takes. Log lines go to standard error.
 struct LoggingOptions: ParsableArguments {
-    @Option(help: "The least severe messages to log: \(Level.allNames).")
+    @Option(help: "The minimum level of logged messages: \(Level.allNames).")
     var logLevel: Level = .info
 
-    @Option(help: "The form of a log line: text or json.")
+    @Option(help: "The format of log lines: text or json.")
     var logFormat: Format = .text
 
     enum Level: String, ExpressibleByArgument, CaseIterable {
@@ -33,7 +33,7 @@ struct LoggingOptions: ParsableArguments {
 }
 
 extension LoggingOptions.Format {
-    /// - Parameter write: Takes each event as one line.
+    /// - Parameter write: Receives each event as one line.
     func handler(_ label: String, to write: @escaping @Sendable ([UInt8]) -> Void) -> any LogHandler {
         switch self {
         case .text: StreamLogHandler(label: label, stream: TextLines(write: write))
@@ -41,13 +41,13 @@ extension LoggingOptions.Format {
         }
     }
 
-    /// The line that tells how many lines are missing in its place.
+    /// Returns the line that says how many lines are missing in its place.
     func dropped(_ count: Int, _ label: String) -> [UInt8] {
         let line = Mutex<[UInt8]>([])
         handler(label) { bytes in line.withLock { $0 = bytes } }
             .log(
                 event: LogEvent(
-                    level: .warning, message: "log lines were dropped, since nobody read them in time",
+                    level: .warning, message: "log lines were dropped, because they were not read in time",
                     metadata: ["count": "\(count)"], source: "token-broker", file: #fileID, function: #function,
                     line: #line
                 )
@@ -56,7 +56,7 @@ extension LoggingOptions.Format {
     }
 }
 
-/// Lines of text. Control characters in them are written as escapes, so that an event is one line whatever it tells.
+/// Lines of text. Control characters are escaped, so that every event is one line.
 private struct TextLines: TextOutputStream, Sendable {
     let write: @Sendable ([UInt8]) -> Void
 

@@ -6,9 +6,9 @@ import TokenBrokerComposer
 
 struct Mint: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Get one checkout token and print it with its claims, for scripts and for support.",
+        abstract: "Request one checkout token and print it with its claims, for scripts and for support.",
         discussion:
-            "The one command that prints a token: the first line of its output, or the member 'token' with --json."
+            "The only command that prints a token: on the first line, or as the member 'token' with --json."
     )
 
     @OptionGroup var configurationFile: ConfigurationOption

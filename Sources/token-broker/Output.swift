@@ -11,12 +11,12 @@ import Musl
 import Darwin
 #endif
 
-/// A stream of the process, written unbuffered, so that a reader behind a pipe sees each line at once.
+/// A standard stream of the process, written without a buffer, so that the reader of a pipe sees each line at once.
 struct StandardStream: Sendable {
     let descriptor: Int32
 
-    /// Waits until the reader has taken everything.
-    /// - Returns: What is wrong, as in `errno`; otherwise 0.
+    /// Writes bytes, and waits until the reader has taken all of them.
+    /// - Returns: The `errno` of a failure; otherwise 0.
     func write(_ bytes: [UInt8]) -> Int32 {
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -28,7 +28,7 @@ struct StandardStream: Sendable {
             switch errno {
             case EINTR: continue
             case EAGAIN:
-                // Whoever started the process, and shares the stream with it, does not want to wait.
+                // Another process that shares the stream made it nonblocking.
                 var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 _ = poll(&ready, 1, -1)
             case let code: return code
@@ -42,7 +42,7 @@ private func systemWrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) 
     write(descriptor, buffer.baseAddress, buffer.count)
 }
 
-/// Prints what a command was asked for, and waits for the reader.
+/// Prints the result of a command, and waits for the reader.
 func printResult(_ bytes: [UInt8]) throws(Failure) {
     let code = StandardStream(descriptor: STDOUT_FILENO).write(bytes)
     guard code == 0 else { throw .cannotPrint(String(cString: strerror(code))) }
@@ -50,12 +50,12 @@ func printResult(_ bytes: [UInt8]) throws(Failure) {
 
 func printResult(_ text: String) throws(Failure) { try printResult(Array("\(text)\n".utf8)) }
 
-/// What a server says on standard output, which nobody has to read.
+/// Announcements of a server on standard output, which may remain unread.
 let announcements = LogWriter(StandardStream(descriptor: STDOUT_FILENO))
-/// The log, and what else goes to standard error.
+/// The log, and everything else on standard error.
 let standardError = LogWriter(StandardStream(descriptor: STDERR_FILENO))
 
-/// Why a command ends otherwise than with success: what it prints, and the exit code (from `sysexits.h`).
+/// The failure of a command: the message to print, and the exit code (from `sysexits.h`).
 struct Failure: Error {
     let code: ExitCode
     let message: String
@@ -71,8 +71,8 @@ struct Failure: Error {
         self.message = message
     }
 
-    /// What an error means for the exit code.
-    /// - Parameter subject: What there is not, or what is wrong.
+    /// Creates the failure for an error.
+    /// - Parameter subject: What is missing or wrong, as the beginning of the message.
     init(_ error: TokenError, subject: String = "no token") {
         let code: ExitCode =
             switch error.code {
@@ -84,7 +84,7 @@ struct Failure: Error {
             }
         let explanation =
             error.code == .requestRejected
-            ? "the vendor refuses this customer or invoice; check both ids, and that they belong to vendor.environment "
+            ? "the vendor refuses this customer or invoice; check both ids, and that they exist in vendor.environment "
                 + "(\(error.message))"
             : "\(error)"
         self.init(code: code, message: "\(subject): \(explanation)")

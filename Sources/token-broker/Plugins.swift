@@ -5,12 +5,12 @@ import TokenBrokerComposer
 struct Plugins: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List every key of a configuration file and every plug-in, with types, defaults and ranges.",
-        discussion: "The tables in the README are its output with '--format markdown'."
+        discussion: "The tables in docs/configuration.md and docs/plugins.md are its output with '--format markdown'."
     )
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case text, markdown, json }
 
-    @Option(help: "How to print it.")
+    @Option(help: "The format of the output: text, markdown or json.")
     var format = Format.text
 
     func run() async throws {

@@ -10,7 +10,7 @@ import TokenBrokerAsyncHTTPClient
 #endif
 
 extension Registry {
-    /// What the program can choose from: what comes with the composer, and what the adapters bring.
+    /// The registry of the program: the plug-ins of the composer and those of the adapters.
     static let program: Registry = {
         var registry = Registry.standard
         registry.replace(.curl)

@@ -19,7 +19,7 @@ func run(
     _ services: [any Service], until signals: Signals? = nil, timeout: Duration, logger: Logger
 ) async throws {
     let signals = if let signals { signals } else { await Signals(hangUp: .ends, logger: logger) }
-    // Its messages describe Swift types, which tell nobody anything.
+    // The group's messages describe Swift types, which mean nothing to an operator.
     var groupLogger = logger
     groupLogger.logLevel = max(logger.logLevel, .notice)
     var configuration = ServiceGroupConfiguration(services: services, logger: groupLogger)
@@ -27,10 +27,10 @@ func run(
     let group = ServiceGroup(configuration: configuration)
     signals.onStop { signal in
         logger.info("stopping", metadata: ["signal": "\(signal)", "timeout": "\(timeout.configured)"])
-        // For what does not even end when it is cancelled, and on a thread that nothing of it can occupy.
+        // Handles a service that does not even end when it is cancelled, on a thread that no service can block.
         let end = DispatchTime.now() + .milliseconds(Int(timeout / .milliseconds(1))) + .seconds(1)
         DispatchQueue(label: "token-broker.end").asyncAfter(deadline: end) {
-            standardError.line("token-broker: it did not end within \(timeout.configured)")
+            standardError.line("token-broker: did not stop within \(timeout.configured)")
             standardError.flush(within: .milliseconds(100))
             _exit(70)
         }
@@ -39,19 +39,19 @@ func run(
     try await group.run()
 }
 
-/// The signals that a server listens to. SIGTERM, SIGINT and SIGQUIT ask it to stop, the second one at once.
+/// The signals that a server handles. SIGTERM, SIGINT and SIGQUIT stop it gracefully, and a second one at once.
 final class Signals: Sendable {
-    /// What SIGHUP means.
+    /// The meaning of SIGHUP.
     enum HangUp {
-        /// The terminal was closed, and the server with it, unless it was started to survive that (`nohup`).
+        /// The terminal was closed, which ends the server, unless it was started to survive that (`nohup`).
         case ends
-        /// There is nothing to reload.
+        /// There is nothing to reload, which is logged.
         case isTold
     }
 
     private let stop = Mutex<(@Sendable (UnixSignal) -> Void)?>(nil)
 
-    /// Listens from now on. Until ``onStop(_:)`` is called, what asks to stop ends the process at once.
+    /// Starts to handle signals. Until ``onStop(_:)`` is called, a signal to stop ends the process at once.
     init(hangUp: HangUp, logger: Logger) async {
         var trapped: [UnixSignal] = [.sigterm, .sigint, .sigquit]
         if !Self.isHangUpIgnored { trapped.append(.sighup) }
@@ -69,18 +69,18 @@ final class Signals: Sendable {
         }
     }
 
-    /// Calls `action` for the first signal that asks to stop.
+    /// Calls `action` for the first signal to stop.
     func onStop(_ action: @escaping @Sendable (UnixSignal) -> Void) { stop.withLock { $0 = action } }
 
     private static var isHangUpIgnored: Bool {
         let previous = signal(SIGHUP, SIG_IGN)
         signal(SIGHUP, previous)
-        // A number in the place of a function, which cannot be compared otherwise.
+        // Compares numbers, because functions cannot be compared. SIG_IGN is a number in place of a function.
         return unsafeBitCast(previous, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 }
 
-/// Something to say once signals are heard and services run. It has to be the last of them.
+/// Announces something once signals are handled and the services run. It must be the last service.
 struct Announcement: Service {
     let announce: @Sendable () -> Void
 
@@ -90,6 +90,6 @@ struct Announcement: Service {
     }
 }
 
-/// Where a server is reached.
+/// Returns the URL of a server.
 func address(_ host: String, _ port: Int) -> String { "http://\(Host(bare: host)?.description ?? host):\(port)" }
 #endif

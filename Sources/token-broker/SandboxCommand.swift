@@ -8,8 +8,8 @@ struct SandboxCommand: AsyncParsableCommand {
         commandName: "sandbox",
         abstract: "Run the vendor's API in miniature.",
         discussion: """
-            Customer cus_demo owns every invoice inv_…, customer cus_other every oth_…. GET /_sandbox/calls tells which \
-            calls came in. Durations are written like 500ms, 5s, 2m, 1h.
+            Customer cus_demo owns every invoice inv_…, and customer cus_other every invoice oth_…. \
+            GET /_sandbox/calls lists the calls received. Durations are written like 500ms, 5s, 2m, 1h.
             """
     )
 
@@ -18,19 +18,19 @@ struct SandboxCommand: AsyncParsableCommand {
 
     @Option(help: "The address to listen on.")
     var host = "127.0.0.1"
-    @Option(help: "The port to listen on; 0 for any free one.")
+    @Option(help: "The port to listen on; 0 for any free port.")
     var port = 8081
-    @Option(help: ArgumentHelp("How long access tokens live.", valueName: "duration"), transform: Lifetime.init)
+    @Option(help: ArgumentHelp("The lifetime of access tokens.", valueName: "duration"), transform: Lifetime.init)
     var accessTokenLifetime: Lifetime = Lifetime(.seconds(3600))
-    @Option(help: ArgumentHelp("How long checkout tokens live.", valueName: "duration"), transform: Lifetime.init)
+    @Option(help: ArgumentHelp("The lifetime of checkout tokens.", valueName: "duration"), transform: Lifetime.init)
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(900))
-    @Option(help: ArgumentHelp("How many calls are answered in any second; 0 for no limit.", valueName: "number"))
+    @Option(help: ArgumentHelp("The number of calls accepted in any second; 0 for no limit.", valueName: "number"))
     var requestsPerSecond = 5
     @Flag(name: .customLong("no-v1"), help: "Answer /v1/checkout-auth/init with 404, as reported from the field.")
     var withoutV1 = false
-    @Option(help: "The client id that is accepted.")
+    @Option(help: "The client id to accept.")
     var clientId = SandboxCommand.ownID
-    @Option(help: "The client secret that is accepted.")
+    @Option(help: "The client secret to accept.")
     var clientSecret = SandboxCommand.ownSecret
     @OptionGroup var logging: LoggingOptions
 
@@ -53,20 +53,21 @@ struct SandboxCommand: AsyncParsableCommand {
         )
         let server = try await HTTPService(
             sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
-        // Its own are made up and worth nothing anywhere else; one that was given may be worth something.
+        // The default id and secret are made up and worthless elsewhere. Ones that were given may be real, and are not
+        // printed.
         let isOwn = clientId == Self.ownID && clientSecret == Self.ownSecret
         let credentials =
-            isOwn ? "client id \(clientId), client secret \(clientSecret)" : "id and secret as given"
+            isOwn ? "client id \(clientId), client secret \(clientSecret)" : "client id and secret as given"
         let announcement = Announcement { [host] in
             announcements.line("sandbox listens on \(address(host, server.port))")
             announcements.line(credentials)
-            announcements.line("customer cus_demo owns every invoice inv_…, customer cus_other every oth_…")
+            announcements.line("customer cus_demo owns every invoice inv_…, and customer cus_other every invoice oth_…")
         }
         try await token_broker.run([server, announcement], timeout: .seconds(5), logger: logger)
     }
 }
 
-/// A duration on the command line, as in the configuration file.
+/// A duration on the command line, written as in the configuration file.
 struct Lifetime: CustomStringConvertible {
     let duration: Duration
 

@@ -10,8 +10,8 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the server that a configuration file describes.",
         discussion: """
-            SIGTERM, SIGINT and SIGQUIT stop it: it takes no new connections, and requests under way are finished within \
-            server.shutdownTimeout; a second one ends it at once. SIGHUP changes nothing.
+            SIGTERM, SIGINT and SIGQUIT stop it: it accepts no new connections, and finishes requests in flight within \
+            server.shutdownTimeout. A second signal ends it at once. SIGHUP changes nothing.
             """
     )
 
@@ -43,7 +43,7 @@ struct Serve: AsyncParsableCommand {
         let announcement = Announcement {
             announcements.line("token-broker listens on \(address(settings.host, server.port))")
         }
-        // Beside it, since a source may be slow; cancelled at the end.
+        // Runs concurrently, because a source may be slow. It is cancelled at the end.
         async let _: Void = warnOfCredentials(of: broker, logger)
         try await token_broker.run(
             [broker, server, announcement], until: signals, timeout: settings.shutdownTimeout, logger: logger
@@ -54,12 +54,12 @@ struct Serve: AsyncParsableCommand {
         do {
             try await broker.checkCredentials()
         } catch {
-            logger.warning("no token can be had until there are credentials", metadata: ["error": "\(error)"])
+            logger.warning("no token can be obtained without usable credentials", metadata: ["error": "\(error)"])
         }
     }
 }
 
-/// `--config`, and what is made of it.
+/// The option `--config`, and the composition of the broker from its file.
 struct ConfigurationOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -81,18 +81,19 @@ struct ConfigurationOption: ParsableArguments {
 
     private static let fallback = "broker.yaml"
 
-    /// What is named, or what lies in the working directory.
+    /// Returns the path of the file: the one in `--config`, `nil` for the one in the environment, or else the one in
+    /// the working directory.
     private func path(_ logger: Logger) throws -> String? {
         if let config { return config }
         let environment = ProcessInfo.processInfo.environment
         if environment["TOKEN_BROKER_CONFIG"]?.isEmpty == false { return nil }
         guard FileManager.default.fileExists(atPath: Self.fallback) else {
             throw Failure.configuration(
-                "no configuration file: name one with --config or TOKEN_BROKER_CONFIG, or put \(Self.fallback) into "
+                "no configuration file: name one with --config or TOKEN_BROKER_CONFIG, or put \(Self.fallback) in "
                     + "the working directory"
             )
         }
-        logger.notice("the configuration is \(Self.fallback) in the working directory")
+        logger.notice("using the configuration file \(Self.fallback) in the working directory")
         return Self.fallback
     }
 }

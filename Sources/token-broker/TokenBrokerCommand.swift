@@ -14,14 +14,14 @@ import Darwin
 struct TokenBrokerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token-broker",
-        abstract: "Hands short-lived checkout tokens to pages; the API credentials stay on the server.",
+        abstract: "Hand short-lived checkout tokens to pages, while the API credentials stay on the server.",
         discussion: """
-            Start with 'token-broker demo': it needs nothing and shows the whole job in a page.
+            Start with 'token-broker demo', which shows everything in a page and needs no configuration.
 
-            Exit codes: 0 done; 64 wrong usage; 65 the vendor refuses this customer or invoice; 69 the vendor is \
-            unavailable; 70 internal error, or no end in time; 71 cannot listen; 74 cannot write to standard output; \
-            77 the credentials are refused; 78 the configuration or the credentials cannot be used; 128 and the number \
-            of the signal that ended it at once.
+            Exit codes: 0 success; 64 wrong usage; 65 the vendor refuses this customer or invoice; 69 the vendor is \
+            unavailable; 70 internal error, or not stopped in time; 71 cannot listen; 74 cannot write to standard \
+            output; 77 the credentials are refused; 78 the configuration or the credentials cannot be used; 128 plus \
+            the number of the signal that ended it at once.
             """,
         version: "0.1.0",
         subcommands: [Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self, Plugins.self]
@@ -32,10 +32,10 @@ struct TokenBrokerCommand: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGUSR1, SIG_IGN)
         signal(SIGUSR2, SIG_IGN)
-        // Otherwise Swift prints what is in memory.
+        // Otherwise Swift's crash handler prints the contents of memory.
         signal(SIGQUIT) { _exit(128 + $0) }
         let code = await run(Array(CommandLine.arguments.dropFirst()))
-        // Nobody may read them any more.
+        // The streams may have no reader anymore, so the wait is bounded.
         announcements.flush(within: .milliseconds(100))
         standardError.flush(within: .seconds(1))
         leave(code.rawValue)
@@ -61,8 +61,8 @@ struct TokenBrokerCommand: AsyncParsableCommand {
         }
     }
 
-    /// Prints what was asked for, such as the help.
-    /// - Throws: What else it is.
+    /// Prints the requested text, such as the help, if that is what the parser threw.
+    /// - Throws: The failure for any other error.
     private static func show(_ error: any Error, _ arguments: [String]) throws(Failure) {
         if let failure = error as? Failure { throw failure }
         let code = exitCode(for: error)
@@ -77,18 +77,18 @@ struct TokenBrokerCommand: AsyncParsableCommand {
         throw Failure(code: code, message: message.hasPrefix("Error: ") ? String(message.dropFirst(7)) : message)
     }
 
-    /// `nil` if it is one.
+    /// Returns the command that is closest to `name`, or `nil` if `name` is a command or none is close.
     private static func nearestCommand(to name: String) -> String? {
         let names = configuration.subcommands.map { $0.configuration.commandName ?? "\($0)".lowercased() } + ["help"]
         return names.contains(name) ? nil : nearest(to: name, among: names)
     }
 }
 
-// The parser has a method of this name.
+// Calls the C function. The command type inherits a method of the same name.
 private func leave(_ code: Int32) -> Never { exit(code) }
 
-/// Otherwise the next file or connection that is opened would take the place of a stream that is closed, and a token
-/// that is printed would go there. What is written to these fails.
+/// Opens `/dev/null` in place of closed standard streams. Otherwise the next file or connection would take the number
+/// of a closed stream, and a printed token would go there. Writing to these streams fails.
 private func openClosedStreams() {
     for (stream, mode) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDONLY)]
     where fcntl(stream, F_GETFD) < 0 {

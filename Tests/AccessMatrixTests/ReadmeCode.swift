@@ -9,9 +9,9 @@ import TokenBrokerComposer
 import TokenBrokerHummingbird
 import TokenBrokerTesting
 
-/// What the README shows and no sample has; see the test of the README that finds it here.
+/// Code that the README shows and no sample contains. A test of the README looks for it here.
 @Suite struct `The README's code` {
-    @Test func `composes a broker by hand`() async throws {
+    @Test func `the README's code composes a broker by hand`() async throws {
         let router = Router(context: BrokerRequestContext.self)
         try composeByHand(
             router, ClosureAuthenticator { _ in nil }, ClosurePolicy(binds: .session) { _, _ in false },
@@ -20,7 +20,7 @@ import TokenBrokerTesting
         #expect(routes == [])
     }
 
-    @Test func `registers an authenticator and a policy`() async throws {
+    @Test func `the README's code registers an authenticator and a policy`() async throws {
         let error = await #expect(throws: ConfigurationError.self) {
             try await composeWithPlugins(Sessions(), Invoices(), Logger(label: "shop"))
         }

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-// The hook is the runtime's own, made for test schedulers. See swift/Runtime/ConcurrencyHooks.h for the types.
+// The Swift runtime provides this hook for test schedulers. See swift/Runtime/ConcurrencyHooks.h for the types.
 #define SWIFT __attribute__((swiftcall))
 typedef SWIFT void enqueue(void *job);
 typedef SWIFT void enqueue_hook(void *job, enqueue *original);
@@ -32,7 +32,7 @@ static SWIFT void keep(void *job, enqueue *original) {
 }
 
 void scheduler_begin(void) {
-    // Idempotent, and never taken back: other threads pass through.
+    // Setting the hook is idempotent, and it is never removed: jobs of other threads pass through.
     __atomic_store_n(&swift_task_enqueueGlobal_hook, keep, __ATOMIC_RELEASE);
     scheduler.is_active = true;
 }

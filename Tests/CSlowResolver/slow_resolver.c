@@ -8,7 +8,7 @@
 
 void slow_resolver_install(void) {}
 
-// A name server that does not answer, without the need for one: names below slow.invalid take a minute.
+// Simulates a name server that does not respond: names below slow.invalid take a minute.
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result) {
     static const char suffix[] = ".slow.invalid";
     size_t length = node ? strlen(node) : 0, wanted = sizeof suffix - 1;

@@ -1,8 +1,9 @@
 #define _GNU_SOURCE
 #include "mutex_annotations.h"
 
-// A contended Mutex is locked and unlocked inside the standard library, which is not built with the thread sanitizer. It would not see
-// that, and report what the lock guards. In a build with the sanitizer these take the place of the library's functions, and tell it.
+// A contended Mutex is locked and unlocked inside the standard library, which is not built with the thread sanitizer.
+// The sanitizer would not see the lock, and would report races on the state that it guards. In a build with the
+// sanitizer, these functions replace the library's and report each lock and unlock.
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #include <dlfcn.h>

@@ -4,10 +4,11 @@ import Synchronization
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
-/// What of `checkout-token.js` needs no browser.
+/// Tests of `checkout-token.js` that need no browser.
 @Suite struct CheckoutTokenScriptTests {
-    /// Everything about time, options and answers, on clocks and timers that the test moves.
+    /// Tests time, options and responses on clocks and timers that the test moves.
     @Test func `checkout-token.js does what its documentation says`() async throws {
         let tests = folder.appending(path: "checkout-token.test.mjs").path
         let node = try RunningProgram("/usr/bin/node", ["--test", tests])
@@ -24,12 +25,12 @@ import TokenBroker
     private var folder: URL { URL(filePath: #filePath).deletingLastPathComponent().appending(path: "JavaScript") }
 }
 
-/// `checkout-token.js` in a real browser: what only a browser and a network do.
-@Suite(.serialized) struct CheckoutTokenInBrowserTests {
-    /// Runs the body of an async function in a page of a server that answers requests for tokens as said.
+/// Tests of `checkout-token.js` in a real browser, for behaviour that needs a browser and a network.
+@Suite(.serialized, .tags(.slow)) struct CheckoutTokenInBrowserTests {
+    /// Runs the body of an async function in a page whose server responds to token requests with `answer`.
     ///
-    /// The script has `make(options)` and `outcome(call)`, which is the token or the error's code, status, `retryAfter`
-    /// and the name of its cause.
+    /// The script can call `make(options)` and `outcome(call)`. The latter returns the token, or the error's code,
+    /// status, `retryAfter` and the name of its cause.
     private func inPage(
         policy: String = "", userInfo: String = "", answer: @escaping Site.Answer,
         _ body: (Browser, Site, _ run: (String) async throws -> JSONValue) async throws -> Void
@@ -66,7 +67,7 @@ import TokenBroker
         ])
     }
 
-    @Test func `a page that mounts five times makes one call, and a refusal another`() async throws {
+    @Test func `a page that mounts five times makes one call, and one more after a refusal`() async throws {
         try await inPage(answer: { $0.sendToken(number: $1) }) { _, site, run async throws in
             let tokens = try await run(
                 """
@@ -84,14 +85,14 @@ import TokenBroker
         }
     }
 
-    @Test func `a connection that is closed without an answer is tried again`() async throws {
+    @Test func `a request whose connection closes without a response is retried`() async throws {
         try await inPage(answer: { if $1 > 1 { $0.sendToken(number: $1) } }) { _, site, run async throws in
             #expect(try await run("return outcome(make().get())") == "t2")
             #expect(site.requests.count == 2)
         }
     }
 
-    @Test func `no answer is told with the browser's own error`() async throws {
+    @Test func `a request that gets no response fails with the browser's own error as its cause`() async throws {
         try await inPage(answer: { _, _ in }) { _, site, run async throws in
             #expect(
                 try await run("return outcome(make({ maxWait: 400 }).get())")
@@ -100,7 +101,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a server that hangs is given up on, and its connection is closed`() async throws {
+    @Test func `a request to a server that hangs times out and closes its connection`() async throws {
         let (closed, isClosed) = AsyncStream.makeStream(of: Void.self)
         try await inPage(
             answer: { connection, _ in
@@ -126,7 +127,7 @@ import TokenBroker
         }
     }
 
-    @Test func `without a network the page comes back when there is one`() async throws {
+    @Test func `a page without a network gets its token once the network is back`() async throws {
         try await inPage(answer: { $0.sendToken(number: $1) }) { browser, site, run async throws in
             _ = try await run(
                 "window.pauses = 0; window.checkoutToken = make({ onWait: () => { window.pauses += 1; } });")
@@ -149,7 +150,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a redirect to a sign-in is not followed, and says so`() async throws {
+    @Test func `a redirect to a sign-in page is not followed and is reported as such`() async throws {
         try await inPage(
             answer: { connection, _ in
                 connection.send(
@@ -161,14 +162,14 @@ import TokenBroker
         }
     }
 
-    @Test func `a sign-in page in place of a token says so`() async throws {
+    @Test func `a sign-in page in place of a token is reported as such`() async throws {
         try await inPage(answer: { connection, _ in connection.sendPage("<form>") }) { _, site, run async throws in
             #expect(try await run("return outcome(make().get())") == Self.failure("sign_in", status: 200))
             #expect(site.requests.count == 1)
         }
     }
 
-    @Test func `a page whose policy forbids the request is told at once`() async throws {
+    @Test func `a request that the page's content security policy forbids fails at once`() async throws {
         let policy =
             "Content-Security-Policy: default-src 'self' 'unsafe-inline'; connect-src https://elsewhere.example\r\n"
         try await inPage(policy: policy, answer: { $0.sendToken(number: $1) }) { _, site, run async throws in
@@ -184,14 +185,14 @@ import TokenBroker
         }
     }
 
-    @Test func `a policy that only reports forbids nothing`() async throws {
+    @Test func `a report-only content security policy blocks nothing`() async throws {
         let policy = "Content-Security-Policy-Report-Only: connect-src https://elsewhere.example\r\n"
         try await inPage(policy: policy, answer: { if $1 > 1 { $0.sendToken(number: $1) } }) { _, _, run async throws in
             #expect(try await run("return outcome(make().get())") == "t2")
         }
     }
 
-    @Test func `a page with a user in its address is told at once`() async throws {
+    @Test func `a page with user information in its address fails at once`() async throws {
         try await inPage(userInfo: "user:secret@", answer: { $0.sendToken(number: $1) }) { _, site, run async throws in
             #expect(
                 try await run("return outcome(make({ onWait: () => { throw 'a pause'; } }).get())")
@@ -200,7 +201,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a server that does not allow the page's origin is told with a cause`() async throws {
+    @Test func `a request that the server's CORS headers do not allow fails with a cause`() async throws {
         try await inPage(answer: { _, _ in }) { _, _, run async throws in
             let other = try Site(answer: { $0.sendToken(number: $1) })
             defer { other.stop() }
@@ -211,7 +212,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a date from another origin counts if that exposes its own`() async throws {
+    @Test func `a cross-origin Retry-After date counts only if the Date header is exposed too`() async throws {
         for (exposed, seconds) in [("Retry-After", nil), ("Retry-After, Date", 3_600.0)] {
             try await inPage(answer: { _, _ in }) { browser, _, run async throws in
                 let other = try Site(
@@ -235,9 +236,9 @@ import TokenBroker
         }
     }
 
-    // MARK: Frozen pages. The time for which a browser freezes a page is real.
+    // MARK: Frozen pages, which a browser freezes in real time
 
-    @Test func `after a pause that the page was frozen through, the real error is thrown`() async throws {
+    @Test func `a wait that the page was frozen through ends with the server's error`() async throws {
         try await inPage(answer: { connection, number in if number == 1 { connection.sendBusy() } }) {
             browser, site, run in
             try await begin("make({ maxWait: 1500, onWait: () => { window.isWaiting = true; } })", run)
@@ -250,7 +251,7 @@ import TokenBroker
         }
     }
 
-    @Test func `after a pause that the page was frozen in, a request gets its whole timeout`() async throws {
+    @Test func `a request after a wait in which the page was frozen gets its whole timeout`() async throws {
         let (arrived, hasArrived) = AsyncStream.makeStream(of: RawServer.Connection.self)
         let done = DispatchSemaphore(value: 0)
         try await inPage(
@@ -265,7 +266,7 @@ import TokenBroker
             try await browser.wait(until: "window.isWaiting")
             try await freeze(browser, for: .milliseconds(2_400))
             for await _ in arrived { break }
-            // Longer than what is left of `maxWait`.
+            // This is longer than what remains of `maxWait`.
             try await Task.sleep(for: .milliseconds(1_200))
             done.signal()
             #expect(try await browser.run("return window.outcome") == "t2")
@@ -273,7 +274,7 @@ import TokenBroker
         }
     }
 
-    @Test func `an answer that comes while the page is frozen is read`() async throws {
+    @Test func `a response that arrives while the page is frozen is read`() async throws {
         let (arrived, hasArrived) = AsyncStream.makeStream(of: Void.self)
         let done = DispatchSemaphore(value: 0)
         try await inPage(
@@ -294,7 +295,7 @@ import TokenBroker
         }
     }
 
-    /// Asks without waiting for the outcome.
+    /// Starts a call without waiting for its outcome.
     private func begin(_ checkoutToken: String, _ run: (String) async throws -> JSONValue) async throws {
         _ = try await run("window.outcome = outcome(\(checkoutToken).get());")
     }
@@ -306,9 +307,9 @@ import TokenBroker
     }
 }
 
-/// A page, the module and an endpoint, on a real socket.
+/// A server of a page, the module and an endpoint, on a real socket.
 private final class Site: Sendable {
-    /// What to do with the request of this number, counted from 1. The connection is closed afterwards.
+    /// Handles the request with this number, counted from 1. The connection is closed afterwards.
     typealias Answer = @Sendable (RawServer.Connection, _ number: Int) -> Void
 
     private let server: RawServer
@@ -318,13 +319,13 @@ private final class Site: Sendable {
         let requests = Mutex<[String]>([])
     }
 
-    /// Requests for a token, in order.
+    /// The requests for a token, in order.
     var requests: [String] { received.requests.withLock { $0 } }
     var port: Int { server.port }
 
     /// - Parameters:
-    ///   - policy: A field of the page, with its line's end.
-    ///   - fields: What answers a preflight.
+    ///   - policy: A header field of the page, with its line ending.
+    ///   - fields: The header fields of the response to a preflight request.
     init(policy: String = "", fields: String = "", answer: @escaping Answer) throws {
         let module = try String(
             contentsOf: URL(filePath: #filePath).deletingLastPathComponent()

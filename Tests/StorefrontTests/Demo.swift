@@ -2,8 +2,8 @@
 import TestSupport
 import Testing
 
-/// Runs `token-broker demo`, and a browser beside it.
-/// - Parameter body: Is given the browser and the address of the demo's page.
+/// Runs `token-broker demo` and a browser.
+/// - Parameter body: Receives the browser and the address of the demo's page.
 func withDemo(
     lifetime: String = "60s", _ body: (Browser, _ address: String) async throws -> Void
 ) async throws {
@@ -12,7 +12,7 @@ func withDemo(
     try await withBrowser(beside: demo) { try await body($0, "http://\(authority)/") }
 }
 
-/// Runs a browser while a program runs, and ends both, whatever comes of it.
+/// Runs a browser while a program runs, and ends both even if `body` throws.
 func withBrowser(
     _ arguments: [String] = [], beside program: RunningProgram, _ body: (Browser) async throws -> Void
 ) async throws {

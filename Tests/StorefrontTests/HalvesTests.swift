@@ -4,8 +4,8 @@ import TestSupport
 import Testing
 import TokenBroker
 
-/// What the payer sees and what the developer sees, each by itself.
-@Suite(.serialized) struct HalvesTests {
+/// Tests of the page's two halves: what the payer sees and what the developer sees.
+@Suite(.serialized, .tags(.slow)) struct HalvesTests {
     private static let tab = "\u{e004}"
     private static let isReady = "document.querySelector('#status')?.dataset.state === 'ready'"
 
@@ -25,7 +25,7 @@ import TokenBroker
         )
     }
 
-    /// Role and name of all that assistive technology gets to know, in its order.
+    /// Returns the role and name of every node of the accessibility tree, in order.
     private func accessibleNodes(_ browser: Browser) async throws -> [String] {
         let tree = try await browser.devTools("Accessibility.getFullAXTree")
         guard case .array(let nodes) = tree["nodes"] else { throw ToolError(description: "no tree: \(tree)") }
@@ -35,9 +35,7 @@ import TokenBroker
         }
     }
 
-    @Test func `both halves are landmarks with a heading, and tables, buttons and what goes on have names`()
-        async throws
-    {
+    @Test func `the demo's landmarks, headings, tables, buttons and progress bar have accessible names`() async throws {
         try await withDemo { browser, address in
             try await browser.open(address)
             try await browser.wait(until: Self.isReady)
@@ -48,7 +46,7 @@ import TokenBroker
             for landmark in ["banner ", "main ", "contentinfo "] { #expect(nodes.filter { $0 == landmark }.count == 1) }
             for node in [
                 "heading What the payer sees", "heading What the developer sees", "table What the invoice is for",
-                "table What the token says", "list The vendor’s eight steps", "progressbar Life left in the token",
+                "table What the token says", "list The vendor’s eight steps", "progressbar Remaining token lifetime",
                 "button Read the invoice again", "button Refuse the token", "button Ask for cus_other’s token",
                 "columnheader Description", "rowheader Total", "rowheader exp",
             ] {
@@ -68,7 +66,7 @@ import TokenBroker
         }
     }
 
-    @Test func `the payer sees whom, what for, how much and until when, and nothing of tokens`() async throws {
+    @Test func `the payer sees the seller, items, amount and due date, and nothing about tokens`() async throws {
         try await withDemo { browser, address in
             try await browser.open(address)
             try await browser.wait(until: Self.isReady)
@@ -105,7 +103,7 @@ import TokenBroker
         }
     }
 
-    @Test func `the keyboard alone pays, once and for good`() async throws {
+    @Test func `an invoice paid with the keyboard alone is paid once and stays paid`() async throws {
         try await withDemo(lifetime: "3s") { browser, address in
             try await browser.open(address)
             try await browser.wait(until: Self.isReady)
@@ -124,7 +122,7 @@ import TokenBroker
             try await browser.wait(until: Self.isPaid)
             #expect(try await browser.run("return document.activeElement.id") == "invoice-result")
 
-            // Nor is there a button after another token, or on a page that is loaded anew.
+            // The button does not come back with the next token, nor after a reload.
             _ = try await browser.run(
                 "window.renewals = Number(document.querySelector('#token-renewals').textContent);")
             try await browser.wait(
@@ -136,9 +134,11 @@ import TokenBroker
         }
     }
 
-    /// The other window hears of it when its button is pressed, or when its token ends.
+    /// The other window learns of the payment when its button is pressed, or when its token expires.
     @Test(arguments: ["60s", "3s"])
-    func `what is paid in one window is paid in the other, and the focus stays`(lifetime: String) async throws {
+    func `an invoice paid in one window shows as paid in the other, which keeps its focus`(
+        lifetime: String
+    ) async throws {
         try await withDemo(lifetime: lifetime) { browser, address in
             try await browser.open(address)
             try await browser.wait(until: Self.isReady)
@@ -159,7 +159,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a renewal moves nothing, is not read out, and leaves claims and life in their order`() async throws {
+    @Test func `a renewal moves nothing, is not announced, and keeps claims and lifetimes in order`() async throws {
         try await withDemo(lifetime: "3s") { browser, address in
             try await browser.prepareEachPage(
                 with: """
@@ -195,7 +195,8 @@ import TokenBroker
                     == .array(["partner_id client_id customer_id invoice_id exp"]))
             #expect(
                 try await browser.run("return [window.readOut, window.shifts]") == .array([.array([]), .number(0)]))
-            // Each token begins with all of its life, which is never more than the vendor gives, and it only gets less.
+            // Each token starts with its full lifetime, which is at most the vendor's, and the remaining time only
+            // decreases.
             let faults = try await browser.run(
                 """
                 let last = 0;
@@ -212,7 +213,7 @@ import TokenBroker
     }
 
     @Test(arguments: ["?customer=cus_other&invoice=oth_2001", "?customer=cus_other", "?invoice=oth_2001"])
-    func `whatever the address asks for, the session stays whose it is, and the refusal is final`(
+    func `ids in the page's address do not change the customer, and the refusal is final`(
         query: String
     ) async throws {
         try await withDemo { browser, address in
@@ -225,7 +226,7 @@ import TokenBroker
                 if (document.querySelector('#error').dataset.code !== 'forbidden') faults.push(text('#error'));
                 if (document.querySelector('#retry').checkVisibility()) faults.push('offers another try');
                 if (!text('#visitor').startsWith('cus_demo ')) faults.push(`signed in as ${text('#visitor')}`);
-                if (text('#status') !== '403 forbidden. The vendor was not asked.') faults.push(text('#status'));
+                if (text('#status') !== '403 forbidden. The vendor was not called.') faults.push(text('#status'));
                 if (text('#vendor-calls') !== '0') faults.push('the vendor was called');
                 if (/cus_|oth_|[$]|Open/.test(document.querySelector('#payer').innerText)) faults.push('a leak');
                 for (const step of document.querySelectorAll('[data-step]')) {
@@ -245,7 +246,7 @@ import TokenBroker
         ("session_rejected", 422, [1], false), ("misconfigured", 500, [1], false), ("forbidden", 403, [], false),
         ("method_not_allowed", 405, [], false), ("unauthenticated", 401, [], true), ("not_ours", 404, [3], true),
     ])
-    func `only a step that was tried is marked as failed, and only what may help is offered`(
+    func `only a step that was tried is marked as failed, and only useful remedies are offered`(
         code: String, status: Int, failed: [Int], offersSomething: Bool
     ) async throws {
         try await withDemo { browser, address in
@@ -279,8 +280,7 @@ import TokenBroker
         }
     }
 
-    @Test func `after a failure another try is offered, and brings the invoice without losing the focus`() async throws
-    {
+    @Test func `a retry after a failure loads the invoice without losing the focus`() async throws {
         try await withDemo { browser, address in
             try await browser.prepareEachPage(
                 with: """
@@ -303,7 +303,7 @@ import TokenBroker
         }
     }
 
-    @Test func `wide, the halves stand side by side without a hole; narrow, nothing sticks out`() async throws {
+    @Test func `wide pages show both halves side by side, and narrow ones do not overflow`() async throws {
         try await withDemo { browser, address in
             for path in ["", "?customer=cus_other&invoice=oth_2001"] {
                 try await browser.open(address + path)
@@ -334,7 +334,7 @@ import TokenBroker
     }
 
     @Test(arguments: ["light", "dark"])
-    func `all text has the contrast that WCAG's level AA asks for`(scheme: String) async throws {
+    func `all text has the contrast that WCAG level AA requires`(scheme: String) async throws {
         try await withDemo { browser, address in
             try await browser.devTools(
                 "Emulation.setEmulatedMedia",
@@ -354,7 +354,7 @@ import TokenBroker
         }
     }
 
-    /// What shows that a click on an element has had its effect.
+    /// Conditions that show that a click on an element has had its effect.
     private static let states = [
         "#pretend-refused": "document.querySelector('#token-replacements').textContent === '1'",
         "#try-other": "document.querySelector('#answer').dataset.state === 'refused'",
@@ -362,7 +362,7 @@ import TokenBroker
         "#switch": "document.querySelector('#error')?.hidden === false",
     ]
 
-    /// Text whose contrast is below 4.5 to 1. Buttons that cannot be pressed are exempt.
+    /// A script that finds text with a contrast below 4.5:1. Disabled buttons are exempt.
     private static let faintText = """
         const numbers = color => (color.match(/[0-9.]+/g) ?? []).map(Number);
         const luminance = color => numbers(color).slice(0, 3).map(part => part / 255)
@@ -391,7 +391,7 @@ import TokenBroker
         return faint;
         """
 
-    @Test func `the page works under a policy that allows nothing inline`() async throws {
+    @Test func `the demo page works under a content security policy that allows nothing inline`() async throws {
         try await withDemo { browser, address in
             try await browser.prepareEachPage(
                 with: """

@@ -4,11 +4,11 @@ import TestSupport
 import Testing
 import TokenBroker
 
-/// The demo behind an nginx, in a real browser, which is told nothing about the proxy.
+/// Tests of the demo behind nginx, in a real browser that does not know about the proxy.
 struct ProxyTests {
-    /// How an nginx in front hands on requests. The demo lists 127.0.0.1 as its proxy.
+    /// The configuration with which nginx forwards requests. The demo lists 127.0.0.1 as its proxy.
     enum Proxy: String, CaseIterable, Sendable {
-        /// `proxy_pass` alone, which sends the upstream's name as `Host`.
+        /// Uses `proxy_pass` alone, which sends the upstream's name as `Host`.
         case plain = ""
         case host = "proxy_set_header Host $host:$server_port;"
         case forwardedHost =
@@ -47,8 +47,8 @@ struct ProxyTests {
         return state == "ready" ? "ready" : code.string?.unicode ?? ""
     }
 
-    /// A browser says of a page of a trustworthy address, such as localhost or any under https, whose page asks.
-    @Test func `where the browser says that the page is the server's own, any proxy may be in between`() async throws {
+    /// For a trustworthy address, such as localhost or any https address, the browser says whose page sends a request.
+    @Test func `a page on a trustworthy origin gets a token behind any proxy`() async throws {
         try await withProxies { browser, port in
             for proxy in Proxy.allCases {
                 let outcome = try await outcome(browser, "http://localhost:\(port(proxy))/")
@@ -57,8 +57,8 @@ struct ProxyTests {
         }
     }
 
-    /// Under plain http and another name it does not, so that `Origin` is compared with what the server is called.
-    @Test func `otherwise the server needs to know its name, from Host or from a proxy that is listed`() async throws {
+    /// Over plain http and under another name it does not, so the server compares `Origin` with its own name.
+    @Test func `a page on plain http gets a token only if Host or a listed proxy names the server`() async throws {
         try await withProxies { browser, port in
             let expected: [Proxy: String] = [
                 .plain: "forbidden", .host: "ready", .forwardedHost: "ready", .forwarded: "ready",

@@ -4,9 +4,9 @@ import TestSupport
 import Testing
 import TokenBroker
 
-/// The page that `demo` serves, in a real browser.
-@Suite(.serialized) struct StorefrontTests {
-    @Test func thePageGoesOnWithoutAReloadWhenItsTokenExpires() async throws {
+/// Tests of the page that `demo` serves, in a real browser.
+@Suite(.serialized, .tags(.slow)) struct StorefrontTests {
+    @Test func `the page renews its token on expiry without a reload`() async throws {
         try await withDemo(lifetime: "3s") { browser, address in
             try await browser.open(address)
             _ = try await browser.run("window.marker = 'still the same page'")
@@ -30,7 +30,7 @@ import TokenBroker
         }
     }
 
-    @Test func aTokenThatIsRefusedEarlyIsReplaced() async throws {
+    @Test func `the page replaces a token that is refused before it expires`() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.open(address)
             try await browser.wait(until: "document.querySelector('#pretend-refused').ariaDisabled === 'false'")
@@ -42,8 +42,8 @@ import TokenBroker
         }
     }
 
-    /// The visitor is signed in by a cookie that the page cannot read, and tries for another's invoice in vain.
-    @Test func theVisitorIsSignedInAndTriesForAnothersInvoice() async throws {
+    /// A cookie that the page cannot read signs the visitor in. Another customer's invoice is refused.
+    @Test func `the visitor is signed in by an HttpOnly cookie and refused another customer's invoice`() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.open(address)
             try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
@@ -56,16 +56,16 @@ import TokenBroker
             #expect(
                 try await browser.run("return document.querySelector('#answer-verdict').textContent")
                     == "403 forbidden.")
-            // The page went on all the while.
+            // The page stayed ready throughout.
             #expect(try await browser.run("return document.querySelector('#status').dataset.state") == "ready")
         }
     }
 
-    @Test func `a button keeps the keyboard's focus while it works, and is not pressed twice`() async throws {
+    @Test func `a button keeps the keyboard focus while it works and cannot be pressed twice`() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.open(address)
             try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
-            // Nothing is answered until the test says so.
+            // Responses are held back until the test releases them.
             _ = try await browser.run(
                 """
                 const real = window.fetch;
@@ -77,7 +77,7 @@ import TokenBroker
                 };
                 """
             )
-            // Paying comes last, since its button goes, and the focus with it to what was achieved.
+            // Paying comes last: its button disappears, and the focus moves to the result.
             for (id, next) in [
                 ("read-again", "read-again"), ("try-other", "try-other"), ("pretend-refused", "pretend-refused"),
                 ("invoice-pay", "invoice-result"),
@@ -100,7 +100,7 @@ import TokenBroker
     }
 
     @Test(arguments: [3_600_000, -3_600_000])
-    func `a browser whose clock is an hour off renews at the end of each life, and reads no more than that`(
+    func `a browser whose clock is an hour off renews on time and makes no extra reads`(
         offset: Int
     ) async throws {
         try await withDemo(lifetime: "3s") { browser, address in
@@ -121,7 +121,7 @@ import TokenBroker
             )
             try await browser.open(address)
             try await browser.wait(until: "Number(document.querySelector('#token-renewals').textContent) >= 3")
-            // For each life, one reading that is refused and one that is not, and one more for rounding.
+            // Each token allows one refused reading, one successful reading, and one more for rounding.
             let faults = try await browser.run(
                 """
                 const count = id => Number(document.querySelector(id).textContent);
@@ -139,7 +139,7 @@ import TokenBroker
         }
     }
 
-    @Test func `two demos side by side do not take each other's visitor`() async throws {
+    @Test func `two demos side by side keep their visitors' sessions apart`() async throws {
         try await withDemo(lifetime: "60s") { browser, first in
             let demo = try RunningProgram.tokenBroker(["demo", "--port", "0"])
             let second = "http://\(try await demo.authority(inLine: "Open http"))/"
@@ -159,7 +159,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a visitor who is not signed in any more is told to sign in`() async throws {
+    @Test func `a visitor who is no longer signed in is asked to sign in`() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.open(address)
             try await browser.wait(until: "document.querySelector('#status').dataset.state === 'ready'")
@@ -176,7 +176,7 @@ import TokenBroker
         }
     }
 
-    @Test func `while it cannot be checked who asks, the page says so and comes back`() async throws {
+    @Test func `the page reports that access cannot be checked, and retries`() async throws {
         try await withDemo(lifetime: "60s") { browser, address in
             try await browser.prepareEachPage(
                 with: """

@@ -5,14 +5,14 @@ import HTTPTypes
 import TestSupport
 import TokenBroker
 
-/// A headless Chromium, driven through the WebDriver protocol.
+/// A headless Chromium that is driven through the WebDriver protocol.
 struct Browser: Sendable {
     private let driver: RunningProgram
     private let transport: CurlTransport
     private let authority: String
     private let session: String
 
-    /// - Parameter arguments: For Chromium, besides those that make it headless.
+    /// - Parameter arguments: Arguments for Chromium, in addition to those that make it headless.
     static func start(_ arguments: [String] = []) async throws -> Browser {
         let (driver, port) = try await startDriver()
         let transport = try CurlTransport(configuration: .init(timeout: .seconds(60)))
@@ -29,8 +29,10 @@ struct Browser: Sendable {
         return Browser(driver: driver, transport: transport, authority: browser.authority, session: "/session/\(id)")
     }
 
-    /// Chromedriver takes any free port for IPv6 and then the same one for IPv4, which another program may have by then. It ends in that case,
-    /// so it is started again.
+    /// Starts chromedriver, again if it fails.
+    ///
+    /// Chromedriver binds a free port for IPv6 and then the same port for IPv4. If another program has taken that one
+    /// by then, chromedriver exits.
     private static func startDriver() async throws -> (driver: RunningProgram, port: String) {
         var tries = 5
         while true {
@@ -59,7 +61,7 @@ struct Browser: Sendable {
 
     func open(_ address: String) async throws { _ = try await call("\(session)/url", ["url": .string(address)]) }
 
-    /// Runs the body of an async function in the page, and returns what it returns.
+    /// Runs the body of an async function in the page, and returns its result.
     func run(_ script: String, within seconds: Int = 30) async throws -> JSONValue {
         _ = try await call("\(session)/timeouts", ["script": .number(Double(seconds * 1000))])
         let wrapped = """
@@ -98,14 +100,14 @@ struct Browser: Sendable {
 
     static let enter = "\u{e007}"
 
-    /// Presses and releases a key on whatever has the focus.
+    /// Presses and releases a key on the focused element.
     func press(_ key: String) async throws {
         let strokes = ["keyDown", "keyUp"].map { type -> JSONValue in ["type": .string(type), "value": .string(key)] }
         let keyboard: JSONValue = ["type": "key", "id": "keyboard", "actions": .array(strokes)]
         _ = try await call("\(session)/actions", ["actions": .array([keyboard])])
     }
 
-    /// The names of the cookies that go to the current page's address, those that no script can read included.
+    /// The names of the cookies that are sent to the current page's address, including those that no script can read.
     func cookieNames() async throws -> [String] {
         let cookies = try await call("\(session)/cookie", nil, method: .get)
         guard case .array(let all) = cookies else { throw ToolError(description: "no cookies: \(cookies)") }

@@ -1,27 +1,28 @@
 import Foundation
 import Synchronization
 
-/// A process in a group of its own, which ends with it. For tests only.
+/// A child process in its own process group, which is killed with it. For tests only.
 ///
-/// It starts with no signal blocked and none ignored. Foundation's `Process` lets it inherit both from the thread that
-/// starts it, and many threads of a test have SIGTERM blocked.
+/// It starts with no signal blocked or ignored. With Foundation's `Process` it would inherit both from the thread that
+/// starts it, and many threads of a test block SIGTERM.
 public final class ChildProcess: Sendable {
     private static let running = Mutex<Set<Int32>>([])
-    /// What is still there when the tests end, however they end in order.
+    /// Kills the processes that still run when the tests exit.
     private static let killsAtExit: Void = {
         atexit { for process in ChildProcess.running.withLock({ $0 }) { kill(-process, SIGKILL) } }
     }()
 
-    /// Its number.
+    /// The process id.
     public let processID: Int32
     private let code = Mutex<Int32?>(nil)
     private let end: AsyncStream<Int32>
 
+    /// Starts a process.
     /// - Parameters:
-    ///   - environment: All of it.
+    ///   - environment: Its whole environment.
     ///   - output: A descriptor for its standard output; this process's if `nil`.
     ///   - error: A descriptor for its standard error; this process's if `nil`.
-    /// - Throws: ``ToolError`` if it cannot be started.
+    /// - Throws: ``ToolError`` if the process cannot be started.
     public init(
         _ path: String, _ arguments: [String], environment: [String: String], output: Int32? = nil, error: Int32? = nil
     ) throws {
@@ -34,7 +35,7 @@ public final class ChildProcess: Sendable {
         if let error { posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO) }
         for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
             guard let descriptor = Int32(name), descriptor > STDERR_FILENO else { continue }
-            // One that is closed by then does no harm.
+            // A descriptor that is closed by then does no harm.
             posix_spawn_file_actions_addclose(&actions, descriptor)
         }
         var attributes = posix_spawnattr_t()
@@ -49,7 +50,7 @@ public final class ChildProcess: Sendable {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP)
         )
-        // The system wants the texts of C, which live until they are freed.
+        // `posix_spawn` takes C strings, which live until they are freed.
         let argumentTexts = ([path] + arguments).map { strdup($0) } + [nil]
         let variableTexts = environment.map { strdup("\($0)=\($1)") } + [nil]
         defer { for text in argumentTexts + variableTexts { free(text) } }
@@ -66,7 +67,7 @@ public final class ChildProcess: Sendable {
         Thread.detachNewThread { [self] in
             var information = siginfo_t()
             while waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
-            // Until it is reaped, its number is nobody else's.
+            // Until the process is reaped, no other process gets its id.
             let code = code.withLock { code in
                 kill(-process, SIGKILL)
                 Self.running.withLock { _ = $0.remove(process) }
@@ -82,13 +83,13 @@ public final class ChildProcess: Sendable {
         }
     }
 
-    /// Whether it has not ended yet.
+    /// A Boolean value that indicates whether the process is still running.
     public var isRunning: Bool { code.withLock { $0 == nil } }
 
-    /// Sends a signal to it alone, unless it has ended.
+    /// Sends a signal to the process, but not to its group, unless it has exited.
     public func send(_ signal: Int32) { code.withLock { if $0 == nil { kill(processID, signal) } } }
 
-    /// Sends SIGTERM, and SIGKILL to whatever is left of its group after a grace.
+    /// Sends SIGTERM, and after a grace period in seconds SIGKILL to the rest of its group.
     public func terminate(grace: Double = 30) {
         send(SIGTERM)
         DispatchQueue.global().asyncAfter(deadline: .now() + grace) { [self] in
@@ -96,13 +97,14 @@ public final class ChildProcess: Sendable {
         }
     }
 
-    /// Waits on this thread.
+    /// Blocks this thread until the process exits.
     public func waitUntilExit() {
         while isRunning { usleep(1_000) }
     }
 
-    /// Waits for its end.
-    /// - Returns: The exit code, or 128 and the number of the signal that ended it. Asked once; it is -1 afterwards.
+    /// Waits for the process to exit.
+    /// - Returns: The exit code, or 128 plus the number of the signal that ended the process. Only the first call
+    ///   returns it; later calls return -1.
     public func exitCode() async -> Int32 {
         for await code in end { return code }
         return -1

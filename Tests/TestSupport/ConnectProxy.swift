@@ -1,11 +1,12 @@
 import Foundation
 import Synchronization
+import TokenBrokerTesting
 
-/// An HTTP proxy that opens tunnels (`CONNECT`) to this machine's ports, whatever host was asked for. For tests only.
+/// An HTTP proxy that opens tunnels (`CONNECT`) to ports of this machine, whatever host is requested. For tests only.
 public final class ConnectProxy: Sendable {
-    /// `http://127.0.0.1:port`
+    /// The proxy's URL, `http://127.0.0.1:port`.
     public var url: String { "http://127.0.0.1:\(server.port)" }
-    /// The heads of the requests for a tunnel, in order.
+    /// The heads of the `CONNECT` requests, in order.
     public var requests: [String] { seen.requests.withLock { $0 } }
     private let server: RawServer
     private let seen: Seen
@@ -14,7 +15,8 @@ public final class ConnectProxy: Sendable {
         let requests = Mutex<[String]>([])
     }
 
-    /// - Parameter authorization: What the field `Proxy-Authorization` has to be; others are answered with 407.
+    /// Starts the proxy.
+    /// - Parameter authorization: The required value of `Proxy-Authorization`, or `nil` for none. Other values get 407.
     public init(authorization: String? = nil) throws {
         let seen = Seen()
         self.seen = seen

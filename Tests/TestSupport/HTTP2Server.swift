@@ -2,35 +2,37 @@ import Foundation
 
 #if canImport(Glibc)
 import Glibc
+import TokenBrokerTesting
 #endif
 
-/// An HTTP/2 server over TLS that does with a stream what no well-behaved server does. For tests only.
+/// An HTTP/2 server over TLS that misbehaves with its streams. For tests only.
 public final class HTTP2Server: Sendable {
-    /// What it does with a request.
+    /// The server's reaction to a request.
     public enum Reaction: String, Sendable, CaseIterable {
-        /// Says that the connection ends and that the stream was not processed.
+        /// Ends the connection and reports that the stream was not processed.
         case leavesOut
-        /// Says that the connection ends because of an error inside the server.
+        /// Ends the connection because of an internal error.
         case fails
-        /// Answers half, then does as with ``leavesOut``.
+        /// Sends half of a response, then does the same as ``leavesOut``.
         case leavesOutMidBody
-        /// Ends the stream as not processed.
+        /// Resets the stream as not processed.
         case refuses
-        /// Ends the stream with an error.
+        /// Resets the stream with an error.
         case resets
         /// Closes the connection.
         case closes
-        /// Closes the connection after half of an answer.
+        /// Closes the connection after half of a response.
         case closesMidBody
     }
 
-    /// Where it listens, with the certificate of the servers that are trusted.
+    /// The port on which it listens, with the trusted servers' certificate.
     public let port: Int
     private let process: ChildProcess
-    /// What it prints goes nowhere, but must not fail.
+    /// The server's output is discarded, but writing it must not fail.
     private let output = Pipe()
 
-    /// - Parameter requests: How many are answered on each connection before the reaction.
+    /// Starts the server.
+    /// - Parameter requests: The number of requests that each connection serves before the reaction.
     public init(_ reaction: Reaction, after requests: Int = 0, _ certificates: TLSServers) throws {
         let probe = try RawServer { _ in }
         port = probe.port
@@ -44,13 +46,13 @@ public final class HTTP2Server: Sendable {
             environment: ProcessInfo.processInfo.environment, output: output.fileHandleForWriting.fileDescriptor
         )
         try output.fileHandleForWriting.close()
-        // It prints a line when it listens.
+        // The server prints a line once it listens.
         guard try output.fileHandleForReading.read(upToCount: 1)?.isEmpty == false else {
             throw ToolError(description: "the HTTP/2 server did not start")
         }
     }
 
-    /// Ends it.
+    /// Stops the server.
     public func stop() {
         process.terminate()
         process.waitUntilExit()

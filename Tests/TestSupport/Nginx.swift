@@ -1,15 +1,16 @@
 import Foundation
+import TokenBrokerTesting
 
-/// An nginx of a test's own. For tests only.
+/// An nginx process with its own configuration. For tests only.
 public final class Nginx: Sendable {
     private let directory: URL
     private let process: ChildProcess
 
-    /// Starts it and waits until it listens.
+    /// Starts nginx and waits until it listens.
     /// - Parameters:
-    ///   - servers: The `server` blocks of its configuration.
-    ///   - requestsPerConnection: How many requests it takes on one connection.
-    /// - Throws: ``ToolError`` with its log if it does not start.
+    ///   - servers: The `server` blocks of the configuration.
+    ///   - requestsPerConnection: The maximum number of requests on one connection.
+    /// - Throws: ``ToolError`` with nginx's log if it does not start.
     public init(servers: String, requestsPerConnection: Int = 100_000) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "nginx-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -43,14 +44,14 @@ public final class Nginx: Sendable {
         }
     }
 
-    /// Ends it and removes its files.
+    /// Stops nginx and removes its files.
     public func stop() {
         process.terminate()
         process.waitUntilExit()
         try? FileManager.default.removeItem(at: directory)
     }
 
-    /// A port that was free a moment ago; nginx cannot tell which one it would choose.
+    /// Returns a port that was free a moment ago. nginx cannot report a port that it chose itself.
     public static func freePort() throws -> Int {
         let probe = try RawServer { _ in }
         defer { probe.stop() }

@@ -1,3 +1,5 @@
+import TokenBrokerTesting
+
 #if canImport(Glibc)
 import Glibc
 #endif
@@ -6,8 +8,8 @@ import Glibc
 public struct RawClient: Sendable {
     private let connection: RawServer.Connection
 
-    /// Connects.
-    /// - Parameter host: The last part of the address in 127.0.0.0/24 that it comes from.
+    /// Connects to a port.
+    /// - Parameter host: The last octet of the client's address in 127.0.0.0/24.
     public init(port: UInt16, from host: UInt8 = 1) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = loopback(port: 0)
@@ -28,20 +30,20 @@ public struct RawClient: Sendable {
         connection = RawServer.Connection(descriptor: descriptor)
     }
 
-    /// Sends everything; `false` if the other end is gone.
+    /// Sends all bytes. Returns `false` if the peer is gone.
     @discardableResult
     public func send(_ bytes: [UInt8]) -> Bool { connection.send(bytes) }
 
-    /// Sends text; `false` if the other end is gone.
+    /// Sends text. Returns `false` if the peer is gone.
     @discardableResult
     public func send(_ text: String) -> Bool { connection.send(text) }
 
-    /// Some bytes; `nil` at the end of the connection.
+    /// Reads some bytes. Returns `nil` at the end of the connection.
     public func read() -> [UInt8]? { connection.read() }
 
-    /// Sends no more, so that the other end reads the end.
+    /// Half-closes the connection, so that the peer reads its end.
     public func finish() { shutdown(connection.descriptor, Int32(SHUT_WR)) }
 
-    /// Ends the connection.
+    /// Closes the connection.
     public func close() { Glibc.close(connection.descriptor) }
 }

@@ -1,7 +1,7 @@
 public import TokenBroker
 
 extension Authenticator {
-    /// Who asks, or `nil` without a valid proof, with a reason or without.
+    /// Returns the principal, or `nil` without a valid proof, with a reason or without.
     public func principal(in request: EndpointRequest) async throws -> Principal? {
         do {
             return try await authenticate(request)
@@ -10,7 +10,7 @@ extension Authenticator {
         }
     }
 
-    /// Why there is no valid proof; `nil` if there is one, or without a reason.
+    /// Returns why there is no valid proof; `nil` if there is one, or if no reason is given.
     public func refusal(of request: EndpointRequest) async throws -> String? {
         do {
             _ = try await authenticate(request)
@@ -22,12 +22,12 @@ extension Authenticator {
 }
 
 extension AccessPolicy {
-    /// Whether they may, whatever the reason if not.
+    /// Returns whether the principal may have a token, whatever the reason for a refusal.
     public func says(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         try await verdict(principal, for: request) == .yes
     }
 
-    /// Why they may not; `nil` if they may, or without a reason.
+    /// Returns the reason for a refusal; `nil` if the principal may have a token, or if no reason is given.
     public func refusal(of principal: Principal, _ request: TokenRequest) async throws -> String? {
         guard case .no(let refusal) = try await verdict(principal, for: request) else { return nil }
         return refusal?.description

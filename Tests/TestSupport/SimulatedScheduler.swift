@@ -3,14 +3,14 @@ import Dispatch
 import Foundation
 public import TokenBrokerTesting
 
-/// Runs tasks on one thread, in an order that a generator of random numbers decides, so that a seed replays.
+/// A scheduler that runs tasks on one thread in a random order, so that a seed replays exactly.
 ///
-/// Everything that the thread starts or wakes stays on it: `Task { }`, continuations that it resumes, actors, sleepers of a ``ManualClock``
-/// that it moves. Not `Task.yield()` and `Task.sleep`, and no other clock.
+/// Everything that the thread starts or wakes stays on it: `Task { }`, continuations that it resumes, actors, and
+/// sleepers of a ``ManualClock`` that it moves. This does not hold for `Task.yield()`, `Task.sleep` and other clocks.
 public struct SimulatedScheduler {
     private init() {}
 
-    /// Runs `body` on a thread of its own, so that it holds up no other test.
+    /// Runs `body` on its own thread, so that it blocks no other test.
     public static func run<Result: Sendable>(
         _ body: @escaping @Sendable (SimulatedScheduler) -> Result
     ) async -> Result {
@@ -19,7 +19,7 @@ public struct SimulatedScheduler {
         }
     }
 
-    /// Like ``run(_:)`` for what takes seconds: one after the other, so that there is a processor left for the other tests.
+    /// Runs long simulations like ``run(_:)``, but one after another, which leaves a processor for the other tests.
     public static func runInTurn<Result: Sendable>(
         _ body: @escaping @Sendable (SimulatedScheduler) -> Result
     ) async -> Result {
@@ -36,20 +36,21 @@ public struct SimulatedScheduler {
         return body(SimulatedScheduler())
     }
 
-    /// Whether some task could go on.
+    /// A Boolean value that indicates whether a task can run.
     public var hasWork: Bool { scheduler_count() > 0 }
 
-    /// Runs some task to its next suspension.
+    /// Runs a random task to its next suspension.
     public func step(using random: inout some RandomNumberGenerator) {
         scheduler_run(Int.random(in: 0..<max(1, scheduler_count()), using: &random))
     }
 
-    /// Runs until all tasks wait for something.
+    /// Runs tasks until all of them are suspended.
     public func settle(using random: inout some RandomNumberGenerator) {
         while hasWork { step(using: &random) }
     }
 
-    /// Runs and moves the clock from one sleeper's time to the next, until nobody sleeps any more or `isDone` says so.
+    /// Runs tasks and moves the clock from one sleeper's deadline to the next, until no sleeper is left or `isDone`
+    /// returns `true`.
     public func run(
         on clock: ManualClock, using random: inout some RandomNumberGenerator, until isDone: () -> Bool = { false }
     ) {
@@ -61,14 +62,14 @@ public struct SimulatedScheduler {
     }
 }
 
-/// SplitMix64, so that a seed replays.
+/// A SplitMix64 generator, whose sequence depends only on its seed.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    /// Another seed, another sequence.
+    /// Creates a generator. Different seeds give different sequences.
     public init(seed: UInt64) { state = seed }
 
-    /// The next number.
+    /// Returns the next number.
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state

@@ -1,11 +1,11 @@
-/// Two texts that `String` takes for equal and that differ in their bytes.
+/// Two texts that `String` considers equal but that differ in their bytes.
 public struct Spellings: Sendable {
-    /// The one.
+    /// One spelling.
     public var one: String
     /// Another spelling of the same characters.
     public var other: String
 
-    /// Pairs of one to four pieces that are each spelled differently, between ordinary text.
+    /// Returns pairs of texts. Each text has one to four pieces with a different spelling, between ordinary text.
     public static func generated(_ count: Int, seed: UInt64) -> [Spellings] {
         var generator = SeededGenerator(seed: seed)
         return (0..<count).map { _ in
@@ -21,7 +21,7 @@ public struct Spellings: Sendable {
         }
     }
 
-    /// Composed and decomposed letters, singletons, Hangul, marks in another order.
+    /// Composed and decomposed letters, singletons, Hangul, and marks in a different order.
     private static let pieces: [(String, String)] = [
         ("\u{E9}", "e\u{301}"), ("K", "\u{212A}"), ("\u{C5}", "\u{212B}"), ("\u{C5}", "A\u{30A}"),
         ("\u{3A9}", "\u{2126}"), ("\u{AC01}", "\u{1100}\u{1161}\u{11A8}"), ("a\u{323}\u{301}", "a\u{301}\u{323}"),

@@ -1,27 +1,31 @@
 import Foundation
 
-/// An nginx with one HTTPS server for each kind of certificate, one that wants the client's, and HTTP/2. For tests only.
+/// An nginx with one HTTPS server for each kind of certificate, one that requires a client certificate, and HTTP/2. For
+/// tests only.
 public final class TLSServers: Sendable {
-    /// The authority's certificate, for `caFile`.
+    /// The path of the authority's certificate, for `caFile`.
     public let caFile: String
-    /// By the name of the certificate: `trusted`, `untrusted`, `expired`, `another-host`; and `client-certificate` for one that is trusted and
-    /// answers only to a client with ``clientCertificateFile``, by its subject.
+    /// The ports by the name of the certificate: `trusted`, `untrusted`, `expired`, `another-host` and
+    /// `client-certificate`. The last server is trusted too, and responds only to a client with
+    /// ``clientCertificateFile``, with the certificate's subject.
     public let ports: [String: Int]
-    /// A Unix-domain socket that answers plain HTTP, and one that answers HTTPS as `trusted` does.
+    /// The paths of a Unix-domain socket that serves plain HTTP, and of one that serves HTTPS as `trusted` does.
     public let (unixSocket, unixTLSSocket): (String, String)
-    /// A client's certificate and its key; the key again, encrypted with the passphrase `open sesame`.
+    /// A client certificate, its key, and the key encrypted with the passphrase `open sesame`.
     public let (clientCertificateFile, clientKeyFile, encryptedClientKeyFile): (String, String, String)
     /// The certificate for `localhost` that the authority has signed, and its key.
     public let (trustedCertificateFile, trustedKeyFile): (String, String)
-    /// A certificate of no authority that anybody trusts, and its key.
+    /// A certificate of an authority that is not trusted, and its key.
     public let (unknownCertificateFile, unknownKeyFile): (String, String)
     private let directory: URL
     private let nginx: Nginx
 
-    /// - Parameter backendPort: Where on this machine the server that wants the client's certificate gets its answers, instead of answering
-    ///   with the certificate's subject; that stands in `X-Client-Subject` then.
-    /// - Parameter answer: The body that the servers without another one answer with; nginx replaces its variables in it.
-    /// - Parameter requestsPerConnection: After how many a connection ends, with HTTP/2 by a GOAWAY.
+    /// Creates the certificates and starts the servers.
+    /// - Parameters:
+    ///   - backendPort: The local port to which the server with client certificates forwards requests. It passes the
+    ///     certificate's subject in `X-Client-Subject`. Without a port, it responds with the subject.
+    ///   - answer: The response body of the other servers, in which nginx replaces its variables.
+    ///   - requestsPerConnection: The number of requests after which a connection is closed, with a GOAWAY for HTTP/2.
     /// - Throws: ``ToolError`` if `openssl` or `nginx` is missing or fails.
     public init(
         backendPort: Int? = nil, answer: String = "$server_protocol $request_method $connection",
@@ -90,24 +94,24 @@ public final class TLSServers: Sendable {
         nginx = try Nginx(servers: servers, requestsPerConnection: requestsPerConnection)
     }
 
-    /// Ends the servers and removes their files.
+    /// Stops the servers and removes their files.
     public func stop() {
         nginx.stop()
         try? FileManager.default.removeItem(at: directory)
     }
 }
 
-/// A tool that the tests need is missing or failed.
+/// An error that a tool of the tests is missing or has failed.
 public struct ToolError: Error, CustomStringConvertible {
-    /// What is missing or failed.
+    /// What is missing or has failed.
     public var description: String
 
-    /// Takes the explanation.
+    /// Creates an error with this explanation.
     public init(description: String) { self.description = description }
 }
 
-/// What a script for bash prints. For tests only.
-/// - Throws: ``ToolError`` with the output if it fails.
+/// Runs a bash script and returns its output. For tests only.
+/// - Throws: ``ToolError`` with the output if the script fails.
 @discardableResult
 public func shell(_ script: String) throws -> String {
     let process = Process()

@@ -44,7 +44,7 @@ private func post(_ fields: [String: String], customer: String = "cus_1", invoic
 private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-proxy", "X-Customer": "cus_1"]
 
 @Suite struct `Who may have a token` {
-    @Test func `is said in the file`() async throws {
+    @Test func `the configuration file decides who gets a token`() async throws {
         let broker = try await compose(
             forwarded.with([
                 "access.policy.kind": "claim", "access.policy.customer": "customer",
@@ -60,7 +60,7 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
         #expect(await broker.endpoints.respond(to: post(wrong))?.head.status == .unauthorized)
     }
 
-    @Test func `may be combined, and overridden by variables`() async throws {
+    @Test func `policies can be combined, and overridden by environment variables`() async throws {
         let values = forwarded.with([
             "access.policy.kind": "all", "access.policy.of.mine.kind": "claim",
             "access.policy.of.mine.customer": "customer", "access.policy.of.theirs.kind": "any",
@@ -78,9 +78,9 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
         #expect(await other.endpoints.respond(to: post(listed))?.head.status == .forbidden)
     }
 
-    /// What is not there, what is another's and what the claims do not name cost the same calls and have the same
-    /// answer.
-    @Test func `is not to be found out by asking`() async throws {
+    /// A missing invoice, a foreign invoice and an invoice that the claims do not name cost the same vendor calls and
+    /// get the same response.
+    @Test func `missing, foreign and unlisted invoices get the same answer at the same cost`() async throws {
         let vendor = Invoices()
         let broker = try await compose(
             forwarded.with([
@@ -105,8 +105,9 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
         #expect(answers.first?.head.status == .forbidden)
     }
 
-    /// As long as it is, nobody learns anything, and nobody is told that an own invoice is none.
-    @Test func `is told later while the vendor does not answer`() async throws {
+    /// During an outage, no response reveals anything about an invoice, and a customer's own invoice is not reported as
+    /// missing.
+    @Test func `every invoice gets the same answer while the vendor is unavailable`() async throws {
         let broker = try await compose(
             forwarded.with([
                 "access.policy.kind": "all", "access.policy.of.mine.kind": "claim",
@@ -130,7 +131,7 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
     }
 }
 
-/// ``VendorDouble``, with the invoices `inv_1` of `cus_1` and `oth_1` of `cus_2`.
+/// A ``VendorDouble`` with the invoices `inv_1` of `cus_1` and `oth_1` of `cus_2`.
 private struct Invoices: HTTPTransport {
     var diary = Diary()
 
@@ -157,7 +158,7 @@ private struct Invoices: HTTPTransport {
 
     @Test(arguments: [
         (["kind": "claim", "customer": "customer"], "only that the customer does", "vendor-invoice"),
-        (["kind": "vendor-invoice"], "only that the invoice is the customer's", "claim"),
+        (["kind": "vendor-invoice"], "only that it belongs to the customer", "claim"),
         (
             [
                 "kind": "any", "of.a.kind": "claim", "of.a.customer": "customer", "of.b.kind": "callback",
@@ -170,7 +171,9 @@ private struct Invoices: HTTPTransport {
             ], "neither", "under any"
         ),
     ])
-    func `stops the start`(_ policy: [String: String], _ found: String, _ advice: String) async throws {
+    func `a policy that leaves the invoice unbound stops the start`(
+        _ policy: [String: String], _ found: String, _ advice: String
+    ) async throws {
         let values = forwarded.merging(policy.map { ("access.policy.\($0)", $1) }) { $1 }
         let error = await #expect(throws: ConfigurationError.self) { try await compose(values) }
         let problem = try #require(error?.problems.first)
@@ -191,7 +194,7 @@ private struct Invoices: HTTPTransport {
             "of.b.invoice": "invoices",
         ],
     ])
-    func `is not one of these`(_ policy: [String: String]) async throws {
+    func `a policy that binds the invoice is accepted`(_ policy: [String: String]) async throws {
         _ = try await compose(forwarded.merging(policy.map { ("access.policy.\($0)", $1) }) { $1 })
     }
 }
@@ -222,7 +225,9 @@ private struct Invoices: HTTPTransport {
         ("access.policy.invoice", "[]", "expected text, found a list"),
         ("access.policy.inwoice", "x", "found an unknown key; did you mean invoice?"),
     ])
-    func `is told`(_ key: String, _ value: String, _ message: String) throws {
+    func `an invalid access control value is reported with what was expected`(
+        _ key: String, _ value: String, _ message: String
+    ) throws {
         #expect(try problem([key: value]).contains(message))
     }
 
@@ -230,13 +235,13 @@ private struct Invoices: HTTPTransport {
         nil, "[0.0.0.0/0]", "[\"::/0\"]", "[0.0.0.0/1, 128.0.0.0/1]", "[\"::ffff:0:0/96\"]", "[\"2000::/3\"]",
         "[10.0.0.1, 0.0.0.0/1, 128.0.0.0/2, 192.0.0.0/3]",
     ])
-    func `a proxy that anybody could be`(peers: String?) throws {
+    func `trusted peers or proxies that cover everyone are refused in the configuration`(peers: String?) throws {
         var values = forwarded.with(["access.policy.kind": "claim", "access.policy.invoice": "i"])
         values["access.authenticator.secretVariable"] = nil
         values["access.authenticator.trustedPeers"] = peers
         let problem = try #require(problems(values).first)
         #expect(problem.key == "access.authenticator.trustedPeers")
-        #expect(problem.message.contains("so that not everybody can claim to be the proxy"))
+        #expect(problem.message.contains("so that not everyone can pose as the proxy"))
         #expect(problem.message.contains("found \(peers == nil ? "none" : "blocks")"))
         #expect(problem.line != nil)
         values["access.authenticator.trustedPeers"] = "[10.0.0.0/8, \"fd00::/8\"]"
@@ -256,11 +261,11 @@ private struct Invoices: HTTPTransport {
         "X-Original-URL", "Via",
         "X-Proxy-Secret",
     ])
-    func `a field that no page may send`(name: String) throws {
+    func `a header that pages must never send cannot be allowed`(name: String) throws {
         #expect(try problem(["route.allowedHeaders": "[X-CSRF-Token, \(name)]"]).contains("route.allowedHeaders"))
     }
 
-    @Test func `a field of the proxy's that pages could send`() async throws {
+    @Test func `a header that the proxy sets for the authenticator cannot be allowed for pages`() async throws {
         let values = forwarded.with([
             "access.policy.kind": "claim", "access.policy.invoice": "i",
             "route.allowedHeaders": "[\(forwarded["access.authenticator.subjectHeader"] ?? "")]",
@@ -272,7 +277,7 @@ private struct Invoices: HTTPTransport {
         #expect(problem.message.contains("expected no field that the proxy sets for the authenticator, found"))
     }
 
-    @Test func `a claim policy without a claim`() throws {
+    @Test func `a claim policy needs a claim, and a callback policy a secure URL`() throws {
         var values = forwarded.with(["access.policy.kind": "claim"])
         #expect(problems(values).first?.key == "access.policy.customer")
         values["access.policy.kind"] = "callback"
@@ -295,7 +300,9 @@ private struct Invoices: HTTPTransport {
         ),
         (["of.a.kind": "all", "of.a.of.b.kind": "any"], "access.policy.of.a.of.b.of", "found nothing"),
     ])
-    func `in a combination`(_ policy: [String: String], _ key: String, _ message: String) throws {
+    func `an error in a combination of policies is reported at its key`(
+        _ policy: [String: String], _ key: String, _ message: String
+    ) throws {
         let values = forwarded.with(["access.policy.kind": "all"])
             .merging(policy.map { ("access.policy.\($0)", $1) }) { $1 }
         let problem = try #require(problems(values).first)
@@ -304,7 +311,7 @@ private struct Invoices: HTTPTransport {
     }
 
     @Test(arguments: ["", "short", "sentinel-1\nsentinel-2"])
-    func `a secret that cannot be used`(_ secret: String) async throws {
+    func `a proxy secret that cannot be used is reported without its value`(_ secret: String) async throws {
         let values = forwarded.with(["access.policy.kind": "claim", "access.policy.invoice": "i"])
         let error = await #expect(throws: ConfigurationError.self) {
             try await compose(values, environment: ["PROXY_SECRET": secret])
@@ -331,7 +338,7 @@ private struct Invoices: HTTPTransport {
         ["keys": "'{\"keys\": [\(key)]}'", "cookie": "__Host-session", "leeway": "0s", "tenantClaim": "org"],
         ["secretVariable": "PROXY_SECRET", "algorithms": "[HS256]"],
     ])
-    func `has its keys from`(_ values: [String: String]) async throws {
+    func `the jwt authenticator accepts each documented source of keys`(_ values: [String: String]) async throws {
         let variables = ["PROXY_SECRET": String(repeating: "s", count: 32)]
         _ = try await compose(
             Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 }, environment: variables
@@ -346,11 +353,13 @@ private struct Invoices: HTTPTransport {
         (["keysFile": "/k", "algorithms": "[]"], "algorithms", "with at least one element"),
         (["keysFile": "/k", "algorithms": "[es256]"], "algorithms", "did you mean ES256?"),
         (["secretFile": "/s"], "algorithms", "expected only HS256, HS384 or HS512 with secretFile"),
-        (["keys": key, "algorithms": "[ES256, HS256]"], "algorithms", "public keys are no secrets"),
+        (["keys": key, "algorithms": "[ES256, HS256]"], "algorithms", "public keys are not secrets"),
         (["keysFile": "/k", "cookie": "\"a b\""], "cookie", "expected the name of a cookie"),
         (["keysFile": "/k", "leeway": "1h"], "leeway", "expected a duration from 0s to 5m"),
     ])
-    func `says what is wrong`(_ values: [String: String], _ key: String, _ message: String) throws {
+    func `an invalid setting of the jwt authenticator is reported by key`(
+        _ values: [String: String], _ key: String, _ message: String
+    ) throws {
         let problem = try #require(
             problems(Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 }).first
         )
@@ -359,16 +368,18 @@ private struct Invoices: HTTPTransport {
     }
 
     @Test(arguments: [
-        (["keys": #"{"keys": []}"#], "it has no key for signatures"),
+        (["keys": #"{"keys": []}"#], "it has no signature key"),
         (["keys": #"{"kty": "oct", "k": "c2VudGluZWw"}"#], "a shared secret does not belong here"),
         (["keys": "{a: 1}"], "expected a JWK set"), (["keysFile": "/nowhere.json"], "no such file"),
         (["keys": key, "algorithms": "[RS256]"], "expected a key for RS256, found none"),
         (
             ["secretVariable": "PROXY_SECRET", "algorithms": "[HS256]"],
-            "expected at least 32 bytes in a secret, found less"
+            "expected at least 32 bytes in a secret, found fewer"
         ),
     ])
-    func `does not start with keys that are none`(_ values: [String: String], _ message: String) async throws {
+    func `the jwt authenticator does not start with unusable keys`(
+        _ values: [String: String], _ message: String
+    ) async throws {
         let error = await #expect(throws: ConfigurationError.self) {
             try await compose(Self.base.merging(values.map { ("access.authenticator.\($0)", $1) }) { $1 })
         }
@@ -380,7 +391,7 @@ private struct Invoices: HTTPTransport {
 }
 #else
 @Suite struct `The authenticator jwt` {
-    @Test func `says which trait brings it`() throws {
+    @Test func `the jwt authenticator without its trait is reported with the trait that it needs`() throws {
         let values = demo.with([
             "access.authenticator.kind": "jwt", "access.authenticator.issuer": "x", "access.policy.kind": "claim",
             "access.policy.invoice": "i",

@@ -2,6 +2,7 @@ import FoundationEssentials
 import HTTPTypes
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
@@ -25,7 +26,7 @@ private func post(_ customer: String) -> EndpointRequest {
 }
 
 private let accessToken = ScriptedTransport.Step.respond(.ok, #"{"access_token": "t", "expires_in": 3600}"#)
-/// Its claims are {"customer_id":"cus_1","invoice_id":"inv_1","exp":4102444800}.
+/// A response with a checkout token whose claims are {"customer_id":"cus_1","invoice_id":"inv_1","exp":4102444800}.
 private let checkoutToken = ScriptedTransport.Step.respond(
     .ok,
     #"{"token": "e30.eyJjdXN0b21lcl9pZCI6ImN1c18xIiwiaW52b2ljZV9pZCI6Imludl8xIiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2ln"}"#)
@@ -46,7 +47,7 @@ private let checkoutToken = ScriptedTransport.Step.respond(
         )
     }
 
-    @Test func `does the whole job, and caches`() async throws {
+    @Test func `a broker built from parts serves tokens and caches them`() async throws {
         let transport = ScriptedTransport([accessToken, checkoutToken])
         let broker = try broker(transport)
         for _ in 0..<3 {
@@ -60,7 +61,7 @@ private let checkoutToken = ScriptedTransport.Step.respond(
         await broker.shutdown()
     }
 
-    @Test func `has health, the rate limit and the paths that it is told`() async throws {
+    @Test func `a broker built from parts has health checks, a rate limit and the configured paths`() async throws {
         let composed = try broker(ScriptedTransport([accessToken, checkoutToken])) { $0.openAPIPath = "/openapi.json" }
         #expect(await composed.health.map(\.part) == ["access_token", "checkout_token", "rate_limit"])
         for path in ["/healthz", "/readyz", "/openapi.json", "/api/checkout-token"] {
@@ -73,7 +74,7 @@ private let checkoutToken = ScriptedTransport.Step.respond(
         #expect(bare.endpoints.match("/healthz") == nil && bare.endpoints.match("/readyz") == nil)
     }
 
-    @Test func `tries again what failed in passing`() async throws {
+    @Test func `a broker built from parts retries a transient failure`() async throws {
         let transport = ScriptedTransport([.fail(.connect), accessToken, checkoutToken])
         let clock = ManualClock()
         let broker = try Broker(
@@ -81,14 +82,17 @@ private let checkoutToken = ScriptedTransport.Step.respond(
             configuration: .init(for: vendor, environment: "demo"), clock: clock, logger: quiet
         )
         let answer = Task { await broker.endpoints.respond(to: post("cus_1"))?.head.status }
-        while transport.sent.count < 3 {
-            clock.advance(by: .milliseconds(100))
-            await Task.yield()
+        // The pause before a retry is at most 200 ms; every other deadline is seconds away.
+        try await waitUntil {
+            if let next = clock.nextDeadline?.offset, next - clock.now.offset <= .milliseconds(200) {
+                clock.advance(by: next - clock.now.offset)
+            }
+            return transport.sent.count >= 3
         }
         #expect(await answer.value == .ok)
     }
 
-    @Test func `gives a policy what it has`() async throws {
+    @Test func `a broker gives a policy its vendor, access tokens and transport`() async throws {
         let broker = try Broker(
             vendor: vendor, credentials: pair, transport: ScriptedTransport([]),
             configuration: .init(for: vendor, environment: "demo"), clock: ManualClock(), logger: quiet
@@ -100,15 +104,15 @@ private let checkoutToken = ScriptedTransport.Step.respond(
         #expect(broker.vendor.account == "alternative-payments")
     }
 
-    @Test func `refuses a policy that binds no invoice, as in a file`() throws {
+    @Test func `a broker built from parts refuses a policy that binds no invoice`() throws {
         let problem = #expect(throws: ConfigurationError.Problem.self) {
             try broker(ScriptedTransport([]), policy: ClosurePolicy(binds: .customer) { _, _ in true })
         }
         #expect(problem?.key == "access.policy")
-        #expect(problem?.message.contains("combine it with one that binds the invoice") == true)
+        #expect(problem?.message.contains("combine it with a policy that binds the invoice") == true)
     }
 
-    @Test func `takes the parts of open mode for one's own machine, and not for production`() throws {
+    @Test func `a broker built from parts accepts open mode only as a whole, and not for production`() throws {
         _ = try broker(ScriptedTransport([]), policy: OpenModePolicy(), authenticator: OpenModeAuthenticator())
         for (environment, baseURL) in [
             ("production", "https://vendor.example"), ("demo", "https://PUBLIC-API.alternativepayments.io:8443/x"),
@@ -123,13 +127,13 @@ private let checkoutToken = ScriptedTransport.Step.respond(
             }
             #expect(problem?.key == "access.mode")
         }
-        // Without its authenticator, the policy lets anybody in.
+        // Without its authenticator, the policy would let everybody in.
         #expect(throws: ConfigurationError.Problem.self) {
             try broker(ScriptedTransport([]), policy: OpenModePolicy())
         }
     }
 
-    @Test func `shuts down what it was given, the transport last`() async throws {
+    @Test func `a broker built from parts shuts down the parts it was given, the transport last`() async throws {
         final class Part: Authenticator, AccessPolicy, HTTPTransport, ShutsDown {
             let name: String
             let ended: @Sendable (String) -> Void

@@ -37,7 +37,7 @@ private func get(_ path: String) -> EndpointRequest {
 }
 
 @Suite struct `A composed broker` {
-    @Test func `does the whole job over the transport it was given`() async throws {
+    @Test func `a composed broker serves a token over the transport that it was given`() async throws {
         let vendor = VendorDouble()
         let broker = try await compose(minimal, transport: vendor)
         let answer = try #require(await broker.endpoints.respond(to: post()))
@@ -54,7 +54,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(vendor.diary.entries.count == 2)
     }
 
-    @Test func `reuses checkout tokens unless told not to`() async throws {
+    @Test func `a composed broker reuses checkout tokens unless configured not to`() async throws {
         for (written, calls) in [("true", 2), ("false", 3)] {
             let vendor = VendorDouble()
             let broker = try await compose(minimal.with(["tokens.reuse": written]), transport: vendor)
@@ -65,7 +65,7 @@ private func get(_ path: String) -> EndpointRequest {
         }
     }
 
-    @Test func `has its routes where the configuration puts them`() async throws {
+    @Test func `a composed broker has its routes at the configured paths`() async throws {
         let moved = try await compose(
             minimal.with([
                 "route.path": "/t", "route.openapiPath": "/openapi.json", "health.livePath": "/live",
@@ -87,7 +87,7 @@ private func get(_ path: String) -> EndpointRequest {
         }
     }
 
-    @Test func `is ready once there are credentials`() async throws {
+    @Test func `a composed broker is ready once it has credentials`() async throws {
         let without = try await compose(minimal, environment: [:])
         #expect(await without.endpoints.respond(to: get("/readyz"))?.head.status == .serviceUnavailable)
         let with = try await compose(minimal)
@@ -95,7 +95,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(await with.health.allSatisfy(\.isReady))
     }
 
-    @Test func `takes credentials from the variables that the configuration names`() async throws {
+    @Test func `credentials come from the variables that the configuration names`() async throws {
         let broker = try await compose(
             minimal.with([
                 "credentials.environment.clientID": "MY_ID", "credentials.environment.clientSecret": "MY_SECRET",
@@ -106,7 +106,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(found == [Credential(clientID: Secret("id"), clientSecret: Secret("sentinel-secret"))])
     }
 
-    @Test func `takes credentials from the file that the configuration names`() async throws {
+    @Test func `credentials come from the file that the configuration names`() async throws {
         let file = FileManager.default.temporaryDirectory.appending(
             path: "pair-\(UInt64.random(in: 0 ... .max)).json")
         try Data(#"{"client_id": "id", "client_secret": "sentinel-secret"}"#.utf8).write(to: file)
@@ -118,7 +118,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(await broker.endpoints.respond(to: post())?.head.status == .ok)
     }
 
-    @Test func `says nothing secret`() async throws {
+    @Test func `a composed broker's description, dump and log contain no secret`() async throws {
         let (logger, log) = recordingLogger()
         let broker = try await compose(minimal, logger: logger)
         _ = await broker.endpoints.respond(to: post())
@@ -128,7 +128,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(!dumped.contains("sentinel"))
     }
 
-    @Test func `warns at every start in open mode`() async throws {
+    @Test func `a composed broker warns at every start in open mode`() async throws {
         for _ in 0..<2 {
             let (logger, log) = recordingLogger()
             let broker = try await compose(minimal, logger: logger)
@@ -138,7 +138,7 @@ private func get(_ path: String) -> EndpointRequest {
         }
     }
 
-    @Test func `is not needed for a warning`() async throws {
+    @Test func `a misspelled variable is reported even when the broker cannot be composed`() async throws {
         let (logger, log) = recordingLogger()
         await #expect(throws: ConfigurationError.self) {
             try await compose([:], environment: ["TOKEN_BROKER_VENDOR_ENVIROMENT": "demo"], logger: logger)
@@ -149,7 +149,7 @@ private func get(_ path: String) -> EndpointRequest {
             })
     }
 
-    @Test func `on libcurl reaches a server, and is shut down`() async throws {
+    @Test func `a broker on libcurl reaches a server and can be shut down`() async throws {
         let broker = try await compose(
             minimal.with(["vendor.environment": "sandbox", "vendor.baseURL": "http://127.0.0.1:9"]), transport: nil
         )
@@ -171,7 +171,7 @@ private func get(_ path: String) -> EndpointRequest {
         let atMost = ConfigurationKey("atMost", .integer(1...9), default: 3, "How many.")
     }
 
-    /// Lets one subject have one customer's invoices.
+    /// A policy that lets one subject have one customer's invoices.
     private static let owner = PolicyPlugin("owner", "Lets one customer in.", keys: OwnerKeys()) { _, values in
         ClosurePolicy(binds: .session) { _, request in request.inputs[.customer] == values.customer }
     }
@@ -189,7 +189,7 @@ private func get(_ path: String) -> EndpointRequest {
         "access.policy.customer": "cus_1",
     ]
 
-    @Test func `are chosen by their id and read their keys`() async throws {
+    @Test func `a custom plug-in is chosen by its id and reads its keys`() async throws {
         let allowing = try await compose(values, registry: registry)
         #expect(await allowing.endpoints.respond(to: post(peer: "192.0.2.1"))?.head.status == .ok)
         let other = credentials.with(["TOKEN_BROKER_ACCESS_POLICY_CUSTOMER": "cus_2"])
@@ -197,7 +197,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(await denying.endpoints.respond(to: post())?.head.status == .forbidden)
     }
 
-    @Test func `are as strict as the built-in ones`() throws {
+    @Test func `a custom plug-in's keys are checked as strictly as the built-in ones`() throws {
         let wrong = values.with([
             "access.policy.atMost": "10", "access.policy.custmer": "x", "access.policy.customer": "[]",
         ])
@@ -206,7 +206,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(problems.contains { $0.message.contains("did you mean customer?") })
     }
 
-    @Test func `say what they read`() {
+    @Test func `a custom plug-in documents the keys that it reads`() {
         #expect(
             Self.owner.keys == [
                 KeyDocumentation(name: "customer", type: "text", defaultText: nil, summary: "Whose invoices."),
@@ -216,7 +216,7 @@ private func get(_ path: String) -> EndpointRequest {
         )
     }
 
-    @Test func `that are not registered are answered with those that are`() throws {
+    @Test func `an unregistered plug-in id is answered with the registered ones`() throws {
         let problem = try #require(
             problems(values.with(["access.policy.kind": "ownr", "access.policy.x": "1"]), registry: registry).first)
         #expect(
@@ -225,16 +225,16 @@ private func get(_ path: String) -> EndpointRequest {
         )
         let none = problems(minimal.with(["access.policy.kind": "owner"]), registry: Registry())
             .first { $0.key == "access.policy.kind" }
-        #expect(none?.message == "expected one of none, since none is registered, found owner")
+        #expect(none?.message == "expected one of the registered ids, of which there are none, found owner")
     }
 
-    @Test func `are registered in a copy`() {
+    @Test func `registering a plug-in changes only that copy of the registry`() {
         #expect(registry.policies["owner"] != nil)
         #expect(Registry.everything.policies["owner"] == nil)
     }
 
-    /// A source with two keys that must come together, and a transport, both custom.
-    @Test func `may be a source, a transport and a vendor`() async throws {
+    /// Uses a custom source, which has two keys that need each other, and a custom transport.
+    @Test func `a custom plug-in can be a credential source, a transport or a vendor`() async throws {
         let vendor = VendorDouble()
         var profile = VendorProfile.alternativePayments
         profile.id = "another"
@@ -302,7 +302,7 @@ private func get(_ path: String) -> EndpointRequest {
     ]
     private let up = ["transport up", "source up", "who up", "what up"]
 
-    @Test func `comes in the reverse order of its beginning, once`() async throws {
+    @Test func `a broker shuts down its parts once, in reverse order of their creation`() async throws {
         let diary = Diary()
         let registry = registry(diary) { Part(name: "what", diary: diary) }
         let broker = try await compose(values, registry: registry, transport: nil)
@@ -312,7 +312,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(diary.entries == up + ["what down", "who down", "source down", "transport down"])
     }
 
-    @Test func `reaches what decorators and combinations consist of, the last built first`() async throws {
+    @Test func `a shutdown reaches the parts of decorators and combinations, the last built first`() async throws {
         let diary = Diary()
         let registry = registry(diary) {
             AllOf([
@@ -327,7 +327,7 @@ private func get(_ path: String) -> EndpointRequest {
                 + ["third down", "second down", "first down", "who down", "source down", "transport down"])
     }
 
-    @Test func `leaves a transport alone that it was given`() async throws {
+    @Test func `a broker does not shut down a transport that it was given`() async throws {
         let diary = Diary()
         let given = VendorDouble()
         let broker = try await compose(
@@ -338,7 +338,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(diary.entries.contains("source down"))
     }
 
-    @Test func `comes at once when a part cannot be built`() async throws {
+    @Test func `parts already built are shut down at once when another cannot be built`() async throws {
         let diary = Diary()
         let registry = registry(diary) { throw Broken() }
         let error = await #expect(throws: ConfigurationError.self) {
@@ -352,7 +352,7 @@ private func get(_ path: String) -> EndpointRequest {
     }
 
     #if CurlSupport
-    @Test func `tells why libcurl does not start`() async throws {
+    @Test func `an error says why libcurl does not start`() async throws {
         let error = await #expect(throws: ConfigurationError.self) {
             try await compose(minimal.with(["transport.caFile": "/nowhere.pem"]), transport: nil)
         }
@@ -385,14 +385,14 @@ private func get(_ path: String) -> EndpointRequest {
         ),
         (
             ["transport.proxy": "http://proxy.example:1", "transport.proxyCredentialsVariable": "TORN"],
-            "5: transport.proxyCredentialsVariable: expected user:password in it, found other text"
+            "5: transport.proxyCredentialsVariable: expected user:password in the variable, found other text"
         ),
         (
             ["transport.proxy": "http://proxy.example:1", "transport.unixSocket": "/run/a.sock"],
             "5: transport.unixSocket: expected a proxy or a unixSocket, found both"
         ),
     ])
-    func `tells what of libcurl's settings does not fit`(_ keys: [String: String], _ text: String) async throws {
+    func `an inconsistent libcurl setting is reported by key`(_ keys: [String: String], _ text: String) async throws {
         let variables = ["PROXY": "user:hunter2", "TORN": "hunter2"]
         let error = await #expect(throws: ConfigurationError.self) {
             try await compose(minimal.with(keys), environment: variables, transport: nil)
@@ -400,7 +400,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect("\(try #require(error))" == "broker.yaml:\(text)")
     }
 
-    @Test func `takes a proxy with credentials from a variable, and a socket`() async throws {
+    @Test func `libcurl accepts a proxy with credentials from a variable, or a Unix socket`() async throws {
         let variables = ["PROXY": "user:hunter:2"]
         let proxy = ["transport.proxy": "http://proxy.example:3128", "transport.proxyCredentialsVariable": "PROXY"]
         for keys in [proxy, ["transport.unixSocket": "/run/vendor.sock"]] {
@@ -409,7 +409,7 @@ private func get(_ path: String) -> EndpointRequest {
     }
     #endif
 
-    @Test func `is what run waits for`() async throws {
+    @Test func `run returns when the broker has shut down`() async throws {
         let diary = Diary()
         let broker = try await compose(
             values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
@@ -421,7 +421,7 @@ private func get(_ path: String) -> EndpointRequest {
         #expect(diary.entries.last == "transport down")
     }
 
-    @Test func `follows from cancellation`() async throws {
+    @Test func `cancelling run shuts the broker down`() async throws {
         let diary = Diary()
         let broker = try await compose(
             values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)
@@ -432,7 +432,7 @@ private func get(_ path: String) -> EndpointRequest {
     }
 
     #if ServiceLifecycleSupport
-    @Test func `follows from a graceful shutdown of its service group`() async throws {
+    @Test func `a graceful shutdown of its service group shuts the broker down`() async throws {
         let diary = Diary()
         let broker = try await compose(
             values, registry: registry(diary) { Part(name: "what", diary: diary) }, transport: nil)

@@ -27,7 +27,7 @@ import TokenBrokerTesting
         )
     }
 
-    @Test func `configures a broker, with values of any type`() async throws {
+    @Test func `a ConfigReader configures a broker with values of any type`() async throws {
         let broker = try await compose([
             "vendor.environment": "demo", "access.mode": "open", "server.port": 8443, "route.timeout": "3s",
             "tokens.reuse": false, "route.allowedOrigins": .init(.stringArray(["https://a.example"]), isSecret: false),
@@ -37,7 +37,7 @@ import TokenBrokerTesting
         #expect(try await broker.accessTokens.token(for: TokenRequest()).secret == Secret("sentinel-access"))
     }
 
-    @Test func `is told what is wrong, by key`() async throws {
+    @Test func `an error in a ConfigReader's values is reported by key`() async throws {
         let error = await #expect(throws: ConfigurationError.self) {
             try await compose(["access.mode": "opne", "server.port": "many"])
         }
@@ -47,7 +47,7 @@ import TokenBrokerTesting
         #expect(error?.description.contains("did you mean open?") == true)
     }
 
-    @Test func `has maps as JSON in text, and no names of one's own`() async throws {
+    @Test func `a ConfigReader reads maps as JSON text and cannot combine policies`() async throws {
         let values: [String: ConfigValue] = [
             "vendor.environment": "demo", "access.authenticator.kind": "forwarded",
             "access.authenticator.subjectHeader": "X-User", "access.authenticator.trustedPeers": "10.0.0.1",

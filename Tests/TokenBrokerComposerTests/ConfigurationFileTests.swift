@@ -30,20 +30,20 @@ import TokenBroker
         "server:\r\n  port: 1\r\n  host: aéb\r\n",
         "---\n# a comment with a & b and *c*\nserver: {port: 1, host: 'aéb'}\n...\n",
     ])
-    func `is YAML or JSON`(_ text: String) throws {
+    func `a configuration file is YAML or JSON`(_ text: String) throws {
         let node = try ConfigurationNode(parsing: text, name: "")
         #expect(self.text(node, "server", "port") == "1")
         #expect(self.text(node, "server", "host") == "aéb")
     }
 
-    @Test func `knows its lines`() throws {
+    @Test func `a configuration file's values know their lines`() throws {
         let node = try ConfigurationNode(parsing: "# first\na: 1\nb:\n  c: 2\n", name: "")
         #expect(node["a"]?.line == 2)
         #expect(node["b"]?.value["c"]?.value.line == 4)
     }
 
     @Test(arguments: ["", "\n\n", "# nothing\n", "---\n", "null", "{}"])
-    func `may be empty`(_ text: String) throws {
+    func `a configuration file may be empty`(_ text: String) throws {
         guard case .map(let members) = try ConfigurationNode(parsing: text, name: "").content else {
             Issue.record("no map")
             return
@@ -58,21 +58,21 @@ import TokenBroker
         ("a: !env SECRET\n", 1),
         ("a: !!binary aGk=\n", 1), ("\n\na: &x 1\nb: 2\n", 3), ("a: &x 1\nb: *x\n", 1), ("<<: {a: 1}\na: *b\n", 2),
     ])
-    func `says in which line it is malformed`(_ text: String, _ line: Int) throws {
+    func `a malformed configuration file is reported with its line`(_ text: String, _ line: Int) throws {
         let problem = try error(text)
         #expect(problem.code == .malformed)
         #expect(problem.place == "broker.yaml:\(line)")
     }
 
     @Test(arguments: ["a: 1\nb: 2\n\"a\": 3\n", "{\"a\": 1, \"\\u0061\": 2}", "s: {x: 1, 'x': 2}"])
-    func `has each key once`(_ text: String) throws {
+    func `a configuration file cannot have the same key twice`(_ text: String) throws {
         let problem = try error(text)
-        #expect(problem.message.contains("stands twice"))
+        #expect(problem.message.contains("is repeated"))
     }
 
-    /// A few lines that would expand to more than there is room for anywhere, as a value and inside a key.
+    /// A few lines whose aliases would expand beyond any memory, as a value and inside a key.
     @Test(arguments: ["v: *i\n", "? *i\n: 1\n", "? [*i]\n: 1\n"])
-    func `does not expand bombs`(_ end: String) throws {
+    func `a configuration file does not expand alias bombs`(_ end: String) throws {
         var text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
         for (name, previous) in zip("bcdefghi", "abcdefgh") {
             text +=
@@ -82,18 +82,18 @@ import TokenBroker
     }
 
     @Test(arguments: ["[", "{a: ", "- ", "? ", "[{a: "])
-    func `is not nested without end`(_ opening: String) throws {
+    func `a configuration file that is nested too deeply is refused`(_ opening: String) throws {
         for count in [40, 900, 20_000] {
             #expect(try error("a:\n  " + String(repeating: opening, count: count)).code == .malformed)
         }
     }
 
-    @Test func `is not too large`() throws {
+    @Test func `a configuration file that is too large is refused`() throws {
         #expect(try error("a: " + String(repeating: "x", count: 300_000)).code == .unreadable)
     }
 
-    /// Every prefix and many random changes of a real one: each is read or refused, and never with its content.
-    @Test func `is refused in whatever way it is broken`() throws {
+    /// Every prefix and many random changes of a real file are read or refused, and no error shows the content.
+    @Test func `a corrupted configuration file is read or refused without showing its content`() throws {
         let whole = """
             server: {host: 127.0.0.1, port: 8080}
             vendor:
@@ -138,7 +138,7 @@ import TokenBroker
 }
 
 @Suite struct `Loading a configuration` {
-    @Test func `from a path, or from the variable`() throws {
+    @Test func `a configuration is loaded from a path or from the variable that names it`() throws {
         let path = FileManager.default.temporaryDirectory.appending(
             path: "broker-\(UInt64.random(in: 0 ... .max)).yaml")
         try Data("vendor: {environment: demo}".utf8).write(to: path)
@@ -153,7 +153,7 @@ import TokenBroker
     }
 
     @Test(arguments: ["vendor: {environment: demo}", #"{"vendor": {"environment": "demo"}}"#])
-    func `leaves out a byte order mark`(text: String) throws {
+    func `loading a configuration skips a byte order mark`(text: String) throws {
         let path = FileManager.default.temporaryDirectory.appending(
             path: "broker-\(UInt64.random(in: 0 ... .max)).yaml")
         try Data("\u{FEFF}\(text)".utf8).write(to: path)
@@ -162,7 +162,7 @@ import TokenBroker
         #expect(try BrokerConfiguration("\u{FEFF}\(text)", name: "x", environment: [:]).root["vendor"]?.line == 1)
     }
 
-    @Test func `says what is wrong with the path`() throws {
+    @Test func `a configuration path that cannot be read is reported with the reason`() throws {
         func message(_ path: String?) throws -> String {
             let error = #expect(throws: ConfigurationError.self) {
                 try BrokerConfiguration.load(path, environment: [:])

@@ -12,7 +12,7 @@ private struct ShopOrdersKeys: ConfigurationKeys {
 @Suite struct `The documentation of a registry` {
     private let documentation = Registry.everything.documentation
 
-    @Test func `has every key, of the sections and of the plug-ins`() {
+    @Test func `a registry's documentation has every key of the sections and plug-ins`() {
         let names = (documentation.keys + documentation.plugins.flatMap(\.keys)).map(\.name)
         #expect(Set(names).isSuperset(of: keyCases.map(\.key)))
         #expect(Set(names).isSuperset(of: refusedOfPlugins.map(\.key)))
@@ -21,7 +21,7 @@ private struct ShopOrdersKeys: ConfigurationKeys {
         #expect(Set(documentation.keys.map(\.name)).count == documentation.keys.count)
     }
 
-    @Test func `tells type, range and default`() throws {
+    @Test func `a registry's documentation has each key's type, range and default`() throws {
         let port = try #require(documentation.keys.first { $0.name == "server.port" })
         #expect(port.type == "a whole number from 0 to 65535")
         #expect(port.defaultText == "8080")
@@ -32,7 +32,7 @@ private struct ShopOrdersKeys: ConfigurationKeys {
         #expect(!pace.isRequired && pace.defaultText == nil)
     }
 
-    @Test func `has what a program registers, with the keys where they stand`() throws {
+    @Test func `a registry's documentation includes the plug-ins that a program registers`() throws {
         var registry = Registry.everything
         try registry.register(
             PolicyPlugin(
@@ -52,14 +52,14 @@ private struct ShopOrdersKeys: ConfigurationKeys {
         #expect(json["plugins"] != nil && json["keys"] != nil)
     }
 
-    @Test func `shows each key of a plug-in once`() {
+    @Test func `a registry's documentation shows each key of a plug-in once`() {
         let rows = documentation.markdown.split(separator: "\n").filter { $0.hasPrefix("| `credentials.file.path`") }
         #expect(rows.count == 1)
     }
 }
 
 @Suite struct `A plug-in whose trait is off` {
-    @Test func `is answered with the trait, and not offered`() throws {
+    @Test func `a plug-in whose trait is off is reported with that trait and is not offered`() throws {
         var registry = Registry.everything
         try registry.register(
             CredentialPlugin(
@@ -76,34 +76,47 @@ private struct ShopOrdersKeys: ConfigurationKeys {
     }
 }
 
-@Suite struct `The README` {
+@Suite struct `The pages` {
     private let package = URL(filePath: #filePath).appending(path: "../../..").standardized
 
-    /// Swift below a folder, without build folders.
-    private func sources(in folder: String) throws -> [String] {
+    /// Files below a folder, without build folders.
+    private func files(in folder: String, _ extension: String) throws -> [(name: String, text: String)] {
+        let root = package.appending(path: folder)
         let enumerator = FileManager.default.enumerator(
-            at: package.appending(path: folder), includingPropertiesForKeys: nil, options: .skipsHiddenFiles)
-        return try (enumerator?.compactMap { $0 as? URL } ?? []).filter { $0.pathExtension == "swift" }
-            .map { try String(contentsOf: $0, encoding: .utf8) }
+            at: root, includingPropertiesForKeys: nil, options: .skipsHiddenFiles)
+        return try (enumerator?.compactMap { $0 as? URL } ?? []).filter { $0.pathExtension == `extension` }
+            .map { (String($0.path.dropFirst(package.path.count + 1)), try String(contentsOf: $0, encoding: .utf8)) }
     }
 
-    /// Lines without what they are indented by, each with its end.
+    /// Lines without their indentation, each with its end.
     private func lines(_ text: some StringProtocol) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false)
             .map { $0.trimmingPrefix { $0 == " " } + "\n" }.joined()
     }
 
-    @Test func `shows only Swift that a sample or a test compiles and runs`() throws {
+    @Test func `show only Swift that a sample or a test compiles and runs`() throws {
         let readme = try String(contentsOf: package.appending(path: "README.md"), encoding: .utf8)
-        let compiled = try (sources(in: "Samples") + sources(in: "Tests")).map(lines)
-        let blocks = readme.components(separatedBy: "```swift\n").dropFirst()
-            .map { $0.components(separatedBy: "```")[0] }
-        #expect(blocks.count >= 7)
-        // A manifest names an address that only a release has.
-        for block in blocks where !block.hasPrefix("// swift-tools-version") {
-            let isCompiled = compiled.contains { $0.contains(lines(block.dropLast())) }
-            #expect(isCompiled, "In no sample and no test:\n\(block)")
+        let pages =
+            try [("README.md", readme)] + files(in: "docs", "md") + files(in: "Sources", "md")
+            + files(in: "Adapters", "md") + files(in: "Samples", "md")
+        let compiled = try ["Samples", "Tests", "Adapters", "Sources"].flatMap { try files(in: $0, "swift") }
+            .map { lines($0.text) }
+        var count = 0
+        for (name, text) in pages {
+            for block in text.components(separatedBy: "```swift\n").dropFirst().map({
+                $0.components(separatedBy: "```")[0]
+            }) {
+                count += 1
+                // Samples take the package from the folder that they are in; others take a release.
+                let code = lines(block.dropLast())
+                    .replacing(
+                        #"url: "https://example.com/token-broker", from: "0.1.0""#,
+                        with: #"name: "token-broker", path: "../..""#)
+                #expect(
+                    compiled.contains { $0.contains(code) }, "\(name) shows what no sample and no test has:\n\(block)")
+            }
         }
+        #expect(count >= 20)
     }
 }
 #endif

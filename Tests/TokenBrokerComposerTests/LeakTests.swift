@@ -15,7 +15,7 @@ import Tracing
 
 @testable import TokenBrokerComposer
 
-/// What the sentinels stand in. Each begins alike, so that a part of one is found as well.
+/// The secrets that must not appear anywhere. All begin alike, so that a part of one is found as well.
 private enum Sentinel {
     static let clientID = "sentinel-client-id", clientSecret = "sentinel-client-secret",
         accessToken = "sentinel-access-token"
@@ -23,11 +23,12 @@ private enum Sentinel {
     static let proof = "sentinel-proof", cookie = "sentinel-cookie", vendorText = "sentinel-vendor-text"
     static let shared = "sentinel-shared-secret-that-is-long-enough-to-be-a-key-for-every-algorithm"
 
-    /// Whether a text holds one: as it is, in base64 at any offset, in hexadecimal, or byte by byte as an array of numbers.
+    /// Returns whether a text contains a sentinel: literally, in base64 at any offset, in hexadecimal, or as an array
+    /// of bytes.
     static func isIn(_ text: String) -> Bool {
         let marker = Array("sentinel".utf8)
         let encoded = (0..<3).map { offset in
-            // The first and the last character depend on what is around it.
+            // The first and the last base64 characters depend on the neighbouring bytes.
             Data([UInt8](repeating: 0, count: offset) + marker).base64EncodedString().dropFirst(
                 offset == 0 ? 0 : offset + 1
             ).prefix(8)
@@ -40,7 +41,7 @@ private enum Sentinel {
     }
 }
 
-/// The ways in which a value becomes text.
+/// Returns every textual form of a value.
 private func texts(of value: Any) -> String {
     var text = "\(value)\n\(String(reflecting: value))\n\(Optional(value) as Any)\n\([value])\n"
     text += Mirror(reflecting: value).children.map { "\($0)\n" }.joined()
@@ -49,9 +50,9 @@ private func texts(of value: Any) -> String {
     return text
 }
 
-/// The vendor, whose answers are full of what must not be passed on.
+/// A vendor whose responses are full of text that must not be passed on.
 private struct LooseLippedVendor: HTTPTransport, CustomReflectable {
-    /// What it answers at step 1 and at step 2 instead of a token.
+    /// The response at step 1, and the one at step 2, instead of a token.
     var first: (Int, String)?
     var second: (Int, String)?
 
@@ -87,10 +88,10 @@ private struct LooseLippedVendor: HTTPTransport, CustomReflectable {
         return TransportResponse(head: head, body: Array(text.utf8))
     }
 
-    /// It is a part of this test, and not of what is tested.
+    /// A mirror without children: this double is not part of what is tested.
     var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 
-    /// For cus_1 and inv_1.
+    /// A checkout token for `cus_1` and `inv_1`.
     static let checkoutToken: String = {
         let claims = #"{"customer_id": "cus_1", "invoice_id": "inv_1", "exp": 4102444800, "note": "sentinel"}"#
         return "e30." + base64URL(claims) + "." + base64URL("sentinel-signature")
@@ -123,7 +124,7 @@ private func base64URL(_ text: String) -> String {
         ],
     ]
 
-    /// Requests that are let in, and requests that are refused for everything a request can be refused for.
+    /// Requests that are allowed, and one for every reason to refuse a request.
     private static let requests: [EndpointRequest] = {
         var requests: [EndpointRequest] = []
         let session = #"{"customerId": "cus_1", "invoiceId": "inv_1", "replaces": "\#(Sentinel.accessToken)"}"#
@@ -154,7 +155,7 @@ private func base64URL(_ text: String) -> String {
                     "pay.example", "192.0.2.1",
                     ["X-User": Sentinel.principal, "X-Proxy-Secret": Sentinel.proof, "X-Forwarded-For": "sentinel"]
                 ),
-                // Of an origin, scheme, host and port are logged.
+                // Only the scheme, host and port of an origin are logged.
                 ("pay.example", "192.0.2.1", ["Origin": "https://sentinel@evil.example"]),
                 ("pay.example", "192.0.2.1", ["Origin": "https://evil.example/sentinel"]),
                 ("pay.example", "192.0.2.1", ["Content-Type": "sentinel/sentinel"]),
@@ -170,9 +171,11 @@ private func base64URL(_ text: String) -> String {
         return requests
     }()
 
-    /// Every request, against every way of access and everything the vendor may answer: what is logged at trace, counted and traced, what is
-    /// answered, what is thrown, and every part as text.
-    @Test(arguments: access.indices) func nothingSecretIsReflected(access index: Int) async throws {
+    /// Sends every request with every access configuration and every vendor response.
+    ///
+    /// The test searches the trace log, metrics, spans, responses, thrown errors, and the textual forms of every part.
+    @Test(arguments: access.indices)
+    func `no secret is in any log, metric, span, answer, error or description`(access index: Int) async throws {
         let (logger, log) = recordingLogger()
         let (metrics, tracer) = (TestMetrics(), InMemoryTracer())
         let failures = LooseLippedVendor.failures
@@ -207,11 +210,12 @@ private func base64URL(_ text: String) -> String {
                 Issue.record("\(line.prefix(500))")
             }
         }
-        // No token either, whose content only looks like nothing.
+        // No token may appear either, although its encoding hides the sentinels.
         #expect(!printed.contains(LooseLippedVendor.checkoutToken.prefix(20)))
     }
 
-    /// Every label, dimension and attribute; they also name no customer, invoice or principal, which are no secrets in a log.
+    /// Returns every label, dimension and attribute. They must not name a customer, invoice or principal either,
+    /// although the log may.
     private func told(by metrics: TestMetrics, _ tracer: InMemoryTracer) -> String {
         let labels =
             metrics.counters.map { ($0.label, $0.dimensions) } + metrics.meters.map { ($0.label, $0.dimensions) }
@@ -233,7 +237,7 @@ private func base64URL(_ text: String) -> String {
         return told
     }
 
-    /// Who asked stands in the log as a hash with the configured key.
+    /// Expects that the log names the principal only as a hash with the configured key.
     private func expectPseudonyms(in log: InMemoryLogHandler) throws {
         let key = try AuditSection.Settings(key: .variable("AUDIT_KEY"), hash: HMACSHA256())
             .pseudonym(environment: Self.environment)
@@ -241,9 +245,9 @@ private func base64URL(_ text: String) -> String {
         #expect(pseudonyms == [key(Principal(subject: Sentinel.principal))])
     }
 
-    /// With a key that is too short, and one that stands where its place was to be named.
+    /// Uses a key that is too short, and a key in place of the name of its variable.
     @Test(arguments: [["audit.keyVariable": "SHORT"], ["audit.keyVariable": "sentinel-key"]])
-    func theKeyOfTheAuditIsNotInAnError(values: [String: String]) async throws {
+    func `an unusable audit key is not in the error that reports it`(values: [String: String]) async throws {
         let (logger, log) = recordingLogger()
         let configuration = try BrokerConfiguration(
             yaml(minimal.with(values)), name: "broker.yaml", environment: ["SHORT": "sentinel-short"]
@@ -294,7 +298,7 @@ private func base64URL(_ text: String) -> String {
     }()
 
     @Test(arguments: misplaced)
-    func `a secret where the place of one belongs stops the start and is not shown`(values: [String: String])
+    func `a secret given where its location belongs stops the start and is not shown`(values: [String: String])
         async throws
     {
         let (logger, log) = recordingLogger()
@@ -322,7 +326,7 @@ private func base64URL(_ text: String) -> String {
             "credentials.vault.tokenVariable": "s3nt1nelsentinel4242",
         ],
     ])
-    func `a secret where the name of one belongs is not in the error that loading it throws`(
+    func `a secret given where its name belongs is not in the error that loading it throws`(
         values: [String: String]
     ) async throws {
         let (logger, log) = recordingLogger()
@@ -350,7 +354,7 @@ private func base64URL(_ text: String) -> String {
         let broker = try await Composer(registry: .everything).compose(configuration, transport: vendor, logger: logger)
         var printed = texts(of: configuration)
         var statuses: Set<Int> = []
-        // What is refused before the vendor is asked is the same whatever it answers.
+        // Requests that are refused before any vendor call need only one run.
         let isFirst = vendor.first == nil && vendor.second == nil
         for request in isFirst ? Self.requests : Array(Self.requests.prefix(8)) {
             guard let answer = await broker.endpoints.respond(to: request) else { continue }
@@ -381,7 +385,7 @@ private func base64URL(_ text: String) -> String {
         return (printed, statuses)
     }
 
-    @Test func aLeakWouldBeFound() {
+    @Test func `the search for leaked secrets finds encoded and nested ones`() {
         #expect(Sentinel.isIn("Basic " + Data("a:sentinel".utf8).base64EncodedString()))
         for length in 0..<6 {
             #expect(

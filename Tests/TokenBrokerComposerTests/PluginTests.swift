@@ -14,7 +14,7 @@ private struct Keys: ConfigurationKeys {
     let secretVariable = ConfigurationKey("secretVariable", .optional(.variableName), default: nil, "The secret.")
 }
 
-/// What its file says.
+/// A policy that is built from the values of a configuration file.
 private struct Orders: AccessPolicy {
     var url: ServerURL
     var header: String?
@@ -54,7 +54,7 @@ private struct Untold: Error { var secret = "sentinel" }
         return error?.problems.first
     }
 
-    @Test func `is built from its section of a file`() async throws {
+    @Test func `a plug-in can be built from its section of a file`() async throws {
         let built = try await plugin().build(from: "url: https://shop.example/orders", context: context())
         let orders = try #require(built as? Orders)
         #expect(orders.url.path == "/orders")
@@ -67,7 +67,7 @@ private struct Untold: Error { var secret = "sentinel" }
         #expect((other as? Orders)?.header == "X-Name")
     }
 
-    @Test func `is told what is wrong with its section, with line and key`() async throws {
+    @Test func `an error in a plug-in's section is reported with line and key`() async throws {
         let missing = try await problem("header: X-Name")
         #expect(missing?.code == .missing && missing?.key == "url")
         let misspelled = try await problem("url: https://shop.example\nheadr: X-Name")
@@ -76,8 +76,7 @@ private struct Untold: Error { var secret = "sentinel" }
         #expect(conflict?.description == "configuration:3: secretVariable: expected one, found both")
     }
 
-    @Test func `may find a fault of its configuration while it is built, which keeps file, line and key`() async throws
-    {
+    @Test func `a fault that a plug-in finds while it is built keeps its file, line and key`() async throws {
         let found = ConfigurationError.Problem(.failed, key: "header", "expected a field, found none of that name")
         let problem = try await problem("url: https://shop.example\nheader: X-Name", found)
         #expect(problem?.description == "configuration:2: header: expected a field, found none of that name")
@@ -86,21 +85,21 @@ private struct Untold: Error { var secret = "sentinel" }
         #expect(other?.place == "TOKEN_BROKER_HEADER")
     }
 
-    @Test func `has its own words shown only if they are safe`() async throws {
+    @Test func `a plug-in's own error text is shown only if it is marked as safe`() async throws {
         #expect(
             try await problem("url: https://shop.example", Told())?.message.contains("the shop's own words") == true)
         let untold = try #require(try await problem("url: https://shop.example", Untold()))
         #expect(untold.message == "it cannot be built: Untold")
     }
 
-    @Test func `that is the default and missing is told with how to have it`() throws {
+    @Test func `a missing default plug-in is reported with how to add it`() throws {
         let problem = try #require(problems(minimal, registry: .standard).first)
         #expect(problem.key == "transport.kind" && problem.code == .missing)
         #expect(problem.message.contains("the default is curl, which this program was built without"))
         #expect(problem.message.contains("`try registry.register(.curl)` with `import CurlTransport`"))
     }
 
-    @Test func `that would not be used need not be there`() async throws {
+    @Test func `a plug-in that would not be used need not be registered`() async throws {
         let configuration = try BrokerConfiguration(
             yaml(minimal.with(["transport.timeout": "5s", "transport.caFile": "/a.pem"])), environment: credentials)
         let broker = try await Composer().compose(
@@ -108,7 +107,7 @@ private struct Untold: Error { var secret = "sentinel" }
         #expect(try await broker.accessTokens.token(for: TokenRequest()).secret == Secret("sentinel-access"))
     }
 
-    @Test func `that an adapter brings says how to have it`() async throws {
+    @Test func `a plug-in that an adapter brings says how to add it`() async throws {
         for id in ["curl", "async-http-client"] {
             let plugin = try #require(Registry.standard.transports[id])
             let error = await #expect(throws: ConfigurationError.self) {
@@ -123,7 +122,7 @@ private struct Untold: Error { var secret = "sentinel" }
 @Suite struct `A registry` {
     private let claim = PolicyPlugin("claim", "Another one.") { _ in OpenModePolicy() }
 
-    @Test func `refuses a second plug-in of an id, of every kind`() throws {
+    @Test func `a registry refuses a second plug-in with the same id, of every kind`() throws {
         var registry = Registry.standard
         #expect(throws: Registry.DuplicateID(id: "claim")) { try registry.register(claim) }
         #expect(throws: Registry.DuplicateID(id: "forwarded")) { try registry.register(.forwarded) }
@@ -137,13 +136,13 @@ private struct Untold: Error { var secret = "sentinel" }
         #expect(registry.policies["claim"]?.summary != claim.summary)
     }
 
-    @Test func `takes one in place of another when it is asked to`() {
+    @Test func `a registry replaces a plug-in when asked to`() {
         var registry = Registry.standard
         registry.replace(claim)
         #expect(registry.policies["claim"]?.summary == claim.summary)
     }
 
-    @Test func `lets the adapters in whose ids it knows`() throws {
+    @Test func `a registry lets adapters register the ids that it reserves for them`() throws {
         var registry = Registry.standard
         try registry.register(TransportPlugin("curl", "") { _ in VendorDouble() })
         #expect(throws: Registry.DuplicateID.self) {

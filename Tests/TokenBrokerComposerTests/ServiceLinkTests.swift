@@ -11,7 +11,7 @@ private func compose(_ values: [String: String], environment: [String: String] =
     )
 }
 
-/// What Kubernetes sets in every container of a namespace that has a Service of that name.
+/// The variables that Kubernetes sets in every container of a namespace that has a Service of that name.
 private func links(_ service: String, ports: [Int] = [8080]) -> [String: String] {
     var links = ["\(service)_SERVICE_HOST": "10.0.0.7", "\(service)_SERVICE_PORT": "8080"]
     links["\(service)_SERVICE_PORT_HTTP"] = "8080"
@@ -32,12 +32,12 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
         links("TOKEN_BROKER").with(["TOKEN_BROKER_PORT": "udp://10.0.0.7:53"]),
         links("TOKEN_BROKER_SERVER").with(["TOKEN_BROKER_SERVER_PORT": "sctp://10.0.0.7:1"]),
     ])
-    func `are neither warned of nor read`(environment: [String: String]) throws {
+    func `Kubernetes service links are ignored without a warning`(environment: [String: String]) throws {
         #expect(try warnings(minimal, environment: environment) == [])
         #expect(try settings(minimal, environment: environment).server.port == 8080)
     }
 
-    @Test func `do not hide a key whose value is a number`() throws {
+    @Test func `Kubernetes service links do not hide a key whose value is a number`() throws {
         let environment = links("TOKEN_BROKER_SERVER").with(["TOKEN_BROKER_SERVER_PORT": "9000"])
         #expect(try settings(minimal, environment: environment).server.port == 9000)
     }
@@ -46,12 +46,12 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
         "TOKEN_BROKER_SERVER_PROT", "TOKEN_BROKER_PORTS", "TOKEN_BROKER_PORT_HTTP_TCP", "TOKEN_BROKER_PORT_8080",
         "TOKEN_BROKER_SERVICE", "TOKEN_BROKER_VENDOR_ENVIROMENT", "TOKEN_BROKER_PORT_99999_TCP",
     ])
-    func `do not hide a misspelt variable`(name: String) throws {
+    func `Kubernetes service links do not hide a misspelled variable`(name: String) throws {
         let warnings = try warnings(minimal, environment: links("TOKEN_BROKER").with([name: "1"]))
         #expect(warnings.count == 1 && warnings.allSatisfy { $0.contains(name) })
     }
 
-    @Test func `are none where no Service has that name`() throws {
+    @Test func `variables are not service links unless a service has that name`() throws {
         var environment = links("TOKEN_BROKER")
         environment["TOKEN_BROKER_SERVICE_HOST"] = nil
         #expect(try warnings(minimal, environment: environment).count == environment.count)
@@ -65,14 +65,14 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
         ("vendor:\n\tenvironment: demo\n", 2), ("vendor:\n  profile: a\n\tenvironment: demo\n", 3),
         ("vendor:\n  \tenvironment: demo\n", 2), ("vendor: 1\n\tenvironment: demo\n", 2),
     ])
-    func `is called one`(text: String, line: Int) throws {
+    func `a tab that indents YAML is reported as such`(text: String, line: Int) throws {
         let error = #expect(throws: ConfigurationError.self) {
             try BrokerConfiguration(text, name: "broker.yaml", environment: [:])
         }
         #expect("\(try #require(error))" == "broker.yaml:\(line): tabs cannot indent YAML; use spaces")
     }
 
-    @Test func `is fine in JSON, and elsewhere no explanation`() throws {
+    @Test func `a tab in JSON is accepted, and tabs are not blamed for other errors`() throws {
         _ = try BrokerConfiguration("{\n\t\"vendor\": {\n\t\t\"environment\": \"demo\"}}", environment: [:])
         let error = #expect(throws: ConfigurationError.self) { try BrokerConfiguration("a: @b\n", environment: [:]) }
         #expect(!"\(try #require(error))".contains("tabs"))
@@ -87,7 +87,7 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
     ]
 
     @Test(arguments: ["secret", "proxySecret", "sharedSecret", "client_secret"])
-    func `that stand under an authenticator names the keys that say where they are`(name: String) throws {
+    func `a secret under an authenticator is answered with the keys for its location`(name: String) throws {
         let values = forwarded.with([
             "access.authenticator.\(name)": "sentinel", "access.authenticator.trustedPeers": "[10.0.0.1]",
         ])
@@ -96,7 +96,7 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
         #expect(!problem.description.contains("sentinel"))
     }
 
-    @Test func `that stand elsewhere names the keys of that section`() throws {
+    @Test func `a secret in another section is answered with that section's keys for its location`() throws {
         let key = try #require(problems(minimal.with(["audit.key": "sentinel"])).first)
         #expect(key.message.contains("keyFile or keyVariable"))
         let passphrase = try #require(problems(minimal.with(["transport.passphrase": "sentinel"])).first)
@@ -105,7 +105,7 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
         #expect(vendor.message.contains("\"credentials\""))
     }
 
-    @Test func `in a file that is not there has line and key`() async throws {
+    @Test func `a missing secret file is reported with line and key`() async throws {
         let nested = forwarded.filter { !$0.key.hasPrefix("access.policy") }.with([
             "access.authenticator.trustedPeers": "[10.0.0.1]", "access.policy.kind": "all",
             "access.policy.of.mine.kind": "callback", "access.policy.of.mine.url": "\"https://a.example/\"",
@@ -123,7 +123,7 @@ private func links(_ service: String, ports: [Int] = [8080]) -> [String: String]
         }
     }
 
-    @Test func `that no source has says where each looked`() async throws {
+    @Test func `an error about missing credentials says where each source looked`() async throws {
         let values = minimal.with([
             "credentials.sources": "[environment, file, directory]", "credentials.file.path": "/nowhere/vendor.json",
         ])

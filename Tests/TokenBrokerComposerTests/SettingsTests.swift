@@ -5,21 +5,21 @@ import TokenBroker
 
 @testable import TokenBrokerComposer
 
-/// One key, how it is written, and what is not accepted.
+/// A key with accepted and refused values.
 struct KeyCase: Sendable, CustomTestStringConvertible {
     var key: String
     var variable: String
-    /// As it is written in a file; what it is then.
+    /// The text in a file, and the value that it gives.
     var written: String
     var value: String
-    /// As a variable; what it is then.
+    /// The text in a variable, and the value that it gives.
     var inEnvironment: String
     var overridden: String
-    /// What is refused, and what the error says was found.
+    /// The values that are refused, and what the error reports as found.
     var refused: [String: String]
-    /// What the error says is expected.
+    /// What the error reports as expected.
     var expected: String
-    /// What else has to be there.
+    /// Other keys that this one needs.
     var besides: [String: String] = [:]
     var read: @Sendable (Settings) -> String
 
@@ -188,7 +188,7 @@ let keyCases: [KeyCase] = [
         key: "transport.timeout", variable: "TOKEN_BROKER_TRANSPORT_TIMEOUT", written: "250ms", value: "250ms",
         inEnvironment: "5m", overridden: "5m",
         refused: ["0s": "0s", "6m": "6m", "1d": "1d", "5": "5", "1.5s": "1.5s"],
-        expected: "a duration from 1ms to 5m, as 250ms, 10s, 2m or 1h", read: { $0.transport.timeout.configured }
+        expected: "a duration from 1ms to 5m, such as 250ms, 10s, 2m or 1h", read: { $0.transport.timeout.configured }
     ),
     KeyCase(
         key: "route.path", variable: "TOKEN_BROKER_ROUTE_PATH", written: "/token", value: "/token",
@@ -257,7 +257,7 @@ let keyCases: [KeyCase] = [
     ),
 ]
 
-/// Keys whose values only a part that was built could tell: what is refused of them.
+/// Refused values of keys whose accepted values only show in a part that is built from them.
 let refusedOfPlugins: [(key: String, refused: [String: String], expected: String)] = [
     ("access.mode", ["closed": "closed", "true": "true"], "one of open"),
     (
@@ -289,20 +289,20 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 
 @Suite struct `Every key` {
     @Test(arguments: keyCases)
-    func `is read from the file`(_ key: KeyCase) throws {
+    func `every key is read from the file`(_ key: KeyCase) throws {
         let settings = try settings(minimal.with(key.besides).with([key.key: key.written]))
         #expect(key.read(settings) == key.value)
     }
 
     @Test(arguments: keyCases)
-    func `is overridden by its variable`(_ key: KeyCase) throws {
+    func `every key is overridden by its variable`(_ key: KeyCase) throws {
         let values = minimal.with(key.besides).with([key.key: key.written])
         let settings = try settings(values, environment: [key.variable: key.inEnvironment])
         #expect(key.read(settings) == key.overridden)
     }
 
     @Test(arguments: keyCases)
-    func `is taken from its variable alone`(_ key: KeyCase) throws {
+    func `every key can be set by its variable alone`(_ key: KeyCase) throws {
         var values = minimal.with(key.besides)
         values[key.key] = nil
         let settings = try settings(values, environment: [key.variable: key.inEnvironment])
@@ -310,14 +310,16 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test(arguments: keyCases)
-    func `is refused with place, key, expected and found`(_ key: KeyCase) throws {
+    func `an invalid value of a key is refused with place, key, expected and found`(_ key: KeyCase) throws {
         for (written, found) in key.refused {
             try expectRefusal(of: key.key, written, expected: key.expected, found: found, besides: key.besides)
         }
     }
 
     @Test(arguments: refusedOfPlugins)
-    func `of a plug-in is refused alike`(_ key: String, _ refused: [String: String], _ expected: String) throws {
+    func `an invalid value of a plug-in's key is refused in the same way`(
+        _ key: String, _ refused: [String: String], _ expected: String
+    ) throws {
         for (written, found) in refused { try expectRefusal(of: key, written, expected: expected, found: found) }
     }
 
@@ -337,14 +339,14 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test(arguments: keyCases)
-    func `names its variable when that is refused`(_ key: KeyCase) throws {
+    func `an invalid value of a variable is refused with the variable's name`(_ key: KeyCase) throws {
         let problems = problems(minimal.with(key.besides), environment: [key.variable: "\u{1}"])
         let problem = try #require(problems.first { $0.key == key.key })
         #expect(problem.place == key.variable)
     }
 
     @Test(arguments: keyCases)
-    func `has a neighbour that is refused, with the nearest known key`(_ key: KeyCase) throws {
+    func `a misspelled key is refused with the nearest known key`(_ key: KeyCase) throws {
         let misspelt = key.key + "s"
         let name = try #require(key.key.split(separator: ".").last)
         let problem = try #require(problems(minimal.with([misspelt: "x"])).first { $0.key == misspelt })
@@ -353,11 +355,11 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(problem.message.contains("did you mean \(name)?"))
     }
 
-    @Test func `has a variable of its own`() {
+    @Test func `every key has a variable of its own`() {
         #expect(Set(keyCases.map(\.variable)).count == keyCases.count)
     }
 
-    @Test func `has the documented default`() throws {
+    @Test func `every key has its documented default`() throws {
         let settings = try settings(minimal)
         #expect(settings.server == ServerSettings())
         #expect(settings.server.host == "127.0.0.1" && settings.server.port == 8080)
@@ -381,14 +383,14 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 }
 
 @Suite struct `A configuration` {
-    @Test func `tells all its problems at once, in the order of the file`() {
+    @Test func `a configuration reports all its problems at once, in the order of the file`() {
         let problems = problems([
             "access.mode": "opne", "server.port": "x", "tokens.burts": "3", "vendor.environment": "demo",
         ])
         #expect(problems.map(\.key) == ["access.mode", "server.port", "tokens.burts"])
     }
 
-    @Test func `says where a key belongs that stands in the wrong section`() throws {
+    @Test func `a key in the wrong section is answered with its right place`() throws {
         let problem = try #require(problems(minimal.with(["server.timeout": "8s"])).first)
         #expect(problem.message.contains("did you mean route.timeout?"))
     }
@@ -398,7 +400,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         ("server.shutdownDeadline", "server.shutdownTimeout", "SERVER_SHUTDOWN"),
         ("route.deadline", "route.timeout", "ROUTE"),
     ])
-    func `answers a name that a key had before with the new one`(
+    func `a renamed key is answered with its new name`(
         _ former: String, _ name: String, _ variable: String
     ) throws {
         let inFile = problems(minimal.with([former: "5s"]))
@@ -412,12 +414,12 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test(arguments: ["connect_timeout", "connecttimeout", "connect-timeout", "ConnectTimeout"])
-    func `recognizes other spellings`(_ name: String) throws {
+    func `another spelling of a key is answered with the right one`(_ name: String) throws {
         let problem = try #require(problems(minimal.with(["transport.\(name)": "3s"])).first)
         #expect(problem.message.contains("did you mean connectTimeout?"))
     }
 
-    @Test func `knows a spelling of a variable's name from a secret`() throws {
+    @Test func `a misspelled key for a variable's name is not mistaken for a secret`() throws {
         let problem = try #require(
             problems(minimal.with(["credentials.environment.client_secret": "MY_SECRET"])).first)
         #expect(problem.code == .unknownKey)
@@ -425,7 +427,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     @Test(arguments: ["3", "[a]", "text"])
-    func `wants maps as sections`(_ written: String) throws {
+    func `a section that is not a map is refused with the keys that it can have`(_ written: String) throws {
         var values = minimal
         values["server"] = written
         let problem = try #require(problems(values).first { $0.key == "server" })
@@ -433,18 +435,18 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(problem.message.contains(keys))
     }
 
-    @Test func `may have empty sections`() throws {
+    @Test func `a section may be empty`() throws {
         #expect(try settings(minimal.with(["server": "", "tokens": "~"])).server.port == 8080)
     }
 
-    @Test func `without anything asks for what has no default`() {
+    @Test func `an empty configuration is answered with the keys that have no default`() {
         let problems = problems([:])
         #expect(problems.map(\.key) == ["vendor.environment", "access"])
         #expect(problems.allSatisfy { $0.code == .missing && $0.place == "broker.yaml" })
         #expect(problems.first?.message.contains("TOKEN_BROKER_VENDOR_ENVIRONMENT") == true)
     }
 
-    @Test func `of the blueprint is accepted`() throws {
+    @Test func `a complete configuration is accepted`() throws {
         let text = """
             server:      {host: 127.0.0.1, port: 8080}
             vendor:      {profile: alternative-payments, environment: demo}
@@ -463,7 +465,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 }
 
 @Suite struct `What does not go together` {
-    @Test func `a sandbox without an address`() throws {
+    @Test func `a sandbox environment needs a base URL`() throws {
         let problem = try #require(problems(minimal.with(["vendor.environment": "sandbox"])).first)
         #expect(problem.key == "vendor.baseURL")
         #expect(problem.code == .missing)
@@ -472,7 +474,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
                 .vendor.environment == "sandbox")
     }
 
-    @Test func `paths that are the same`() throws {
+    @Test func `two routes cannot have the same path`() throws {
         let problem = try #require(
             problems(minimal.with(["health.livePath": "/x", "health.readyPath": "/x"])).first)
         #expect(problem.key == "health.readyPath")
@@ -484,14 +486,14 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(document.key == "route.openapiPath")
     }
 
-    @Test func `neither an authenticator and a policy nor open mode`() throws {
+    @Test func `a configuration needs an authenticator and a policy, or open mode`() throws {
         let problem = try #require(problems(["vendor.environment": "demo"]).first)
         #expect(problem.key == "access")
         #expect(problem.message.contains("authenticators: forwarded, jwt; policies: all, any, callback, claim"))
         #expect(problem.message.contains("access: {mode: open}"))
     }
 
-    @Test func `only half of access control`() throws {
+    @Test func `an authenticator without a policy is refused`() throws {
         var registry = Registry.everything
         try registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
         let values = ["vendor.environment": "demo", "access.authenticator.kind": "nobody"]
@@ -500,7 +502,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(problem.message.contains("authenticators: forwarded, jwt, nobody"))
     }
 
-    @Test func `open mode and an authenticator`() throws {
+    @Test func `open mode with an authenticator is refused`() throws {
         var registry = Registry.everything
         try registry.register(AuthenticatorPlugin("nobody", "") { _ in ClosureAuthenticator { _ in nil } })
         let problem = try #require(
@@ -519,7 +521,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         ["vendor.environment": "demo", "vendor.baseURL": "https://public-api.alternativepayments.io:00443/v2/x"],
         ["vendor.environment": "production", "vendor.baseURL": "http://localhost:1"],
     ])
-    func `open mode and production`(_ values: [String: String]) throws {
+    func `open mode is refused in production, however its address is written`(_ values: [String: String]) throws {
         let problem = try #require(problems(minimal.with(values)).first)
         #expect(problem.key == "access.mode")
         #expect(problem.code == .conflict)
@@ -531,7 +533,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         "https://public-api..alternativepayments.io", "https://public-api.alternativepayments.i\u{2134}",
         "http://evil.com/.localhost", "http://a b.localhost", "http://[evil.localhost]",
     ])
-    func `a base URL whose host can be read in two ways`(_ url: String) throws {
+    func `a base URL whose host can be read in two ways is refused`(_ url: String) throws {
         let problem = try #require(
             problems(minimal.with(["vendor.baseURL": "\"\(url.replacing("\\", with: "\\\\"))\""])).first)
         #expect(problem.key == "vendor.baseURL")
@@ -541,17 +543,17 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         "\"127.0.0.1:9999\"", "\"localhost:80\"", "\"[::1]\"", "a..b", "\"a b\"", "127.1", "\"::1%lo\"",
         "evil.com/.localhost",
     ])
-    func `a listener's host that is none`(_ host: String) throws {
+    func `a host to listen on that is not a valid host is refused`(_ host: String) throws {
         #expect(problems(minimal.with(["server.host": host])).map(\.key) == ["server.host"])
     }
 
     @Test(arguments: ["127.0.0.1", "localhost", "LOCALHOST", "\"::1\"", "127.0.0.2"])
-    func `open mode at this machine's own names`(_ host: String) throws {
+    func `open mode is accepted on loopback hosts`(_ host: String) throws {
         _ = try settings(minimal.with(["server.host": host]))
     }
 
     @Test(arguments: ["0.0.0.0", "192.168.1.5", "shop.example", "127.0.0.1.example"])
-    func `open mode and a host that others reach`(_ host: String) throws {
+    func `open mode is refused on a host that others can reach`(_ host: String) throws {
         let problem = try #require(problems(minimal.with(["server.host": host])).first)
         #expect(problem.key == "access.mode")
         #expect(problem.message.contains("server.host"))
@@ -559,7 +561,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 }
 
 @Suite struct `Secrets` {
-    // With a sign that is not shown even where a choice, a number, a duration, a flag or an origin is expected.
+    // The sign keeps it out of errors even where a choice, a number, a duration, a flag or an origin is expected.
     private let sentinel = "sentinel+4242=secret"
 
     @Test(arguments: [
@@ -567,7 +569,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         "credentials.file.client_secret",
         "vendor.apiKey", "server.password", "client_secret", "credentials.client_id", "transport.bearerToken",
     ])
-    func `do not stand in the file`(_ key: String) throws {
+    func `a secret in the configuration file is refused and not shown`(_ key: String) throws {
         let values = minimal.with([key: sentinel, "credentials.sources": "[file]", "credentials.file.path": "/x"])
         let problems = problems(values)
         let problem = try #require(problems.first { $0.key == key })
@@ -576,7 +578,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(!"\(ConfigurationError(problems))".contains(sentinel))
     }
 
-    @Test func `are not shown wherever they stand by mistake`() throws {
+    @Test func `a secret written under any key by mistake is not shown`() throws {
         let keys =
             keyCases.map(\.key) + refusedOfPlugins.map(\.key) + [
                 "server", "access", "nothing.such", "credentials.file",
@@ -584,9 +586,9 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         for key in keys {
             for written in [sentinel, "\"\(sentinel)\"", "[\(sentinel)]", "{\(sentinel): 1}", "{a: \(sentinel)}"] {
                 let values = minimal.filter { !"\($0.key).".hasPrefix("\(key).") }.with([key: written])
-                // A few keys take any text.
+                // Some keys accept any text.
                 guard let error = errors(yaml(values)) else { continue }
-                // Where a name is expected, what stands there is shown as one.
+                // In place of a key's name, the text is shown as a name.
                 if written.hasPrefix("{\(sentinel)") { continue }
                 #expect(
                     !"\(error) \(String(reflecting: error.problems.map(\.message)))".contains(sentinel), "\(key)")
@@ -594,7 +596,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         }
     }
 
-    @Test func `are not shown as variables either`() throws {
+    @Test func `a secret in any variable by mistake is not shown`() throws {
         for key in keyCases {
             guard let error = errors(yaml(minimal.with(key.besides)), [key.variable: "\(sentinel) \u{1}"]) else {
                 continue
@@ -603,7 +605,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         }
     }
 
-    @Test func `are not shown when a space is forgotten`() throws {
+    @Test func `a secret is not shown when the space after its key is missing`() throws {
         for text in [
             "{client_secret:\(sentinel)}", "vendor: {client_secret:\(sentinel), a: b}", "client_secret:\(sentinel)",
         ] {
@@ -611,7 +613,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         }
     }
 
-    @Test func `are not shown by a configuration that is printed`() throws {
+    @Test func `a printed configuration does not show its values`() throws {
         let configuration = try BrokerConfiguration("a: \(sentinel)", environment: ["A": sentinel])
         var dumped = ""
         dump(configuration, to: &dumped)
@@ -629,7 +631,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 }
 
 @Suite struct `Variables` {
-    @Test func `that override nothing are warned about, without their values`() throws {
+    @Test func `a variable that overrides nothing causes a warning without its value`() throws {
         let warnings = try warnings(
             minimal,
             environment: [
@@ -644,7 +646,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(!warnings.joined().contains("sentinel"))
     }
 
-    @Test func `that are known are not`() throws {
+    @Test func `a known variable causes no warning`() throws {
         let environment = [
             "TOKEN_BROKER_CONFIG": "x", "TOKEN_BROKER_SERVER_PORT": "1",
             "TOKEN_BROKER_CREDENTIALS_ENVIRONMENT_CLIENT_ID": "A", "TOKEN_BROKER_TRANSPORT_CA_FILE": "/x",
@@ -654,7 +656,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(try warnings(minimal, environment: environment) == [])
     }
 
-    @Test func `empty a list`() throws {
+    @Test func `an empty variable empties a list`() throws {
         let values = minimal.with(["route.allowedOrigins": "[\"https://a.example\"]"])
         #expect(
             try settings(values, environment: ["TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS": ""]).route.allowedOrigins == []
@@ -667,14 +669,14 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         try settings(minimal.with(values)).tokens.rateLimit.map { [$0.requestsPerSecond, $0.burst] }
     }
 
-    @Test func `is the profile's, or what is configured`() throws {
+    @Test func `the rate limit is the profile's unless configured`() throws {
         #expect(try limit([:]) == [5, 5])
         #expect(try limit(["tokens.requestsPerSecond": "1000000"]) == [1_000_000, 1_000_000])
         #expect(try limit(["tokens.burst": "2"]) == [5, 2])
         #expect(try limit(["tokens.requestsPerSecond": "20", "tokens.burst": "20"]) == [20, 20])
     }
 
-    @Test func `has no burst beyond the rate`() throws {
+    @Test func `the burst cannot exceed the rate`() throws {
         let error = #expect(throws: ConfigurationError.self) { try limit(["tokens.burst": "6"]) }
         #expect(error?.description.contains("tokens.burst") == true)
         #expect(error?.description.contains("at most requestsPerSecond, which is 5, found 6") == true)
@@ -692,7 +694,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         "vendor.environment": "demo", "access.authenticator.kind": "nobody", "access.policy.kind": "nothing",
     ]
 
-    @Test func `are there unless they are turned off`() throws {
+    @Test func `quotas apply unless they are turned off`() throws {
         let limits = try settings(closed, registry: registry).limits
         #expect(limits.perAddress == RequestLimits().perAddress)
         #expect(limits.perPrincipal == RequestLimits().perPrincipal)
@@ -702,7 +704,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(without.perPrincipal != nil)
     }
 
-    @Test func `are not there in open mode unless they are written out`() throws {
+    @Test func `quotas do not apply in open mode unless they are configured`() throws {
         let limits = try settings(minimal).limits
         #expect(limits.perAddress == nil)
         #expect(limits.perPrincipal == nil)
@@ -718,9 +720,9 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
 
     #if CryptoSupport
-    @Test func `gives the HMAC that others compute`() throws {
+    @Test func `the audit key gives the HMAC that openssl computes`() throws {
         let key = "0123456789abcdef"
-        // printf 'shop\0alice' | openssl dgst -sha256 -hmac 0123456789abcdef, the first 32 digits
+        // The first 32 digits of: printf 'shop\0alice' | openssl dgst -sha256 -hmac 0123456789abcdef
         let expected = "36ab67a016e104318611ece22076e017"
         #expect(try pseudonym(["audit.keyVariable": "K"], ["K": key]) == expected)
         let file = FileManager.default.temporaryDirectory.appending(path: "key-\(UInt64.random(in: 0 ... .max))")
@@ -729,13 +731,13 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
         #expect(try pseudonym(["audit.keyFile": file.path]) == expected)
     }
 
-    @Test func `is refused when it is not there or too short`() async throws {
+    @Test func `an audit key that is missing or too short is refused`() async throws {
         for (values, environment, reason) in [
             (
                 ["audit.keyVariable": "K"], [:],
                 "audit.keyVariable: it cannot be used: the variable K: expected a secret, found nothing"
             ),
-            (["audit.keyVariable": "K"], ["K": "sentinel"], "expected at least 16 bytes in a secret, found less"),
+            (["audit.keyVariable": "K"], ["K": "sentinel"], "expected at least 16 bytes in a secret, found fewer"),
             (["audit.keyFile": "/nowhere"], [:], "audit.keyFile: it cannot be used: file /nowhere: no such file"),
         ] as [([String: String], [String: String], String)] {
             let error = await #expect(throws: ConfigurationError.self) {
@@ -751,7 +753,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
     }
     #endif
 
-    @Test func `comes from one place`() throws {
+    @Test func `the audit key comes from one place only`() throws {
         let problem = try #require(
             problems(minimal.with(["audit.keyFile": "/x", "audit.keyVariable": "X"])).first)
         #expect(problem.key == "audit.keyFile")
@@ -760,7 +762,7 @@ let refusedOfPlugins: [(key: String, refused: [String: String], expected: String
 }
 
 @Suite struct `What has no effect` {
-    @Test func `is said of a source that is not listed`() throws {
+    @Test func `settings of an unlisted credential source cause a warning`() throws {
         let warnings = try warnings(minimal.with(["credentials.file.path": "/x"]))
         #expect(warnings.count == 1)
         #expect(warnings.first?.contains("credentials.file") == true)

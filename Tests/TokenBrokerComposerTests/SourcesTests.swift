@@ -3,15 +3,16 @@ import Foundation
 import HTTPTypes
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerTesting
 
-/// A vendor that grants every client an access token, and remembers what it was asked.
+/// A vendor that grants every client an access token and records the requests.
 private final class Issuer: HTTPTransport {
     let requests = Mutex<[(head: HTTPRequest, body: String)]>([])
-    /// What other servers answer, by path.
+    /// The responses of other servers, by path.
     private let others: Mutex<[String: String]>
 
     init(others: [String: String] = [:]) { self.others = Mutex(others) }
@@ -53,7 +54,7 @@ private func write(_ content: String, _ path: String) throws {
 }
 
 @Suite struct `A credential source from the file` {
-    @Test func `of a directory is rotated by a link within seconds`() async throws {
+    @Test func `credentials in a directory can be rotated by a symbolic link within seconds`() async throws {
         try await withFolder { folder in
             for version in ["1", "2"] {
                 try FileManager.default.createDirectory(
@@ -72,14 +73,14 @@ private func write(_ content: String, _ path: String) throws {
             #expect(rename("\(folder)/..data_tmp", "\(folder)/..data") == 0)
             await clock.sleepers(1)
             clock.advance(by: .seconds(2))
-            while first.lineage.state == .current { await Task.yield() }
-            while try await broker.accessTokens.token(for: TokenRequest()).id == first.id { await Task.yield() }
+            try await waitUntil { first.lineage.state != .current }
+            try await waitUntil { try await broker.accessTokens.token(for: TokenRequest()).id != first.id }
             #expect(issuer.last?.head.headerFields[.authorization] == basic("id2:s2"))
             await broker.shutdown()
         }
     }
 
-    @Test func `of a directory is that of systemd unless told otherwise`() async throws {
+    @Test func `the credential directory is systemd's unless configured`() async throws {
         try await withFolder { folder in
             try write("id", folder + "/ap-id")
             try write("s", folder + "/ap-secret")
@@ -91,14 +92,14 @@ private func write(_ content: String, _ path: String) throws {
             let found = try await broker(values, environment: ["CREDENTIALS_DIRECTORY": folder], issuer: issuer)
             _ = try await found.accessTokens.token(for: TokenRequest())
             #expect(issuer.last?.head.headerFields[.authorization] == basic("id:s"))
-            // Without one the next source has its turn.
+            // Without a credential, the next source is used.
             _ = try await broker(values, environment: credentials, issuer: issuer).accessTokens.token(
                 for: TokenRequest())
             #expect(issuer.last?.head.headerFields[.authorization] == basic("id:sentinel-secret"))
         }
     }
 
-    @Test func `of Vault is asked over the transport, and rotated within seconds`() async throws {
+    @Test func `credentials in Vault are read over the transport and can be rotated within seconds`() async throws {
         func version(_ number: Int) -> String {
             #"{"data": {"data": {"id": "i", "secret": "s\#(number)"}, "metadata": {"version": \#(number)}}}"#
         }
@@ -115,11 +116,12 @@ private func write(_ content: String, _ path: String) throws {
         #expect(requests.last?.head.headerFields[.authorization] == basic("i:s1"))
 
         issuer.answer("/v1/kv/data/ap", version(2))
-        while first.lineage.state == .current {
+        try await waitUntil {
             clock.advance(by: .seconds(2))
             for _ in 0..<100 { await Task.yield() }
+            return first.lineage.state != .current
         }
-        while try await broker.accessTokens.token(for: TokenRequest()).id == first.id { await Task.yield() }
+        try await waitUntil { try await broker.accessTokens.token(for: TokenRequest()).id != first.id }
         #expect(issuer.last?.head.headerFields[.authorization] == basic("i:s2"))
         await broker.shutdown()
     }
@@ -128,12 +130,14 @@ private func write(_ content: String, _ path: String) throws {
         ("directory", "clientID", "a/b", "the name of a file, without a path"),
         ("directory", "clientSecret", "..", "the name of a file, without a path"),
         ("vault", "address", "http://vault.example", "an https URL"),
-        ("vault", "path", "/a", "a path without empty and dot segments"), ("vault", "path", "a/../b", "a path without"),
+        ("vault", "path", "/a", "a path without empty or dot segments"), ("vault", "path", "a/../b", "a path without"),
         ("vault", "versions", "3", "a whole number from 1 to 2"),
         ("vault", "refresh", "0s", "a duration from 1s to 1h"),
         ("vault", "tokenVariable", "hvs.x", "the name of an environment variable"),
     ])
-    func `refuses what it cannot use`(source: String, key: String, written: String, expected: String) throws {
+    func `an invalid setting of a credential source is refused`(
+        source: String, key: String, written: String, expected: String
+    ) throws {
         var values = ["credentials.sources": "[\(source)]", "credentials.\(source).\(key)": "\"\(written)\""]
         if Int(written) != nil { values["credentials.\(source).\(key)"] = written }
         let problem = try #require(problems(minimal.with(values)).first { $0.key == "credentials.\(source).\(key)" })
@@ -142,7 +146,7 @@ private func write(_ content: String, _ path: String) throws {
     }
 
     #if CommandSupport
-    @Test func `is what a command prints`() async throws {
+    @Test func `credentials are what the configured command prints`() async throws {
         let issuer = Issuer()
         let values = [
             "credentials.sources": "[command]",
@@ -155,7 +159,7 @@ private func write(_ content: String, _ path: String) throws {
         #expect(problem.message.contains("the absolute path of a program"))
     }
     #else
-    @Test func `that is a command needs its trait`() throws {
+    @Test func `the command source of credentials needs its trait`() throws {
         let problem = try #require(problems(minimal.with(["credentials.sources": "[command]"])).first)
         #expect(
             problem.message.contains("command, which this program was built without: it needs the trait CommandSupport")
@@ -165,7 +169,7 @@ private func write(_ content: String, _ path: String) throws {
 }
 
 @Suite struct `The client proves itself` {
-    @Test func `in the body with client_secret_post`() async throws {
+    @Test func `client_secret_post sends the client's credentials in the body`() async throws {
         let issuer = Issuer()
         let broker = try await broker(
             ["vendor.clientAuthentication": "client_secret_post"], environment: credentials, issuer: issuer)
@@ -174,7 +178,7 @@ private func write(_ content: String, _ path: String) throws {
         #expect(issuer.last?.body.hasSuffix("&client_id=id&client_secret=sentinel-secret") == true)
     }
 
-    @Test func `with an id alone with tls_client_auth`() async throws {
+    @Test func `tls_client_auth sends the client id alone`() async throws {
         let issuer = Issuer()
         let broker = try await broker(
             ["vendor.clientAuthentication": "tls_client_auth"], environment: ["ALTERNATIVE_CLIENT_ID": "id"],
@@ -183,7 +187,7 @@ private func write(_ content: String, _ path: String) throws {
         #expect(issuer.last?.body == "grant_type=client_credentials&client_id=id")
     }
 
-    @Test func `with an assertion only where one is signed`() throws {
+    @Test func `assertion settings cause a warning unless the client signs an assertion`() throws {
         let warnings = try warnings(minimal.with(["vendor.assertion.audience": "x"]))
         #expect(warnings.first?.contains("vendor.assertion has no effect") == true)
         let unknown = minimal.with(["vendor.clientAuthentication": "private_key_jwt", "vendor.assertion.kind": "hsm"])
@@ -191,8 +195,8 @@ private func write(_ content: String, _ path: String) throws {
     }
 
     #if JWTSupport
-    @Test func `with an assertion of its own each time`() async throws {
-        // The example of RFC 8410, section 10.3.
+    @Test func `private_key_jwt sends a new assertion each time`() async throws {
+        // The example in RFC 8410, section 10.3.
         let key = """
             -----BEGIN PRIVATE KEY-----
             MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
@@ -219,7 +223,7 @@ private func write(_ content: String, _ path: String) throws {
         #expect(ids.count == 2)
     }
     #else
-    @Test func `with an assertion only with its trait`() throws {
+    @Test func `private_key_jwt needs its trait`() throws {
         let problem = try #require(problems(minimal.with(["vendor.clientAuthentication": "private_key_jwt"])).first)
         #expect(problem.message.contains("JWTSupport"))
     }

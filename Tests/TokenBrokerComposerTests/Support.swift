@@ -22,7 +22,7 @@ import TokenBrokerJWT
 @testable import TokenBrokerComposer
 
 extension Registry {
-    /// What the adapters whose traits are on register, as in the program.
+    /// The plug-ins of all adapters whose traits are on, as in the program.
     static let everything: Registry = {
         var registry = Registry.standard
         #if CommandSupport
@@ -44,10 +44,10 @@ extension Registry {
     }()
 }
 
-/// The least that is valid: everything else has a default.
+/// The smallest valid configuration: everything else has a default.
 let minimal = ["vendor.environment": "demo", "access.mode": "open"]
 
-/// YAML with these keys, each value as it stands.
+/// Returns YAML with these keys, and with each value unchanged.
 func yaml(_ values: [String: String]) -> String {
     func lines(_ values: [(path: ArraySlice<Substring>, value: String)], indentation: String) -> [String] {
         Dictionary(grouping: values) { $0.path.first ?? "" }.sorted { $0.key < $1.key }.flatMap { name, members in
@@ -62,7 +62,7 @@ func yaml(_ values: [String: String]) -> String {
         .joined(separator: "\n") + "\n"
 }
 
-/// The settings that these keys give.
+/// Returns the settings that result from these keys.
 func settings(
     _ values: [String: String], environment: [String: String] = [:], registry: Registry = .everything
 ) throws -> Settings {
@@ -73,7 +73,7 @@ func settings(
     return settings
 }
 
-/// What is wrong with these keys.
+/// Returns the problems with these keys.
 func problems(
     _ values: [String: String], environment: [String: String] = [:], registry: Registry = .everything,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -84,7 +84,7 @@ func problems(
     return error?.problems ?? []
 }
 
-/// What is warned about with these keys.
+/// Returns the warnings about these keys.
 func warnings(_ values: [String: String], environment: [String: String] = [:]) throws -> [String] {
     let reader = ConfigurationReader(
         try BrokerConfiguration(yaml(values), name: "broker.yaml", environment: environment)
@@ -93,7 +93,7 @@ func warnings(_ values: [String: String], environment: [String: String] = [:]) t
     return reader.warnings
 }
 
-/// A logger, and what was logged to it.
+/// Returns a logger and the handler that records its entries.
 func recordingLogger() -> (Logger, InMemoryLogHandler) {
     let handler = InMemoryLogHandler()
     var logger = Logger(label: "test") { _ in handler }
@@ -101,14 +101,14 @@ func recordingLogger() -> (Logger, InMemoryLogHandler) {
     return (logger, handler)
 }
 
-/// A part that records in which order parts are built and shut down.
+/// A record of the order in which parts are built and shut down.
 final class Diary: Sendable {
     private let content = Mutex<[String]>([])
     var entries: [String] { content.withLock { $0 } }
     func note(_ entry: String) { content.withLock { $0.append(entry) } }
 }
 
-/// Answers like the vendor, and writes its end into a diary.
+/// A transport that responds like the vendor, and records its requests and its shutdown in a diary.
 struct VendorDouble: HTTPTransport, ShutsDown {
     var diary = Diary()
 

@@ -4,15 +4,16 @@ import HTTPTypes
 import InMemoryLogging
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
 
 @testable import TokenBrokerComposer
 
-/// A broker as it is composed, in front of a vendor that does as it is told.
+/// Tests of a composed broker in front of a scripted vendor.
 @Suite struct `A vendor that refuses, or somebody in front of it` {
-    /// What a vendor answers: the customer `cus_x` has the invoices that begin with `inv_x_`.
+    /// A scripted vendor. Its customer `cus_x` has the invoices that begin with `inv_x_`.
     private final class ScriptedVendor: Sendable {
         struct Answer {
             var status: HTTPResponse.Status = .ok
@@ -21,15 +22,15 @@ import TokenBrokerTesting
         private let state = Mutex<(step1: Answer, checkout: Answer, strangers: Answer, tokens: Int, calls: Int)>(
             (Answer(), Answer(), Answer(), 0, 0))
         var tokens: Int { state.withLock { $0.tokens } }
-        /// What calls at step 1 get instead of a token.
+        /// Sets the response at step 1, instead of a token.
         func accessTokens(_ status: HTTPResponse.Status, _ body: String = "") {
             state.withLock { $0.step1 = Answer(status: status, body: body) }
         }
-        /// What calls at step 2 get instead of a token.
+        /// Sets the response at step 2, instead of a token.
         func checkouts(_ status: HTTPResponse.Status, _ body: String = "") {
             state.withLock { $0.checkout = Answer(status: status, body: body) }
         }
-        /// What look-ups of other invoices get.
+        /// Sets the response to look-ups of other invoices.
         func strangers(_ status: HTTPResponse.Status, _ body: String = "") {
             state.withLock { $0.strangers = Answer(status: status, body: body) }
         }
@@ -124,12 +125,12 @@ import TokenBrokerTesting
             (HTTPResponse.Status.forbidden, own, 403), (.notFound, own, 403), (.unauthorized, own, 500),
             (.unauthorized, #"{"message": "Unauthorized"}"#, 503), (.forbidden, "<html>", 503),
         ], [1, 5])
-    func `is no reason to refuse other shoppers`(
+    func `the vendor's refusals of some shoppers do not affect others`(
         refusal: (status: HTTPResponse.Status, body: String, answer: Int), visitors: Int
     ) async throws {
         let broker = try await broker()
         vendor.strangers(refusal.status, refusal.body)
-        // At one a second, from the very beginning.
+        // One request a second, from the very beginning.
         for number in 0..<100 {
             let visitor = "\(number % visitors)"
             #expect(await ask(broker, "v\(visitor)", "cus_v\(visitor)", "oth_\(number)").status == refusal.answer)
@@ -138,7 +139,7 @@ import TokenBrokerTesting
             }
             clock.advance(by: .seconds(1))
         }
-        // And a hundred at once.
+        // A hundred concurrent requests.
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<100 {
                 let visitor = "\(number % visitors)"
@@ -155,7 +156,9 @@ import TokenBrokerTesting
     }
 
     @Test(arguments: [(HTTPResponse.Status.forbidden, "<html>"), (.unauthorized, ""), (.badRequest, "<html>")])
-    func `with a block page at step 2 costs a moment`(status: HTTPResponse.Status, body: String) async throws {
+    func `a block page at step 2 delays tokens only for a moment`(
+        status: HTTPResponse.Status, body: String
+    ) async throws {
         let broker = try await broker()
         #expect(await ask(broker, "a", "cus_a", "inv_a_0").status == 200)
         vendor.checkouts(status, body)
@@ -169,7 +172,7 @@ import TokenBrokerTesting
         await broker.shutdown()
     }
 
-    @Test func `with a block page at step 1 takes nothing out of rotation`() async throws {
+    @Test func `a block page at step 1 does not take the broker out of rotation`() async throws {
         let broker = try await broker()
         vendor.accessTokens(.forbidden, "<html>")
         for _ in 0..<5 {
@@ -184,17 +187,17 @@ import TokenBrokerTesting
         await broker.shutdown()
     }
 
-    @Test func `is told by readiness while a token is held, and takes it out of rotation at its end`() async throws {
+    @Test func `refused credentials degrade readiness while a token is held, and fail it afterwards`() async throws {
         let broker = try await broker()
         #expect(await ask(broker, "a", "cus_a", "inv_a_0").status == 200)
         vendor.accessTokens(.forbidden, Self.own)
         clock.advance(by: .seconds(760))
-        // Renewed behind this one.
+        // This request starts a renewal in the background.
         #expect(await ask(broker, "a", "cus_a", "inv_a_1").status == 200)
-        while await ready(broker) == (200, "ok") { await Task.yield() }
+        try await waitUntil { await ready(broker) != (200, "ok") }
         for number in 2..<20 { #expect(await ask(broker, "a", "cus_a", "inv_a_\(number)").status == 200) }
         #expect(await ready(broker) == (200, "degraded"))
-        let errors = log.entries.filter { $0.message.description.hasPrefix("no new access token can be had") }
+        let errors = log.entries.filter { $0.message.description.hasPrefix("no new access token can be obtained") }
         #expect(errors.map(\.level) == [.error])
         clock.advance(by: .seconds(240))
         #expect(await ready(broker) == (503, "not ready"))
@@ -204,7 +207,7 @@ import TokenBrokerTesting
         await broker.shutdown()
     }
 
-    @Test func `and asks for a day of rest is told alike to all`() async throws {
+    @Test func `a vendor's Retry-After of one day is capped, and the same for every caller`() async throws {
         let broker = try await broker()
         vendor.accessTokens(.ok)
         #expect(await ask(broker, "a", "cus_a", "inv_a_0").status == 200)

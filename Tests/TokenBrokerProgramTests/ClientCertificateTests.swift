@@ -3,10 +3,12 @@ import Foundation
 import Synchronization
 import TestSupport
 import Testing
+import TokenBrokerTesting
 
-/// `tls_client_auth` (RFC 8705) from the configuration file to the token, through an nginx that lets nobody in without a certificate.
+/// Tests of `tls_client_auth` (RFC 8705) from the configuration file to the token, through an nginx that requires a
+/// client certificate.
 struct ClientCertificateTests {
-    /// The vendor behind it, and what it was asked.
+    /// The vendor behind nginx, which records its requests.
     private final class Vendor: Sendable {
         private let seen = Mutex<[String]>([])
         var requests: [String] { seen.withLock { $0 } }
@@ -26,7 +28,7 @@ struct ClientCertificateTests {
         }
     }
 
-    /// Runs the program with a secret in the environment that is not to be sent.
+    /// Runs the program with a secret in the environment that must not be sent.
     private func run(
         _ command: String, _ arguments: [String], _ servers: TLSServers, certificate: (file: String, key: String)?
     ) async throws -> (code: Int32, output: String) {
@@ -49,7 +51,7 @@ struct ClientCertificateTests {
         return (await program.exitCode(), program.output)
     }
 
-    @Test func aCertificateAloneGetsATokenAndWithoutItThereIsNone() async throws {
+    @Test func `a client certificate alone gets a token, and without it there is none`() async throws {
         let vendor = Vendor()
         let backend = try RawServer(serve: vendor.serve)
         defer { backend.stop() }
@@ -75,12 +77,12 @@ struct ClientCertificateTests {
                 $0.contains("sentinel") || $0.contains(Data("sentinel-secret".utf8).base64EncodedString())
             })
 
-        // None, one that nobody trusts, and one whose key is another's.
+        // No certificate, one that is not trusted, and one with the wrong key.
         let unknown = (servers.unknownCertificateFile, servers.unknownKeyFile)
         let mixed = (servers.clientCertificateFile, servers.unknownKeyFile)
-        let refused = "the vendor answered with status 400, as for a client without the certificate that it expects"
+        let refused = "the vendor answered with status 400; the client certificate may be missing or wrong"
         for (certificate, code, message) in [
-            // The words are nginx's and not the vendor's, so they do not count as refused credentials.
+            // nginx sends this response and not the vendor, so it does not count as refused credentials.
             (nil, 69, refused), (unknown, 69, refused), (mixed, 69, "the local SSL certificate"),
         ] as [((String, String)?, Int32, String)] {
             let check = try await run("check", ["--live"], servers, certificate: certificate)

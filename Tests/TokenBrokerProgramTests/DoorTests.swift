@@ -5,11 +5,12 @@ import HTTPTypes
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
-/// `serve` and `demo` as hostile and friendly clients meet them: over sockets, byte by byte.
-@Suite(.serialized) struct DoorTests {
-    /// Starts `serve` against nothing: no request here gets as far as the vendor.
-    /// - Parameter openFiles: How many it may have open.
+/// Tests of `serve` and `demo` with hostile and friendly clients, over sockets and byte by byte.
+@Suite(.serialized, .tags(.slow)) struct DoorTests {
+    /// Starts `serve` without a vendor, which no request here reaches.
+    /// - Parameter openFiles: The program's limit of open files.
     private func withServer(
         _ extra: String = "", openFiles: Int? = nil,
         _ body: (_ server: RunningProgram, _ port: UInt16) async throws -> Void
@@ -30,14 +31,14 @@ import TokenBroker
         let authority = try await server.authority(inLine: "token-broker listens on")
         let port = try #require(authority.split(separator: ":").last.flatMap { UInt16($0) })
         try await body(server, port)
-        // Whatever was done to it, it is still there for others.
+        // The server still serves other clients.
         #expect(
             try await answer(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").hasPrefix(
                 "HTTP/1.1 200"))
         #expect(await server.terminate() == 0)
     }
 
-    /// Sends it, and returns everything that comes until the server closes the connection.
+    /// Sends a request, and returns everything received until the server closes the connection.
     private func answer(_ port: UInt16, _ request: String) async throws -> String {
         let client = try RawClient(port: port)
         defer { client.close() }
@@ -53,7 +54,7 @@ import TokenBroker
         }
     }
 
-    /// Where a call may block without keeping the other tests from their work.
+    /// Runs a blocking call on its own thread, so that it does not block other tests.
     private func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
             Thread.detachNewThread { continuation.resume(returning: body()) }
@@ -62,7 +63,7 @@ import TokenBroker
 
     private let post = "POST /api/checkout-token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
-    @Test func headersAreBounded() async throws {
+    @Test func `request headers are bounded in size and number`() async throws {
         try await withServer("server: {port: 0, headerBytes: 4096}") { _, port in
             for bomb in [
                 "X: \(String(repeating: "a", count: 5000))\r\n",
@@ -76,7 +77,7 @@ import TokenBroker
             #expect(
                 try await answer(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(fine)\r\n")
                     .hasPrefix("HTTP/1.1 200"))
-            // One that never ends is cut off rather than kept.
+            // An endless header is cut off rather than buffered.
             let endless = try RawClient(port: port)
             endless.send("GET /healthz HTTP/1.1\r\nX: ")
             let sent = await onThread {
@@ -89,9 +90,9 @@ import TokenBroker
         }
     }
 
-    @Test func aHeadThatComesTooSlowlyEndsItsConnection() async throws {
+    @Test func `a request head that arrives too slowly ends its connection`() async throws {
         try await withServer("server: {port: 0, headTimeout: 500ms, idleTimeout: 1h}") { _, port in
-            // Nothing at all, half a head, and half a second head after a whole request.
+            // One client sends nothing, one half a head, and one half a second head after a whole request.
             let silent = try RawClient(port: port)
             let half = try RawClient(port: port)
             half.send("GET /healthz HTTP/1.1\r\nHo")
@@ -102,40 +103,40 @@ import TokenBroker
             later.send("GET /heal")
             #expect(await !rest(silent).contains("200"))
             #expect(await !rest(half).contains("200"))
-            // The first answer's body may still come.
+            // The body of the first response may still arrive.
             #expect(await !rest(later).contains("HTTP/1.1"))
             for client in [silent, half, later] { client.close() }
         }
     }
 
-    @Test func anIdleConnectionIsClosed() async throws {
+    @Test func `an idle connection is closed`() async throws {
         try await withServer("server: {port: 0, idleTimeout: 500ms}") { _, port in
             let start = ContinuousClock.now
             let answer = try await answer(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(answer.hasPrefix("HTTP/1.1 200"))
-            // Well before the default, which is 75 s.
+            // This is well below the default of 75 s.
             #expect(start.duration(to: .now) < .seconds(40))
         }
     }
 
-    @Test func connectionsAreBoundedAndFreedOnesAreGivenAway() async throws {
+    @Test func `connections are bounded, and a freed one serves the next client`() async throws {
         let limits = "connections: 2, connectionsPerAddress: 5, headTimeout: 1s"
         try await withServer("server: {port: 0, \(limits)}") { _, port in
             let clients = try (0..<5).map { _ in try RawClient(port: port) }
-            // The first two take their time and are closed; the others have their turn.
+            // The first two clients send nothing until they are closed. Then the others are served.
             for client in clients.dropFirst(2) {
                 client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 #expect(await rest(client).hasPrefix("HTTP/1.1 200"))
-                // Until then the server keeps its half.
+                // Until the client closes, the server keeps the connection half-closed.
                 client.close()
             }
             for client in clients.prefix(2) { client.close() }
         }
     }
 
-    @Test func whereFewFilesMayBeOpenThereAreFewerConnectionsAndNoAddressHasThemAll() async throws {
+    @Test func `with few file descriptors, connections are fewer and shared between addresses`() async throws {
         try await withServer("server: {port: 0}", openFiles: 256) { server, port in
-            // 128 connections, and a quarter of them for each address.
+            // The limit is 128 connections, and a quarter of them for each address.
             let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
             var clients: [RawClient] = []
             for _ in 0..<200 { clients.append(try RawClient(port: port, from: 2)) }
@@ -145,21 +146,21 @@ import TokenBroker
             for address in 3...6 as ClosedRange<UInt8> {
                 for _ in 0..<32 { clients.append(try RawClient(port: port, from: address)) }
             }
-            // All are taken, so this one waits until some are given back.
+            // All connections are taken, so this client waits until some are closed.
             let waiting = try RawClient(port: port, from: 7)
             waiting.send(health)
-            _ = try await server.line(containing: "as many connections are open")
+            _ = try await server.line(containing: "the connection limit has been reached")
             for client in clients { client.close() }
             let bytes = await onThread { waiting.read() }
             #expect(String(decoding: try #require(bytes), as: UTF8.self).hasPrefix("HTTP/1.1 200"))
             waiting.close()
             #expect(server.output.components(separatedBy: "may not open as many files").count == 2)
-            #expect(server.output.components(separatedBy: "as many connections are open").count == 2)
+            #expect(server.output.components(separatedBy: "the connection limit has been reached").count == 2)
         }
     }
 
     @Test(arguments: [["sandbox"], ["demo"]])
-    func aPortThatIsTakenIsToldAtOnce(command: [String]) async throws {
+    func `a port that is taken is reported at once`(command: [String]) async throws {
         let other = try RawServer { _ in }
         defer { other.stop() }
         let program = try RunningProgram.tokenBroker(command + ["--port", "\(other.port)"])
@@ -171,10 +172,10 @@ import TokenBroker
         #expect(!program.output.contains("listens on"))
     }
 
-    @Test func oneAddressCannotHaveAllConnections() async throws {
+    @Test func `one address cannot take all connections`() async throws {
         let limits = "connections: 100, connectionsPerAddress: 3, trustedProxies: [127.0.0.3]"
         try await withServer("server: {port: 0, \(limits)}") { server, port in
-            /// A connection that was served and is kept; `nil` if it was closed instead.
+            /// Returns a connection that was served and is kept; `nil` if it was closed instead.
             func served(from host: UInt8) async throws -> RawClient? {
                 let client = try RawClient(port: port, from: host)
                 client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -188,13 +189,13 @@ import TokenBroker
             var clients: [RawClient] = []
             for _ in 0..<3 { clients.append(try #require(try await served(from: 2))) }
             for _ in 0..<3 { #expect(try await served(from: 2) == nil) }
-            _ = try await server.line(containing: "an address has as many connections as one may have")
-            // Others are not concerned, and a proxy has as many as there are.
+            _ = try await server.line(containing: "an address has reached its connection limit")
+            // Other addresses are not affected, and the limit does not apply to a trusted proxy.
             for host in [4, 4, 4] + Array(repeating: 3, count: 10) as [UInt8] {
                 clients.append(try #require(try await served(from: host)))
             }
             #expect(try await served(from: 4) == nil)
-            // One that is given up makes room for another.
+            // A closed connection makes room for another.
             clients.removeFirst().close()
             var another: RawClient?
             while another == nil { another = try await served(from: 2) }
@@ -202,7 +203,7 @@ import TokenBroker
         }
     }
 
-    @Test func aBodyThatComesTooSlowlyIsGivenUpBeforeTheDeadline() async throws {
+    @Test func `a body that arrives too slowly is refused before the route's timeout`() async throws {
         try await withServer("route: {timeout: 60s}") { _, port in
             for framing in ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
                 let start = ContinuousClock.now
@@ -214,7 +215,7 @@ import TokenBroker
         }
     }
 
-    @Test func aBodyWithoutEndIsRefusedWhileItComes() async throws {
+    @Test func `an endless body is refused while it arrives`() async throws {
         try await withServer { _, port in
             for count in [70_000, 1_000_000] {
                 let client = try RawClient(port: port)
@@ -237,14 +238,14 @@ import TokenBroker
         }
     }
 
-    @Test func requestsThatTwoServersWouldReadDifferentlyAreRefused() async throws {
+    @Test func `a request that two servers could read differently is refused`() async throws {
         try await withServer { _, port in
             for fields in [
                 "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 2\r\nContent-Length: 3\r\n",
                 "Content-Length: -1\r\n", "Content-Length: 2x\r\n",
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
             ] {
-                // It ends only when the server closes the connection, on which more could be hidden.
+                // This returns only when the server closes the connection, which could hide another request.
                 let answer = try await answer(port, post + fields + "\r\n{}GET /healthz HTTP/1.1\r\n\r\n")
                 #expect(!answer.contains("HTTP/1.1 200"), "\(fields)")
                 #expect(answer.hasPrefix("HTTP/1.1 400"), "\(fields) \(answer.prefix(100))")
@@ -252,7 +253,7 @@ import TokenBroker
         }
     }
 
-    @Test func aFloodIsAnsweredWith429AndCostsTheVendorNothing() async throws {
+    @Test func `a flood is answered with 429 and makes no vendor calls`() async throws {
         let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0"])
         let vendor = try await sandbox.authority(inLine: "sandbox listens on")
         let path = FileManager.default.temporaryDirectory.appending(path: "door-\(UUID().uuidString).yaml").path
@@ -308,7 +309,7 @@ import TokenBroker
         return try await transport.send(request, body: Array(body.utf8), options: .init(timeout: .seconds(10)))
     }
 
-    @Test func theDemoSignsAVisitorInAndGivesThemTheirOwnInvoiceOnly() async throws {
+    @Test func `the demo signs a visitor in and gives out tokens for their own invoice only`() async throws {
         let demo = try RunningProgram.tokenBroker(["demo", "--port", "0"])
         let authority = try await demo.authority(inLine: "Open http")
         let line = try await demo.line(containing: "curl ")
@@ -338,7 +339,7 @@ import TokenBroker
             #expect(response.status.code == status, "\(body) \(cookie ?? "") \(origin ?? "")")
             if status == 403 { refused.insert(response.body) }
         }
-        // Another's, one that is not there, and one of no customer's look alike.
+        // A foreign invoice, a missing one and an invoice without a customer are indistinguishable.
         #expect(refused.count == 1)
         await transport.shutdown()
 

@@ -6,8 +6,10 @@ import Synchronization
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
-/// What the program prints at its most talkative, and what it answers, when secrets are wherever they can be.
+/// Tests that search the program's most verbose output and its responses for secrets, with secrets everywhere that they
+/// can be.
 struct ProgramLeakTests {
     private static let id = "sentinel-id-4711", secret = "sentinel-secret-4711"
     private static let shared = "sentinel-shared-secret-4711-long-enough-for-a-key"
@@ -20,14 +22,14 @@ struct ProgramLeakTests {
 
     init() throws { transport = try CurlTransport() }
 
-    @Test(arguments: ["text", "json"]) func nothingSecretIsEverPrinted(format: String) async throws {
+    @Test(arguments: ["text", "json"]) func `the program never prints a secret`(format: String) async throws {
         let scripted = try ScriptedVendor()
         defer { scripted.stop() }
         let vendor = "http://127.0.0.1:\(scripted.port)"
         let open = "access: {mode: open}"
         var printed = ""
 
-        // Everything that the vendor may answer at step 2, the refusal of our credentials last, since it is remembered.
+        // Every vendor response at step 2. The refusal of our credentials comes last, since the broker remembers it.
         printed += try await serve(vendor, open, format) { authority, printed in
             for (index, answer) in Self.answers.enumerated() {
                 scripted.script { $0 == "/oauth/token" ? nil : answer }
@@ -36,7 +38,7 @@ struct ProgramLeakTests {
                 printed += text(of: response)
             }
         }
-        // And at step 1, which is asked once; every second one in this format.
+        // Every vendor response at step 1, which is called once. Each log format tests half of them.
         for (index, answer) in Self.answers.enumerated() where (index % 2 == 0) == (format == "text") {
             printed += try await serve(vendor, open, format) { authority, printed in
                 scripted.script { _ in answer }
@@ -45,7 +47,7 @@ struct ProgramLeakTests {
                 printed += text(of: response) + text(of: try await send(authority, "/readyz"))
             }
         }
-        // With good answers, and the proofs that there are.
+        // Successful responses, with every kind of proof.
         scripted.script { _ in nil }
         let policy = "policy: {kind: claim, customer: customer, invoice: invoice}"
         let jwt = "jwt, issuer: a, audience: b, algorithms: [HS256], secretVariable: SHARED, cookie: session"
@@ -73,7 +75,7 @@ struct ProgramLeakTests {
                     let response = try await post(
                         authority, invoice: "inv_1", fields: own.merging([name: value]) { $1 }
                     )
-                    // The token is in the answer that it belongs in.
+                    // A successful response is supposed to contain the token.
                     if response.status != .ok { printed += text(of: response) }
                 }
                 for (method, path, body) in [
@@ -87,7 +89,7 @@ struct ProgramLeakTests {
             }
         }
         printed += try await otherCommands(vendor, format)
-        // It is what the program prints, the audit's events among it.
+        // The output really is the program's log, with the audit's events.
         #expect(printed.contains("checkout token refused"))
         check(printed)
     }
@@ -113,14 +115,14 @@ struct ProgramLeakTests {
             #expect(await check.exitCode() == expected)
             printed += check.output
         }
-        // With a secret in the wrong place. Where an id is expected, only what looks like one is shown.
+        // A secret in the wrong place. Where an id is expected, the error shows only text that looks like an id.
         let file = try configuration(
             vendor, "access: {mode: open}\ncredentials: {sources: [\(Self.secret)+=], client_secret: \(Self.secret)}")
         let check = try RunningProgram.tokenBroker(
             ["check", "--config", file] + logging, environment: Self.environment)
         #expect(await check.exitCode() == 78)
         printed += check.output
-        // And with a key for the audit that is too short, and one in place of its variable's name.
+        // An audit key that is too short, and one in place of its variable's name.
         for variable in ["SHORT", "sentinel-key"] {
             let file = try configuration(vendor, "access: {mode: open}", auditVariable: variable)
             let check = try RunningProgram.tokenBroker(
@@ -138,13 +140,13 @@ struct ProgramLeakTests {
             Issue.record("printed: \(line)")
         }
         #expect(!printed.contains(Data("\(Self.id):\(Self.secret)".utf8).base64EncodedString()))
-        // No part of a token either; all of them begin like this.
+        // No part of a token appears either; all tokens begin like this.
         #expect(!printed.contains("eyJ"))
     }
 
     // MARK: The vendor
 
-    /// What a vendor may answer instead of a token: the whole response.
+    /// The whole responses that a vendor may send instead of a token.
     private static let answers: [String] = {
         let problem = #"{"code": "sentinel", "message": "sentinel", "error": "sentinel", "errors": ["sentinel"]}"#
         return [
@@ -164,7 +166,7 @@ struct ProgramLeakTests {
         "HTTP/1.1 \(status)\r\n\(field)\r\nSet-Cookie: a=sentinel\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
     }
 
-    /// Answers as it is told, and with tokens otherwise.
+    /// A vendor that sends scripted responses, and tokens otherwise.
     private final class ScriptedVendor: Sendable {
         private let server: RawServer
         private let current: Box
@@ -182,7 +184,8 @@ struct ProgramLeakTests {
             }
         }
 
-        /// - Parameter answer: For a path; `nil` for a token.
+        /// Sets the script.
+        /// - Parameter answer: Returns the response for a path, or `nil` for a token.
         func script(_ answer: @escaping @Sendable (String) -> String?) { current.answer.withLock { $0 = answer } }
         func stop() { server.stop() }
 
@@ -253,7 +256,7 @@ struct ProgramLeakTests {
         response.headerFields.map { "\($0)\n" }.joined() + String(decoding: response.body, as: UTF8.self) + "\n"
     }
 
-    /// A token with the shared secret, made by openssl.
+    /// Returns a token that openssl signs with the shared secret.
     private func signed(_ claims: String) async throws -> String {
         let unsigned = Self.base64URL(Data(#"{"alg": "HS256"}"#.utf8)) + "." + Self.base64URL(Data(claims.utf8))
         let path = FileManager.default.temporaryDirectory.appending(path: "token-\(UUID().uuidString)").path

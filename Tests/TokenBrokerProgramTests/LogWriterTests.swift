@@ -8,7 +8,7 @@ import Testing
 
 @testable import token_broker
 
-/// The writer behind the log, on pipes that the test reads, or not.
+/// Tests of the log's writer on pipes that the test reads or leaves unread.
 @Suite struct LogWriterTests {
     private let metrics = TestMetrics()
     private let pipe = Pipe()
@@ -26,7 +26,7 @@ import Testing
         get throws { try metrics.expectCounter("dropped").totalValue }
     }
 
-    /// Lines as they come, until they are enough.
+    /// Reads lines until `isEnough` returns `true`.
     private func read(until isEnough: ([String]) -> Bool) throws -> [String] {
         var text = ""
         var lines: [String] = []
@@ -41,7 +41,7 @@ import Testing
 
     private func line(_ index: Int) -> String { "\(index) \(String(repeating: "x", count: 1_000))" }
 
-    @Test func `all lines come in order while somebody reads`() throws {
+    @Test func `log lines are written in order while they are read`() throws {
         let writer = writer(limit: 1 << 20)
         for index in 0..<500 { writer.line(line(index)) }
         writer.line("end")
@@ -50,13 +50,13 @@ import Testing
         #expect(try dropped == 0)
     }
 
-    @Test func `what nobody reads is dropped without waiting, counted, and told in its place`() throws {
+    @Test func `log lines that are not read are dropped without waiting, and counted in their place`() throws {
         let writer = writer(limit: 100_000)
         for index in 0..<1_000 { writer.line(line(index)) }
         let count = try dropped
-        // The pipe takes 64 KiB, the writer has as much as may wait under way, and as much again waits.
+        // The pipe takes 64 KiB. The writer writes up to `limit` bytes, and as many again wait.
         #expect(600..<1_000 ~= count)
-        // It gives up waiting for whoever does not read.
+        // Flushing gives up if nothing reads the pipe.
         writer.flush(within: .milliseconds(10))
         let lines = try read { lines in
             lines.reduce(0) { $0 + ($1.hasSuffix(" dropped") ? Int($1.dropLast(8)) ?? 0 : 1) } == 1_000
@@ -76,7 +76,7 @@ import Testing
         #expect(try dropped == count)
     }
 
-    @Test func `a line that is larger than the buffer is dropped`() throws {
+    @Test func `a log line that is larger than the buffer is dropped`() throws {
         let writer = writer(limit: 100)
         writer.line(line(0))
         #expect(try read { $0.last == "1 dropped" } == ["1 dropped"])
@@ -84,8 +84,8 @@ import Testing
         #expect(try read { $0.last == "small" } == ["small"])
     }
 
-    @Test func `what cannot be written is told when it can`() throws {
-        // A file that has no room, and is given some by another in its place.
+    @Test func `log lines that could not be written are reported once they can be`() throws {
+        // The descriptor first has no room. Then a file that does replaces it.
         let path = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString)").path
         let descriptor = open("/dev/full", O_WRONLY | O_CLOEXEC)
         defer { close(descriptor) }
@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test(arguments: [LoggingOptions.Format.text, .json])
-    func `an event is one line, whatever it tells`(format: LoggingOptions.Format) {
+    func `a log event is one line, whatever it contains`(format: LoggingOptions.Format) {
         let lines = Mutex<[[UInt8]]>([])
         let handler = format.handler("test") { line in lines.withLock { $0.append(line) } }
         let logger = Logger(label: "test") { _ in handler }

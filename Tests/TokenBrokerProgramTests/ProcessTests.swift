@@ -5,8 +5,9 @@ import HTTPTypes
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
-/// The program as a process: its streams, its signals, its children.
+/// Tests of the program as a process: its streams, its signals and its children.
 @Suite(.serialized) struct ProcessTests {
     private let transport: CurlTransport
 
@@ -34,7 +35,7 @@ import TokenBroker
         return try await transport.send(request, body: [], options: .init(timeout: .seconds(10))).status
     }
 
-    /// Sends requests that are refused, each of which is logged in some 600 bytes.
+    /// Sends requests that are refused. Each one is logged with about 600 bytes.
     private func flood(_ authority: String, _ count: Int) async throws {
         let origin =
             "https://\(Array(repeating: String(repeating: "a", count: 60), count: 4).joined(separator: ".")).example"
@@ -51,7 +52,7 @@ import TokenBroker
         }
     }
 
-    @Test func `a log that nobody reads holds up no answer and not the end`() async throws {
+    @Test func `a log that is not read delays neither answers nor the shutdown`() async throws {
         let file = try configuration("server: {port: 0, shutdownTimeout: 5s}")
         let server = try RunningProgram.tokenBroker(
             ["serve", "--config", file, "--log-level", "trace"], environment: credentials, holdsError: true
@@ -65,7 +66,7 @@ import TokenBroker
     }
 
     @Test(arguments: ["text", "json"])
-    func `log lines that were dropped are counted in their place`(format: String) async throws {
+    func `serve reports how many log lines were dropped, in their place`(format: String) async throws {
         let file = try configuration("server: {port: 0}")
         let server = try RunningProgram.tokenBroker(
             ["serve", "--config", file, "--log-format", format], environment: credentials, holdsError: true
@@ -74,7 +75,7 @@ import TokenBroker
         try await flood(authority, 4_000)
         server.readError()
         _ = try await server.line(containing: "log lines were dropped")
-        // From then on all is told again.
+        // From then on, every line is written again.
         try await flood(authority, 16)
         server.send(SIGTERM)
         _ = try await server.line(containing: "stopping")
@@ -86,7 +87,7 @@ import TokenBroker
         #expect(lines.count { $0.contains("checkout token refused") } + dropped.reduce(0, +) == 4_016)
     }
 
-    @Test func `a log that cannot be written costs nothing else`() async throws {
+    @Test func `a log that cannot be written affects nothing else`() async throws {
         let file = try configuration("server: {port: 0}")
         for target in ["2>&-", "2>/dev/full"] {
             let program = try RunningProgram.tokenBrokerPath
@@ -100,8 +101,8 @@ import TokenBroker
         }
     }
 
-    @Test func `a message that nobody reads does not keep the process`() async throws {
-        // The reader of the pipe is asleep, and the pipe is full.
+    @Test func `a message that is not read does not keep the process alive`() async throws {
+        // The pipe is full, and its reader sleeps.
         let program = try RunningProgram.tokenBrokerPath
         let line = "(head -c 65536 /dev/zero; \(program) check --config /nowhere 2>&1; echo $? >&3) | sleep 60"
         let shell = try RunningProgram("/bin/sh", ["-c", "exec 3>&1; \(line)"])
@@ -109,7 +110,7 @@ import TokenBroker
         shell.send(SIGKILL)
     }
 
-    @Test func `a result that cannot be printed is a failure`() async throws {
+    @Test func `output that cannot be printed makes a command fail`() async throws {
         let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
         let vendor = try await sandbox.authority(inLine: "sandbox listens on")
         let file = try configuration("", vendor: "http://\(vendor)")
@@ -123,7 +124,7 @@ import TokenBroker
             "--version", "help mint", "--generate-completion-script bash",
         ] {
             for target in [">&-", ">/dev/full", "| true"] {
-                // The pipe's reader is gone before anything is written.
+                // The pipe's reader has exited before anything is written.
                 let line =
                     target == "| true"
                     ? "{ sleep 0.2; \(program) \(command); echo code $? >&2; } | true"
@@ -137,7 +138,7 @@ import TokenBroker
         await sandbox.terminate()
     }
 
-    @Test func `serve tells of SIGHUP, ignores the user's signals, and ends in order`() async throws {
+    @Test func `serve ignores SIGHUP and user signals, and shuts down on SIGTERM, SIGINT and SIGQUIT`() async throws {
         let file = try configuration("server: {port: 0}")
         for (signal, name) in [(SIGTERM, "SIGTERM"), (SIGINT, "SIGINT"), (SIGQUIT, "SIGQUIT")] {
             let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials)
@@ -155,7 +156,9 @@ import TokenBroker
     }
 
     @Test(arguments: ["demo", "sandbox"], [SIGHUP, SIGTERM, SIGINT, SIGQUIT])
-    func `demo and sandbox end in order, also with their terminal`(command: String, signal: Int32) async throws {
+    func `demo and sandbox shut down in order on a signal or when their terminal closes`(
+        command: String, signal: Int32
+    ) async throws {
         let program = try RunningProgram.tokenBroker([command, "--port", "0"])
         _ = try await program.line(containing: command == "demo" ? "Open http://" : "sandbox listens on")
         program.send(signal)
@@ -163,7 +166,7 @@ import TokenBroker
         #expect(program.output.contains("stopping"), "\(program.output)")
     }
 
-    @Test func `whoever starts it with nohup keeps it`() async throws {
+    @Test func `a sandbox started with nohup survives its terminal`() async throws {
         let program = try RunningProgram(
             "/usr/bin/env", ["nohup", RunningProgram.tokenBrokerPath, "sandbox", "--port", "0"])
         let authority = try await program.authority(inLine: "sandbox listens on")
@@ -173,14 +176,14 @@ import TokenBroker
         #expect(!program.output.contains("SIGHUP"))
     }
 
-    /// A vendor that never answers, so that a request is under way for as long as the program waits.
+    /// Starts a vendor that never responds, so that a request stays in flight as long as the program waits.
     private func hangingVendor() throws -> (RawServer, String) {
         let vendor = try RawServer { connection in connection.waitForClose() }
         return (vendor, "http://127.0.0.1:\(vendor.port)")
     }
 
     @Test(arguments: [SIGTERM, SIGINT, SIGQUIT])
-    func `a second signal ends it at once`(signal: Int32) async throws {
+    func `a second signal ends serve at once`(signal: Int32) async throws {
         let (vendor, address) = try hangingVendor()
         defer { vendor.stop() }
         let file = try configuration("server: {port: 0, shutdownTimeout: 60s}", vendor: address)
@@ -193,7 +196,7 @@ import TokenBroker
             "POST /api/checkout-token HTTP/1.1\r\nHost: \(authority)\r\nContent-Type: application/json\r\n"
                 + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
         )
-        // It is being answered once the next one is.
+        // Once the next request has its response, the first one is in flight.
         #expect(try await send(authority, "/healthz") == .ok)
         server.send(SIGTERM)
         _ = try await server.line(containing: "stopping")
@@ -203,7 +206,7 @@ import TokenBroker
         #expect(start.duration(to: .now) < .seconds(10))
     }
 
-    @Test func `SIGQUIT shows nothing of the memory, whatever the command`() async throws {
+    @Test func `SIGQUIT never prints memory, whatever the command`() async throws {
         let (vendor, address) = try hangingVendor()
         defer { vendor.stop() }
         let file = try configuration("", vendor: address)
@@ -217,7 +220,7 @@ import TokenBroker
         #expect(!check.output.contains("Registers") && !check.output.contains("Thread 0"), "\(check.output)")
     }
 
-    @Test func `a command for credentials starts with no signal blocked, ignored or caught`() async throws {
+    @Test func `a credential command starts with no signal blocked, ignored or caught`() async throws {
         let status = FileManager.default.temporaryDirectory.appending(path: "status-\(UUID().uuidString)").path
         let script =
             "cat /proc/self/status >\(status); echo '{\\\"client_id\\\": \\\"a\\\", \\\"client_secret\\\": \\\"b\\\"}'"
@@ -227,7 +230,7 @@ import TokenBroker
             credentials: {sources: [command], command: {run: ["/bin/sh", "-c", "\(script)"]}}
             """
         )
-        // While it serves, it traps and ignores signals of its own.
+        // While the program serves, it handles and ignores some signals.
         let server = try RunningProgram.tokenBroker(["serve", "--config", file])
         let authority = try await server.authority(inLine: "token-broker listens on")
         let request = HTTPRequest(
@@ -240,12 +243,12 @@ import TokenBroker
         for set in ["SigBlk", "SigIgn", "SigCgt"] {
             let line = try #require(text.split(separator: "\n").first { $0.hasPrefix(set) })
             let signals = try #require(UInt64(line.drop { $0 != "\t" }.dropFirst(), radix: 16))
-            // 32 and 33 are the C library's own.
+            // The C library uses the signals 32 and 33 itself.
             #expect(signals & 0x7FFF_FFFF == 0, "\(line)")
         }
     }
 
-    @Test func `what is wrong with the command line or a file is said`() async throws {
+    @Test func `an error in the command line or a file is reported with its reason`() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "files-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let fifo = folder + "/fifo"
@@ -269,7 +272,7 @@ import TokenBroker
         }
     }
 
-    @Test func `an IPv6 address is announced as it stands in a URL`() async throws {
+    @Test func `an IPv6 address is printed as it appears in a URL`() async throws {
         let program = try RunningProgram.tokenBroker(["sandbox", "--host", "::1", "--port", "0"])
         let line = try await program.line(containing: "sandbox listens on")
         #expect(line.contains("http://[::1]:"), "\(line)")

@@ -9,10 +9,11 @@ import TokenBroker
 import TokenBrokerSandbox
 import TokenBrokerTesting
 
-/// The whole engine, from the endpoint down, against the sandbox and its rate limit, in virtual time and without a socket.
+/// Tests of the whole engine, from the endpoint down, against the sandbox and its rate limit, in virtual time and
+/// without sockets.
 struct LimitedVendorTests {
     private struct Outcome: Sendable {
-        /// The status of each answer that a caller had, in order.
+        /// The statuses that each caller received, in order.
         var statuses: [Int: [Int]] = [:]
         var calls: JSONValue = .null
         var started: [Duration] = []
@@ -23,7 +24,7 @@ struct LimitedVendorTests {
         let outcome = Mutex(Outcome())
     }
 
-    /// Notes when each call to the vendor starts.
+    /// A transport that records when each call to the vendor starts.
     private struct Noting: HTTPTransport {
         let upstream: any HTTPTransport
         let clock: ManualClock
@@ -33,7 +34,7 @@ struct LimitedVendorTests {
             _ request: HTTPRequest, body: [UInt8], options: TransportOptions
         ) async throws(TransportError) -> TransportResponse {
             shared.outcome.withLock { $0.started.append(clock.now.offset) }
-            // The way there and back.
+            // The round trip.
             try? await clock.sleep(for: .milliseconds(20))
             return try await upstream.send(request, body: body, options: options)
         }
@@ -70,7 +71,7 @@ struct LimitedVendorTests {
         return await broker.respond(to: EndpointRequest(head: head, body: EndpointBody(body)))
     }
 
-    @Test func aThousandInvoicesAtOnceKeepTheLimitAndAreAllServed() async throws {
+    @Test func `a thousand concurrent invoices keep the vendor's limit and all get a token`() async throws {
         let outcome = try await SimulatedScheduler.runInTurn { scheduler -> Result<Outcome, any Error> in
             Result<Outcome, any Error> {
                 var random = SeededGenerator(seed: 1)
@@ -113,11 +114,11 @@ struct LimitedVendorTests {
         }.get()
         #expect(outcome.calls["throttled"] == .number(0))
         #expect(outcome.calls["total"] == .number(1001))
-        // A token at once, or a time to come back at which there is one.
+        // Each caller gets a token at once, or a retry-after time at which it gets one.
         let kinds = Set(outcome.statuses.values)
         #expect(kinds == [[200], [503, 200]])
         #expect(outcome.statuses.count == 1000)
-        // Somebody always waits, or was told to come back in time for the next turn.
+        // There is always a caller for the next slot, so the rate is almost fully used.
         let first = try #require(outcome.started.min())
         let last = try #require(outcome.started.max())
         let rate = Double(outcome.started.count - 1) / ((last - first) / .seconds(1))

@@ -6,7 +6,7 @@ import Testing
 import TokenBroker
 import TokenBrokerSandbox
 
-/// A wall clock that a test moves.
+/// A wall clock that the test sets.
 private final class Wall: Sendable {
     private let date = Mutex(Date(timeIntervalSince1970: 1_800_000_000))
     var now: Date { date.withLock { $0 } }
@@ -49,7 +49,7 @@ struct SandboxTests {
         try await call(sandbox, .post, path, access, body)
     }
 
-    @Test func badCredentialsAre403() async throws {
+    @Test func `the sandbox answers wrong client credentials with 403`() async throws {
         let sandbox = await sandbox()
         for field in [nil, "Basic", "Basic !!", "Basic " + Data("a:b".utf8).base64EncodedString(), "Bearer x"] {
             #expect(
@@ -78,7 +78,7 @@ struct SandboxTests {
     }
 
     @Test(arguments: [("inv_1001", "INV-1001"), ("oth_2001", "OTH-2001"), ("inv_a_b", "INV-A-B")])
-    func `an invoice's number fits its id, and its lines add up`(id: String, number: String) async throws {
+    func `an invoice's number matches its id, and its lines add up`(id: String, number: String) async throws {
         let sandbox = await sandbox()
         let invoice = try await call(sandbox, .get, "/invoices/\(id)", accessToken(sandbox)).body
         #expect(invoice["invoice_number"] == .string(number))
@@ -95,7 +95,7 @@ struct SandboxTests {
         #expect(cents(invoice["total"]) > cents(invoice["sub_total"]))
     }
 
-    @Test func aSessionGetsASignedTokenThatOpensItsInvoice() async throws {
+    @Test func `a session gets a signed token that opens its invoice until it expires`() async throws {
         let sandbox = await sandbox()
         let answer = try await initialize(sandbox, try await accessToken(sandbox), path: "/v1/checkout-auth/init")
         #expect(answer.status == 200)
@@ -110,7 +110,7 @@ struct SandboxTests {
         #expect(try await call(sandbox, .get, "/checkout/v1/invoice", "Bearer \(token)").status == 401)
     }
 
-    @Test func errorsAreTheDocumentedOnes() async throws {
+    @Test func `the sandbox returns the documented errors`() async throws {
         let sandbox = await sandbox()
         let access = try await accessToken(sandbox)
         for (body, status) in [
@@ -129,7 +129,7 @@ struct SandboxTests {
         #expect(try await initialize(sandbox, access).status == 401)
     }
 
-    @Test func readsNeedTheAccessToken() async throws {
+    @Test func `reading the sandbox's invoices and customers requires the access token`() async throws {
         let sandbox = await sandbox()
         let access = try await accessToken(sandbox)
         #expect(try await call(sandbox, .get, "/invoices/oth_1", access).body["customer_id"] == "cus_other")
@@ -138,7 +138,7 @@ struct SandboxTests {
         #expect(try await call(sandbox, .get, "/invoices/inv_1").status == 401)
     }
 
-    @Test func withoutV1ThatPathIsNotThere() async throws {
+    @Test func `a sandbox without v1 answers that path with 404`() async throws {
         let sandbox = await sandbox(.init(requestsPerSecond: 0, servesV1: false))
         let access = try await accessToken(sandbox)
         let answer = try await initialize(sandbox, access, path: "/v1/checkout-auth/init")
@@ -147,7 +147,7 @@ struct SandboxTests {
         #expect(try await initialize(sandbox, access).status == 200)
     }
 
-    @Test func theLimitHoldsInAnySecondAndCallsAreCounted() async throws {
+    @Test func `the sandbox enforces its limit in any second and counts calls`() async throws {
         let sandbox = await sandbox(.init(requestsPerSecond: 5))
         let access = try await accessToken(sandbox)
         for _ in 0..<4 { #expect(try await initialize(sandbox, access).status == 200) }

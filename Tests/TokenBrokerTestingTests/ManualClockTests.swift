@@ -2,23 +2,24 @@ import Testing
 import TokenBrokerTesting
 
 struct ManualClockTests {
-    @Test(.timeLimit(.minutes(1))) func `a standstill is reported once, with who waits`() async throws {
+    @Test(.timeLimit(.minutes(1)))
+    func `a manual clock reports a standstill once, with the sleeping tasks`() async throws {
         let (reports, continuation) = AsyncStream<String>.makeStream()
         let clock = ManualClock(reportingStandstillAfter: .milliseconds(20)) { continuation.yield($0) }
         let tasks = [5, 3].map { seconds in Task { try await clock.sleep(for: .seconds(seconds)) } }
         await clock.sleepers(2)
         var iterator = reports.makeAsyncIterator()
-        // The first look may come before the second task sleeps.
+        // The first report may come before the second task sleeps.
         let first = try #require(await iterator.next())
-        #expect(first.contains("tasks that sleep on it: ") && first.contains("advance(by:)"))
+        #expect(first.contains("Tasks sleeping on it: ") && first.contains("advance(by:)"))
         clock.advance(by: .seconds(3))
         let second = try #require(await iterator.next())
-        #expect(second.contains("tasks that sleep on it: 1.") && second.contains("with 2.0 seconds"))
+        #expect(second.contains("Tasks sleeping on it: 1.") && second.contains("with 2.0 seconds"))
         clock.advance(by: .seconds(2))
         for task in tasks { try await task.value }
     }
 
-    @Test func durationsHaveTheRightSign() {
+    @Test func `durations of a manual clock have the right sign`() {
         let clock = ManualClock()
         let early = clock.now
         clock.advance(by: .seconds(3))
@@ -28,7 +29,7 @@ struct ManualClockTests {
         #expect(early.advanced(by: .seconds(3)) == clock.now)
     }
 
-    @Test func itStandsStillByItself() async throws {
+    @Test func `a manual clock stands still unless it is advanced`() async throws {
         let clock = ManualClock()
         let start = clock.now
         try await clock.sleep(for: .zero)
@@ -38,7 +39,7 @@ struct ManualClockTests {
         #expect(clock.now == start)
     }
 
-    @Test func sleepersWakeWhenTheirTimeHasComeAndNotBefore() async throws {
+    @Test func `a task on a manual clock wakes when its time comes and not before`() async throws {
         let clock = ManualClock()
         let sleepers = (1...5).map { seconds in Task { try await clock.sleep(for: .seconds(seconds)) } }
         await clock.sleepers(5)
@@ -50,7 +51,7 @@ struct ManualClockTests {
         for sleeper in sleepers { try await sleeper.value }
     }
 
-    @Test func aCancelledSleeperWakesWithAnError() async {
+    @Test func `a cancelled sleep on a manual clock ends with an error`() async {
         let clock = ManualClock()
         let sleeper = Task { try await clock.sleep(for: .seconds(1)) }
         await clock.sleepers(1)
@@ -59,7 +60,7 @@ struct ManualClockTests {
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test func aTaskThatIsCancelledAlreadyDoesNotSleep() async {
+    @Test func `a task that is already cancelled does not sleep on a manual clock`() async {
         let clock = ManualClock()
         let sleeper = Task {
             withUnsafeCurrentTask { $0?.cancel() }
@@ -68,7 +69,7 @@ struct ManualClockTests {
         await #expect(throws: CancellationError.self) { try await sleeper.value }
     }
 
-    @Test func manySleepersAndCancellationsAtOnce() async {
+    @Test func `many sleeps and cancellations at once leave nothing behind on a manual clock`() async {
         let clock = ManualClock()
         let tasks = (0..<1000).map { index in
             Task { try? await clock.sleep(for: .seconds(index % 10 + 1)) }

@@ -4,7 +4,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// Each request is recorded, written, read, and answered from what was read.
+/// A transport whose exchanges are recorded, written, read, and then replayed.
 private struct RoundTripFixture: HTTPTransportFixture {
     static let capabilities: HTTPTransportContract.Capabilities = []
 
@@ -41,12 +41,10 @@ private struct RoundTripFixture: HTTPTransportFixture {
         _ server: HTTPTransportContract.Server,
         _ body: (_ transport: any HTTPTransport, _ scheme: String, _ authority: String) async throws -> Void
     ) async throws {
-        let upstream = InMemoryTransport { _, _ in
-            guard case .responds(let head, let content, _) = server else {
-                try await ContinuousClock().sleep(for: .seconds(3600))
-                throw CancellationError()
-            }
-            return TransportResponse(head: head, body: content)
+        let upstream = InMemoryTransport { request, body in
+            if let response = server.response(to: request, body: body) { return response }
+            try await ContinuousClock().sleep(for: .seconds(3600))
+            throw CancellationError()
         }
         let file = FileManager.default.temporaryDirectory.appending(path: "recording-\(UUID().uuidString).json")
         defer { try? FileManager.default.removeItem(at: file) }
@@ -59,7 +57,11 @@ struct RecordingTests {
     private let request = TokenRequest(customer: "cus_1", invoice: "inv_1")
 
     @Test(arguments: HTTPTransportContract.cases(for: RoundTripFixture.self))
-    func contract(_ test: HTTPTransportContract.Case) async throws { try await test.run(on: RoundTripFixture()) }
+    func `a recorded and replayed transport passes the transport contract`(
+        _ test: HTTPTransportContract.Case
+    ) async throws {
+        try await test.run(on: RoundTripFixture())
+    }
 
     private func stack(
         _ transport: any HTTPTransport, _ secret: String, at date: Date
@@ -72,7 +74,7 @@ struct RecordingTests {
             vendor: vendor, accessTokens: access.caching(), transport: transport, wallClock: { date })
     }
 
-    /// Both steps, a refusal and a connection that drops.
+    /// Records both steps, a refusal and a dropped connection.
     private func record() async throws -> (recording: Recording, secrets: [String]) {
         let date = clock.date
         let issuer = MisbehavingIssuer(
@@ -96,23 +98,23 @@ struct RecordingTests {
         return (path, try String(contentsOfFile: path, encoding: .utf8))
     }
 
-    @Test func nothingSecretIsInTheFile() async throws {
+    @Test func `a recording's file contains no secret`() async throws {
         let (recording, secrets) = try await record()
         let (path, text) = try file(recording)
         defer { try? FileManager.default.removeItem(atPath: path) }
         for secret in secrets { #expect(!text.contains(secret), "\(secret) is in the file") }
-        // And what a reader needs is.
+        // What a reader needs is still there.
         for part in ["Bearer <access_token 1>", "Basic <credentials>", "/v1/checkout-auth/init", "inv_1", "closed"] {
             #expect(text.contains(part), "\(part) is not in the file: \(text)")
         }
     }
 
-    @Test func theSameRecordingIsTheSameFile() async throws {
+    @Test func `the same exchange always gives the same recording file`() async throws {
         let texts = try await [record(), record()].map { try file($0.recording).text }
         #expect(texts.first == texts.last)
     }
 
-    @Test func whatWasRecordedIsReplayedToAnotherSecret() async throws {
+    @Test func `a recording can be replayed with another secret`() async throws {
         let (path, _) = try file(try await record().recording)
         defer { try? FileManager.default.removeItem(atPath: path) }
         let recording = try Recording(contentsOf: path)
@@ -129,7 +131,7 @@ struct RecordingTests {
         await #expect(throws: TokenError.self) { try await stack.token(for: request) }
     }
 
-    @Test func aRequestThatDiffersIsTold() async throws {
+    @Test func `a replayed request that differs from the recording is reported`() async throws {
         let replay = ReplayingTransport(try await record().recording)
         var head = HTTPRequest(
             method: .post, scheme: "https", authority: "vendor.example", path: "/oauth/token",
@@ -155,7 +157,7 @@ struct RecordingTests {
         #expect(await difference() == nil)
     }
 
-    @Test func formsQueriesAndCutOffJSONLoseTheirSecretsToo() async throws {
+    @Test func `a recording redacts secrets in forms, queries and truncated JSON`() async throws {
         let secret = "s3cr3t-0123456789-0123456789"
         let transport = RecordingTransport(
             InMemoryTransport { _, _ in

@@ -3,7 +3,7 @@ import TokenBroker
 import TokenBrokerTesting
 
 @Suite struct `A scripted token provider` {
-    @Test func `follows its script and remembers who asked`() async throws {
+    @Test func `a scripted token provider follows its script and records its requests`() async throws {
         let tokens = ScriptedTokenProvider([
             .token("first"), .fail(.throttled, retryAfter: .seconds(3)), .token("second", remaining: .seconds(5)),
         ])
@@ -20,7 +20,7 @@ import TokenBrokerTesting
         #expect(tokens.asked[1].demand.timeout == .seconds(1))
     }
 
-    @Test func `stands in for a vendor behind a cache`() async throws {
+    @Test func `a scripted token provider can be cached`() async throws {
         let tokens = ScriptedTokenProvider([.token("only")])
         let cache = tokens.caching(clock: ManualClock())
         for _ in 0..<3 { #expect(try await cache.token(for: TokenRequest()).secret == Secret("only")) }

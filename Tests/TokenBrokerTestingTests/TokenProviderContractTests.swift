@@ -2,7 +2,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// Step 1 that always works, so that the misbehaving is left to step 2.
+/// A step 1 that always succeeds, so that only step 2 misbehaves.
 private struct AccessTokens: TokenProvider {
     let issuer: MisbehavingIssuer
 
@@ -75,7 +75,7 @@ private struct CachingCheckoutFixture: CheckoutTokenFixture {
     }
 }
 
-/// Both steps as they are composed, so that a failure may be of either.
+/// Both steps as the composer builds them, so that either may fail.
 private struct ComposedFixture: CheckoutTokenFixture {
     static let capabilities: TokenProviderContract.Capabilities = .caches
     func provider(from issuer: MisbehavingIssuer, clock: ManualClock) throws -> any TokenProvider {
@@ -86,24 +86,38 @@ private struct ComposedFixture: CheckoutTokenFixture {
 
 struct TokenProviderContractTests {
     @Test(arguments: TokenProviderContract.cases(for: ClientCredentialsFixture.self))
-    func clientCredentials(_ test: TokenProviderContract.Case) async throws {
+    func `the client credentials provider passes the token provider contract`(
+        _ test: TokenProviderContract.Case
+    ) async throws {
         try await test.run(on: ClientCredentialsFixture())
     }
 
     @Test(arguments: TokenProviderContract.cases(for: RetryingFixture.self))
-    func retrying(_ test: TokenProviderContract.Case) async throws { try await test.run(on: RetryingFixture()) }
+    func `the retrying provider passes the token provider contract`(_ test: TokenProviderContract.Case) async throws {
+        try await test.run(on: RetryingFixture())
+    }
 
     @Test(arguments: TokenProviderContract.cases(for: CachingFixture.self))
-    func caching(_ test: TokenProviderContract.Case) async throws { try await test.run(on: CachingFixture()) }
+    func `the caching provider passes the token provider contract`(_ test: TokenProviderContract.Case) async throws {
+        try await test.run(on: CachingFixture())
+    }
 
     @Test(arguments: TokenProviderContract.cases(for: CheckoutFixture.self))
-    func checkout(_ test: TokenProviderContract.Case) async throws { try await test.run(on: CheckoutFixture()) }
+    func `the checkout token provider passes the token provider contract`(
+        _ test: TokenProviderContract.Case
+    ) async throws {
+        try await test.run(on: CheckoutFixture())
+    }
 
     @Test(arguments: TokenProviderContract.cases(for: CachingCheckoutFixture.self))
-    func cachingCheckout(_ test: TokenProviderContract.Case) async throws {
+    func `the cached checkout token provider passes the token provider contract`(
+        _ test: TokenProviderContract.Case
+    ) async throws {
         try await test.run(on: CachingCheckoutFixture())
     }
 
     @Test(arguments: TokenProviderContract.cases(for: ComposedFixture.self))
-    func composed(_ test: TokenProviderContract.Case) async throws { try await test.run(on: ComposedFixture()) }
+    func `the composed providers pass the token provider contract`(_ test: TokenProviderContract.Case) async throws {
+        try await test.run(on: ComposedFixture())
+    }
 }

@@ -3,7 +3,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// The contract on a transport without sockets: what applies to it.
+/// A transport without sockets, to which only a part of the contract applies.
 private struct InMemoryFixture: HTTPTransportFixture {
     static let capabilities: HTTPTransportContract.Capabilities = []
 
@@ -11,27 +11,28 @@ private struct InMemoryFixture: HTTPTransportFixture {
         _ server: HTTPTransportContract.Server,
         _ body: (_ transport: any HTTPTransport, _ scheme: String, _ authority: String) async throws -> Void
     ) async throws {
-        let transport = InMemoryTransport { _, _ in
-            guard case .responds(let head, let content, _) = server else {
-                try await ContinuousClock().sleep(for: .seconds(3600))
-                throw CancellationError()
-            }
-            return TransportResponse(head: head, body: content)
+        let transport = InMemoryTransport { request, body in
+            if let response = server.response(to: request, body: body) { return response }
+            try await ContinuousClock().sleep(for: .seconds(3600))
+            throw CancellationError()
         }
         try await body(transport, "https", "vendor.example")
     }
 }
 
-/// Routes instead of a closure.
+/// A transport that is built from routes instead of a closure.
 private struct EndpointFixture: HTTPTransportFixture {
     static let capabilities: HTTPTransportContract.Capabilities = []
 
     struct Route: Endpoint {
-        let path: RoutePath = "/path"
+        let path: RoutePath
         let server: HTTPTransportContract.Server
 
         func respond(to request: EndpointRequest) async -> EndpointResponse {
-            if case .responds(let head, let body, _) = server { return EndpointResponse(head: head, body: body) }
+            let body = (try? await request.body.collect(upTo: 1 << 20)) ?? []
+            if let response = server.response(to: request.head, body: body) {
+                return EndpointResponse(head: response.head, body: response.body)
+            }
             try? await ContinuousClock().sleep(for: .seconds(3600))
             return EndpointResponse(status: .ok)
         }
@@ -41,11 +42,14 @@ private struct EndpointFixture: HTTPTransportFixture {
         _ server: HTTPTransportContract.Server,
         _ body: (_ transport: any HTTPTransport, _ scheme: String, _ authority: String) async throws -> Void
     ) async throws {
-        try await body(InMemoryTransport(EndpointSet([Route(server: server)])), "https", "vendor.example")
+        try await body(
+            InMemoryTransport(
+                EndpointSet([Route(path: "/{first}", server: server), Route(path: "/{first}/{second}", server: server)])
+            ), "https", "vendor.example")
     }
 }
 
-/// Answers with what it was asked.
+/// An endpoint that responds with the request that it received.
 private struct Mirrored: Endpoint {
     let path: RoutePath = "/mirror/{name}"
 
@@ -61,16 +65,18 @@ struct TransportDoubleTests {
     private let request = HTTPRequest(method: .get, scheme: "https", authority: "vendor.example", path: "/")
 
     @Test(arguments: HTTPTransportContract.cases(for: InMemoryFixture.self))
-    func contract(_ test: HTTPTransportContract.Case) async throws {
+    func `an in-memory transport passes the transport contract`(_ test: HTTPTransportContract.Case) async throws {
         try await test.run(on: InMemoryFixture())
     }
 
     @Test(arguments: HTTPTransportContract.cases(for: EndpointFixture.self))
-    func contractOfRoutesInProcess(_ test: HTTPTransportContract.Case) async throws {
+    func `a transport to in-process routes passes the transport contract`(
+        _ test: HTTPTransportContract.Case
+    ) async throws {
         try await test.run(on: EndpointFixture())
     }
 
-    @Test func routesInProcessSeeWhatAHostWouldShowThem() async throws {
+    @Test func `in-process routes see what a host would show them`() async throws {
         func send(_ method: HTTPRequest.Method, _ path: String, _ size: Int) async throws -> TransportResponse {
             let request = HTTPRequest(method: method, scheme: "https", authority: "shop.example", path: path)
             let transport = InMemoryTransport(EndpointSet([Mirrored()]), peer: PeerAddress(ip: "192.0.2.1"))
@@ -84,7 +90,7 @@ struct TransportDoubleTests {
         #expect(head.headerFields[.contentLength] == "18")
     }
 
-    @Test func aScriptIsFollowedAndWhatCameInIsRemembered() async throws {
+    @Test func `a scripted transport follows its script and records its requests`() async throws {
         let transport = ScriptedTransport([.respond(.created, "one"), .fail(.connect)])
         let first = try await transport.send(request, body: [1], options: .init(account: "a"))
         #expect(first.status == .created)
@@ -97,13 +103,13 @@ struct TransportDoubleTests {
         #expect(transport.remainingSteps == 0)
     }
 
-    @Test func aRequestBeyondTheScriptFails() async {
+    @Test func `a request beyond a transport's script fails`() async {
         let transport = ScriptedTransport([])
         await #expect(throws: TransportError.self) { try await transport.send(request, body: [], options: .init()) }
         #expect(transport.sent.count == 1)
     }
 
-    @Test func deadlinesRunOnTheGivenClock() async throws {
+    @Test func `timeouts of a scripted transport run on the given clock`() async throws {
         let clock = ManualClock()
         let transport = ScriptedTransport([.hang, .after(.seconds(5), .respond(.ok))], clock: clock)
         let first = Task { try await transport.send(request, body: [], options: .init(timeout: .seconds(10))) }

@@ -3,7 +3,7 @@ public import TokenBroker
 public import TokenBrokerComposer
 
 extension TransportPlugin {
-    /// `async-http-client`: AsyncHTTPClient.
+    /// The `async-http-client` transport, built on AsyncHTTPClient.
     public static var asyncHTTPClient: Self {
         Self(
             "async-http-client", "HTTP/1.1 with AsyncHTTPClient.", trait: "AsyncHTTPClientSupport",

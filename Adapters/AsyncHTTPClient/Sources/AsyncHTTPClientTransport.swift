@@ -15,10 +15,11 @@ import Musl
 import Darwin
 #endif
 
-/// An ``HTTPTransport`` on AsyncHTTPClient, for servers that run SwiftNIO anyway and want no libcurl.
+/// An `HTTPTransport` built on AsyncHTTPClient, for servers that already run SwiftNIO and do not want libcurl.
 ///
-/// It speaks HTTP/1.1; connections are kept and reused. TLS is 1.2 or later, and the certificate is always verified. A response's `elapsed`
-/// counts from the call, since the client does not tell when it sent the request.
+/// It speaks HTTP/1.1 and reuses connections. TLS is 1.2 or later, and the certificate is always verified. A response's
+/// `elapsed` is measured from the start of the attempt, because AsyncHTTPClient does not report when it sent the
+/// request.
 ///
 /// ```swift
 /// let transport = try AsyncHTTPClientTransport()
@@ -33,12 +34,12 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
     private let state: Mutex<State>
 
     private struct State {
-        /// `nil` after the shutdown.
+        /// `nil` after shutdown.
         var current: ClientGeneration?
-        /// Those that may still have something under way.
+        /// Generations that may still have requests in flight.
         var retired: [WeakGeneration] = []
 
-        /// Lets the generation take no new request.
+        /// Replaces `generation` if it is current, so that it takes no new requests.
         mutating func retire(_ generation: ClientGeneration, configuration: HTTPClient.Configuration) {
             guard generation === current else { return }
             retired.removeAll { $0.generation == nil }
@@ -47,8 +48,9 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
         }
     }
 
-    /// Runs on the process's shared event loops.
-    /// - Throws: ``TransportError`` with a message that names the setting, if a value cannot be used.
+    /// Creates a transport that runs on the process's shared event loops.
+    ///
+    /// - Throws: `TransportError` with a message that names the setting, if a value is invalid.
     public init(configuration: Configuration = Configuration()) throws(TransportError) {
         timeout = configuration.timeout
         connectionLifetime = configuration.connectionLifetime
@@ -56,8 +58,10 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
         state = Mutex(State(current: ClientGeneration(clientConfiguration)))
     }
 
-    /// Ends all transfers with ``TransportError/Code/shutDown`` and closes all connections. Returns when that is done, which for a connection
-    /// that is being established may take up to the connect timeout; further calls do nothing.
+    /// Ends all transfers with `TransportError/Code/shutDown` and closes all connections.
+    ///
+    /// Returns when that is done. A connection that is still being established can delay this by up to the connect
+    /// timeout. Further calls do nothing.
     public func shutdown() async {
         let generations = state.withLock { state in
             defer { state = State() }
@@ -66,7 +70,9 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
         for generation in generations { try? await generation.client.shutdown() }
     }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Sends a request and returns the complete response.
+    ///
+    /// - Throws: `TransportError` if there is no complete response.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -81,7 +87,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
             case .response(let response): return response
             case .failed(let error): throw error
             case .timedOut:
-                // The connection may have been dead; no other request is to find out.
+                // The connection may be dead. Retire it, so that no other request waits for it.
                 retire(generation)
                 throw TransportError(.timedOut, message: "the deadline passed")
             case .unacknowledged(let error):
@@ -96,7 +102,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
         case response(TransportResponse)
         case failed(TransportError)
         case timedOut
-        /// The peer has acknowledged nothing of what was sent last.
+        /// The peer acknowledged none of the data that was sent last.
         case unacknowledged(TransportError)
     }
 
@@ -107,7 +113,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
         let start = ContinuousClock.now
         let received: TransportResponse?
         do {
-            // The client's own deadline would end with the head.
+            // The client's own deadline only covers the response head.
             received = try await withTimeLimit(limit, alarm) {
                 let response = try await generation.client.execute(request, deadline: .distantFuture)
                 var collector = try ResponseCollector(
@@ -124,14 +130,14 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
             let translated = TransportError(asyncHTTPClient: error)
             return (error as? IOError)?.errnoCode == ETIMEDOUT ? .unacknowledged(translated) : .failed(translated)
         }
-        // A body that is cancelled ends early and without an error.
+        // A cancelled body ends early, without an error.
         if Task.isCancelled { return .failed(Self.cancelled) }
         guard var response = received else { return .timedOut }
         response.elapsed = start.duration(to: .now)
         return .response(response)
     }
 
-    /// The client for a new request: one whose connections are all younger than their lifetime.
+    /// Returns the client for a new request: one whose connections are all younger than the connection lifetime.
     private func generation() throws(TransportError) -> ClientGeneration {
         let generation = state.withLock { state in
             if let current = state.current, current.start.duration(to: .now) >= connectionLifetime {
@@ -154,13 +160,14 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
     ) -> HTTPClientRequest {
         var translated = HTTPClientRequest(url: target.url)
         translated.method = HTTPMethod(rawValue: request.method.rawValue)
-        // The length and the framing follow from the body, the host from the authority.
+        // AsyncHTTPClient derives the length and framing from the body, and the host from the authority.
         for field in request.headerFields
         where field.name != .contentLength && field.name != .transferEncoding && field.name.canonicalName != "host" {
             translated.headers.add(name: field.name.rawName, value: field.value)
         }
         if request.headerFields[.userAgent] == nil { translated.headers.add(name: "User-Agent", value: "token-broker") }
-        // Compression would let a compressed length tell of a token that stands beside a caller's text, and saves nothing at this size.
+        // With compression, the length of a response could reveal a token that appears beside text chosen by a caller.
+        // At this size, compression would save nothing.
         if request.headerFields[.acceptEncoding] == nil {
             translated.headers.add(name: "Accept-Encoding", value: "identity")
         }
@@ -169,7 +176,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
     }
 
     private static func translate(_ response: HTTPClientResponse) throws(TransportError) -> HTTPResponse {
-        // No server means so many, and HTTPFields could not hold more than 65,535.
+        // No legitimate server sends this many, and HTTPFields cannot hold more than 65,535.
         guard response.headers.count <= 1000 else {
             throw TransportError(.tooLarge, message: "there are too many header fields")
         }
@@ -183,23 +190,26 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
         return head
     }
 
-    /// How a transport behaves, for all its requests.
+    /// The settings of a transport, which apply to all its requests.
     public struct Configuration: Sendable {
-        /// How long establishing a connection may take, name resolution and TLS included.
+        /// How long establishing a connection may take, including name resolution and TLS.
         public var connectTimeout: Duration
-        /// The longest deadline; a request's own counts if it is shorter.
+        /// The maximum timeout of a request. A request's own timeout applies if it is shorter.
         public var timeout: Duration
-        /// How old a connection may be to take another request. Names are resolved for each connection, so a server that has
-        /// moved is found.
-        public var connectionLifetime: Duration
-        /// A PEM file with the certificate authorities to trust, instead of the system's.
-        public var caFile: String?
-        /// How many connections to one host take requests at a time; further requests wait within their deadlines.
+        /// The maximum age at which a connection takes another request.
         ///
-        /// Connections that have outlived ``connectionLifetime`` finish their requests beside those, which takes no longer than ``timeout``.
+        /// Each new connection resolves the name again, so a server that has moved is found.
+        public var connectionLifetime: Duration
+        /// A PEM file with the certificate authorities to trust instead of the system's.
+        public var caFile: String?
+        /// The number of connections to one host that take requests at a time. Further requests wait, within their
+        /// timeouts.
+        ///
+        /// Connections that have outlived ``connectionLifetime`` are not counted. They finish their requests, which
+        /// takes no longer than ``timeout``.
         public var maximumConnectionsPerHost: Int
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a configuration.
         public init(
             connectTimeout: Duration = .seconds(3), timeout: Duration = .seconds(10),
             connectionLifetime: Duration = .seconds(300), caFile: String? = nil, maximumConnectionsPerHost: Int = 64
@@ -211,8 +221,9 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
             self.maximumConnectionsPerHost = maximumConnectionsPerHost
         }
 
-        /// In milliseconds: for how long a connection's peer may leave everything that was sent unacknowledged. Packets are sent again
-        /// after a fifth of a second or a few round trips, and then ever more slowly: this is several of them.
+        /// How long a peer may leave all data that was sent to it unacknowledged, in milliseconds. TCP retransmits
+        /// after a fifth of a second or a few round trips, and then ever more slowly. This value allows several
+        /// retransmissions.
         private static let maximumSilence: SocketOptionValue = 2000
 
         fileprivate func forClient() throws(TransportError) -> HTTPClient.Configuration {
@@ -227,7 +238,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.minimumTLSVersion = .tlsv12
             if let caFile {
-                // Otherwise only the first request would say so.
+                // Checked here, because otherwise only the first request would fail.
                 guard let authorities = try? NIOSSLCertificate.fromPEMFile(caFile), !authorities.isEmpty else {
                     throw TransportError(
                         .other, message: "caFile cannot be read or has no certificate: \(ConfiguredNames.file(caFile))")
@@ -238,10 +249,11 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
                 tlsConfiguration: tls, redirectConfiguration: .disallow,
                 timeout: .init(connect: TimeAmount(min(connectTimeout, timeout)))
             )
-            // Over HTTP/2 it may wait for ever for an answer that is given before the request's body is read, as nginx gives 429.
+            // Over HTTP/2, AsyncHTTPClient may wait forever for a response that is sent before the request body is
+            // read, such as nginx's 429.
             configuration.httpVersion = .http1Only
             configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = maximumConnectionsPerHost
-            // Nothing is retried here.
+            // The transport does not retry connection attempts.
             configuration.connectionPool.retryConnectionEstablishment = false
             #if os(Linux)
             configuration.http1_1ConnectionDebugInitializer = { channel in
@@ -250,16 +262,17 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
                 return channel.setOption(option, value: Self.maximumSilence)
             }
             #endif
-            // The broker has spans of its own, and sends header fields as they stand.
+            // The broker has its own spans, and header fields must be sent unchanged.
             configuration.tracing.tracer = nil
             return configuration
         }
     }
 }
 
-/// A client whose connections were all opened after one moment, since the client itself gives none up for its age.
+/// A client whose connections were all opened after ``start``. AsyncHTTPClient itself does not close connections
+/// because of their age.
 ///
-/// Its requests hold it; when nobody does, it closes its connections.
+/// Requests retain their generation. When it is released, it closes its connections.
 private final class ClientGeneration: Sendable {
     let client: HTTPClient
     let start = ContinuousClock.now
@@ -268,7 +281,7 @@ private final class ClientGeneration: Sendable {
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
-    // A client must be shut down before it is released; a second time does no harm.
+    // A client must be shut down before it is released. Shutting it down twice does no harm.
     deinit { client.shutdown { _ in } }
 }
 

@@ -13,7 +13,9 @@ import Darwin
 #endif
 
 extension TransportError {
-    /// What each of the client's errors means: the one table. Of their texts only fixed ones are kept, since others quote the server.
+    /// Maps each of AsyncHTTPClient's errors. This is the only such table.
+    ///
+    /// Only fixed message texts are kept, because others quote the server.
     init(asyncHTTPClient error: any Error) {
         self =
             switch error {
@@ -21,7 +23,7 @@ extension TransportError {
             case let error as HTTPClientError: Self(Self.code(error), message: error.shortDescription)
             case HTTPParserError.headerOverflow: Self(.tooLarge, message: "the response head is too large")
             case HTTPParserError.invalidEOFState: Self.closed
-            case is HTTPParserError: Self(.malformed, message: "the answer is not HTTP")
+            case is HTTPParserError: Self(.malformed, message: "the response is not HTTP")
             case let error as NIOConnectionError where error.connectionErrors.isEmpty:
                 Self(.resolve, message: "the name has no address")
             case is NIOConnectionError: Self.notConnected
@@ -39,7 +41,7 @@ extension TransportError {
     private static let closed = Self(.closed, message: "the connection was closed")
     private static let notConnected = Self(.connect, message: "no connection was established")
 
-    /// What only happens to a connection that had been established.
+    /// The error numbers that occur only on an established connection.
     private static let kept = [ECONNRESET, ECONNABORTED, ENOTCONN, EPIPE, ETIMEDOUT]
 
     private static func code(_ error: HTTPClientError) -> Code {
@@ -56,7 +58,7 @@ extension TransportError {
     private static func code(_ error: NIOSSLError) -> Code {
         switch error {
         case .handshakeFailed(let reason):
-            // Why, is told only in words, the library's own.
+            // The reason is available only as the library's own text.
             "\(reason)".contains("CERTIFICATE_VERIFY_FAILED") ? .trust : .tls
         case .unableToValidateCertificate, .noCertificateToValidate: .trust
         case .uncleanShutdown: .closed

@@ -7,8 +7,8 @@ import TokenBroker
 import TokenBrokerAsyncHTTPClient
 import TokenBrokerTesting
 
-private struct Fixture: SocketTransportFixture {
-    // The time for a connection is no longer than it must be, since shutting down waits for those that are never established.
+private struct Fixture: TLSTransportFixture {
+    // The connect timeout is as short as possible: shutting down waits for connections that are never established.
     func makeTransport(caFile: String?) throws -> AsyncHTTPClientTransport {
         try AsyncHTTPClientTransport(
             configuration: .init(connectTimeout: .seconds(5), timeout: .seconds(20), caFile: caFile)
@@ -19,9 +19,11 @@ private struct Fixture: SocketTransportFixture {
 }
 
 @Suite(.serialized) struct AsyncHTTPClientTransportTests {
-    // First, since SwiftNIO resolves the names of a loop one after another, and the contract has one that takes a minute.
-    // Over HTTP/2, an answer before the body is read, such as this nginx gives, would be missed once in some thousand times.
-    @Test func http2IsNotUsedWhereTheServerSpeaksIt() async throws {
+    // This test runs first: SwiftNIO resolves the names of an event loop one after another, and one name in the
+    // contract takes a minute.
+    // This nginx responds before it has read the body. Over HTTP/2, about one such response in a thousand would be
+    // missed.
+    @Test func `AsyncHTTPClient does not use HTTP/2 even if the server speaks it`() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let transport = try AsyncHTTPClientTransport(configuration: .init(caFile: servers.caFile))
@@ -36,7 +38,7 @@ private struct Fixture: SocketTransportFixture {
     }
 
     @Test(arguments: HTTPTransportContract.cases(for: Fixture.self))
-    func contract(_ test: HTTPTransportContract.Case) async throws {
+    func `AsyncHTTPClient passes the transport contract`(_ test: HTTPTransportContract.Case) async throws {
         try await test.run(on: Fixture())
     }
 
@@ -66,7 +68,7 @@ private struct Fixture: SocketTransportFixture {
         "HTTP/1.1 200 OK\r\nContent-Length: \(request.utf8.count)\r\n\r\n\(request)"
     }
 
-    @Test func aRequestArrivesAsItWasWritten() async throws {
+    @Test func `AsyncHTTPClient sends a request as it was written`() async throws {
         try await withServer(Self.echo) { transport, request, _ in
             var request = request
             for (name, value) in [
@@ -92,7 +94,7 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func methodsAndBodiesAreSentAsAsked() async throws {
+    @Test func `AsyncHTTPClient sends methods and bodies as asked`() async throws {
         try await withServer(Self.echo) { transport, request, connections in
             var request = request
             request.headerFields[.userAgent] = "shop"
@@ -111,7 +113,7 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func informationalResponsesAndTrailersAreNoHeaderFields() async throws {
+    @Test func `AsyncHTTPClient does not take informational responses and trailers for header fields`() async throws {
         let answer =
             "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nX-Final: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
             + "2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
@@ -123,7 +125,7 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func anEndlessHeadIsRefused() async throws {
+    @Test func `AsyncHTTPClient refuses an endless response head`() async throws {
         let many = String(repeating: "X-A: b\r\n", count: 1001)
         let long = "X-A: \(String(repeating: "b", count: 300_000))\r\n"
         for fields in [many, long] {
@@ -136,7 +138,7 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func aThousandRequestsAtOnceShareTheConnectionsThereMayBe() async throws {
+    @Test func `a thousand concurrent AsyncHTTPClient requests share the allowed connections`() async throws {
         try await withServer(Self.echo) { transport, request, connections in
             try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<1000 {
@@ -148,7 +150,9 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    /// Answers each request with the number of its connection; says what to do after the first answer.
+    /// Runs a server that responds to each request with the number of its connection.
+    /// - Parameter afterFirstAnswer: Runs before the first response of a connection; returns whether the server goes on
+    ///   to serve that connection.
     private func withNumberedConnections(
         lifetime: Duration = .seconds(300), afterFirstAnswer: @escaping @Sendable (RawServer.Connection) -> Bool,
         _ body: (AsyncHTTPClientTransport, HTTPRequest, _ connections: @Sendable () -> Int) async throws -> Void
@@ -179,7 +183,7 @@ private struct Fixture: SocketTransportFixture {
 
     private func number(_ response: TransportResponse) -> Int? { Int(String(decoding: response.body, as: UTF8.self)) }
 
-    @Test func `a connection beyond its lifetime takes no new request`() async throws {
+    @Test func `AsyncHTTPClient sends no new request on a connection beyond its lifetime`() async throws {
         try await withNumberedConnections(lifetime: .milliseconds(300), afterFirstAnswer: { _ in true }) {
             transport, request, _ in
             let start = ContinuousClock.now
@@ -195,9 +199,9 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func `a request on a connection that the network forgot succeeds on a new one`() async throws {
+    @Test func `AsyncHTTPClient retries on a new connection if the network forgot the old one`() async throws {
         try await withNumberedConnections(afterFirstAnswer: { connection in
-            // Only what was kept is forgotten: the filter counts from the answer on.
+            // The filter applies from the response on, so only connections that were kept are forgotten.
             connection.ignorePackets()
             return false
         }) { transport, request, connections in
@@ -213,8 +217,8 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func `after a time-out the connections that are kept are not used`() async throws {
-        // Something in between acknowledges what it does not deliver.
+    @Test func `AsyncHTTPClient uses no kept connection after a timeout`() async throws {
+        // A middlebox acknowledges packets that it does not deliver.
         try await withNumberedConnections(afterFirstAnswer: { _ in false }) { transport, request, connections in
             _ = try await transport.send(request, body: [1], options: .init())
             await #expect {
@@ -224,7 +228,7 @@ private struct Fixture: SocketTransportFixture {
         }
     }
 
-    @Test func cancellationLeavesNothingBehind() async throws {
+    @Test func `a cancelled AsyncHTTPClient request leaves nothing behind`() async throws {
         let (opened, open) = AsyncStream.makeStream(of: Void.self)
         let (closed, close) = AsyncStream.makeStream(of: Void.self)
         let server = try RawServer { connection in
@@ -245,13 +249,13 @@ private struct Fixture: SocketTransportFixture {
             for task in tasks {
                 await #expect { try await task.value } throws: { ($0 as? TransportError)?.code == .cancelled }
             }
-            // The server sees it, though the transport goes on to be used.
+            // The server sees its connections closed although the transport is still in use.
             for await _ in closed.prefix(tasks.count) {}
         }
         #expect(released == nil)
     }
 
-    @Test func shutdownEndsWhatIsUnderWay() async throws {
+    @Test func `shutting down AsyncHTTPClient ends the requests in progress`() async throws {
         let (opened, open) = AsyncStream.makeStream(of: Void.self)
         let server = try RawServer { connection in
             _ = connection.readRequest()
@@ -273,7 +277,7 @@ private struct Fixture: SocketTransportFixture {
         await transport.shutdown()
     }
 
-    @Test func requestsThatCannotBeSentAreRefused() async throws {
+    @Test func `AsyncHTTPClient refuses requests that cannot be sent`() async throws {
         let transport = try AsyncHTTPClientTransport()
         for (authority, path) in [
             (nil, "/"), ("user@127.0.0.1", "/"), ("127.0.0.1:99999", "/"), ("127.0.0.1", "x"), ("127.0.0.1", "/a b"),
@@ -287,7 +291,7 @@ private struct Fixture: SocketTransportFixture {
         await transport.shutdown()
     }
 
-    @Test func badConfigurationIsRefusedByName() {
+    @Test func `an invalid AsyncHTTPClient configuration is refused by name`() {
         let cases: [(AsyncHTTPClientTransport.Configuration, String)] = [
             (.init(connectTimeout: .zero), "connectTimeout"), (.init(timeout: .seconds(-1)), "timeout"),
             (.init(caFile: "/does/not/exist"), "caFile"), (.init(caFile: "/etc/passwd"), "caFile"),

@@ -2,12 +2,12 @@
 import Crypto
 public import TokenBroker
 
-/// HMAC-SHA256 (RFC 2104), on swift-crypto.
+/// HMAC-SHA256 (RFC 2104), built on swift-crypto.
 public struct HMACSHA256: KeyedHash {
-    /// Creates it.
+    /// Creates an HMAC-SHA256 function.
     public init() {}
 
-    /// The code, 32 bytes.
+    /// Returns the authentication code of a message, which is 32 bytes long.
     public func code(for message: [UInt8], key: Secret) -> [UInt8] {
         Array(HMAC<SHA256>.authenticationCode(for: message, using: SymmetricKey(data: Array(key.reveal().utf8))))
     }

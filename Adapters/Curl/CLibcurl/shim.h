@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #endif
 
-// Swift cannot call variadic functions, so each kind of argument has a function of its own here.
+// Swift cannot call variadic functions, so each type of argument has its own function here.
 
 static inline CURLcode tb_easy_set_long(CURL *handle, CURLoption option, long value) {
     return curl_easy_setopt(handle, option, value);
@@ -64,10 +64,11 @@ static inline CURLMcode tb_multi_set_long(CURLM *handle, CURLMoption option, lon
     return curl_multi_setopt(handle, option, value);
 }
 
-/// The file of authorities that libcurl was built to look for; may be null.
+/// Returns the path of the certificate authority file that libcurl was built with; may be null.
 static inline const char *tb_system_ca_file(void) { return curl_version_info(CURLVERSION_NOW)->cainfo; }
 
-/// Whether a connection has been established. If so, it fails once its peer has acknowledged nothing for that long of what was sent.
+/// Returns whether the socket is connected. If it is, and the system supports it, the connection fails once its peer
+/// leaves sent data unacknowledged for the given time.
 static inline int tb_socket_limit_silence(int descriptor, unsigned milliseconds) {
     struct sockaddr_storage peer;
     socklen_t size = sizeof peer;
@@ -80,7 +81,8 @@ static inline int tb_socket_limit_silence(int descriptor, unsigned milliseconds)
     return 1;
 }
 
-// What wakes a thread that polls: cheaper than curl_multi_wakeup, and good for as long as it is open, whatever becomes of the handle.
+// Wakes a polling thread. This is cheaper than curl_multi_wakeup, and works while the waker is open, whatever happens
+// to the curl handle.
 
 typedef struct {
     int read_end, write_end;

@@ -3,32 +3,37 @@ import FoundationEssentials
 public import TokenBroker
 
 extension CurlTransport {
-    /// How a transport behaves, for all its requests.
+    /// The settings of a transport, which apply to all its requests.
     public struct Configuration: Sendable {
-        /// How long establishing a connection may take, name resolution and TLS included.
+        /// How long establishing a connection may take, including name resolution and TLS.
         public var connectTimeout: Duration
-        /// The longest timeout; a request's own counts if it is shorter.
+        /// The maximum timeout of a request. A request's own timeout applies if it is shorter.
         public var timeout: Duration
-        /// How old a connection may be to take another request. Names are resolved anew at least as often, so a server that
-        /// has moved is found.
-        public var connectionLifetime: Duration
-        /// A PEM file with the certificate authorities to trust, instead of the system's.
-        public var caFile: String?
-        /// What the client shows to servers that ask who it is (mutual TLS); read anew for each connection.
-        public var clientCertificate: ClientCertificate?
-        /// What reaches other hosts. Requests to this machine never go through it.
-        public var proxy: Proxy?
-        /// The path of a Unix-domain socket to connect to, whatever the requests' authorities say. Their scheme and host count as ever: `http`
-        /// for a loopback host, certificates for the host that is named.
-        public var unixSocket: String?
-        /// How many connections to one host take requests at a time; further requests wait within their timeouts.
+        /// The maximum age at which a connection takes another request.
         ///
-        /// Connections that have outlived ``connectionLifetime`` finish their requests beside those, which takes no longer than ``timeout``.
+        /// Names are resolved again at least this often, so a server that has moved is found.
+        public var connectionLifetime: Duration
+        /// A PEM file with the certificate authorities to trust instead of the system's.
+        public var caFile: String?
+        /// The certificate to present to servers that request one (mutual TLS). It is read again for each connection.
+        public var clientCertificate: ClientCertificate?
+        /// The HTTP proxy for requests to other hosts. Requests to this machine never go through it.
+        public var proxy: Proxy?
+        /// The path of a Unix-domain socket to connect to, whatever the requests' authorities say.
+        ///
+        /// The scheme and host of a request keep their meaning: `http` requires a loopback host, and certificates must
+        /// be for the host that is named.
+        public var unixSocket: String?
+        /// The number of connections to one host that take requests at a time. Further requests wait, within their
+        /// timeouts.
+        ///
+        /// Connections that have outlived ``connectionLifetime`` are not counted. They finish their requests, which
+        /// takes no longer than ``timeout``.
         public var maximumConnectionsPerHost: Int
-        /// How many connections take requests at a time.
+        /// The number of connections, to all hosts together, that take requests at a time.
         public var maximumConnections: Int
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a configuration.
         public init(
             connectTimeout: Duration = .seconds(3), timeout: Duration = .seconds(10),
             connectionLifetime: Duration = .seconds(300), caFile: String? = nil,
@@ -47,16 +52,16 @@ extension CurlTransport {
         }
     }
 
-    /// A certificate that the client shows, and the key that proves that it is its own.
+    /// A client certificate and its private key.
     public struct ClientCertificate: Sendable {
-        /// A PEM file: the certificate, then those that link it to an authority which the server knows.
+        /// A PEM file with the certificate, followed by those that link it to an authority that the server trusts.
         public var certificateFile: String
-        /// A PEM file with the private key; it may be the same file.
+        /// A PEM file with the private key. It may be the same file.
         public var keyFile: String
-        /// For a key that is encrypted.
+        /// The passphrase of an encrypted key.
         public var passphrase: Secret?
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a client certificate.
         public init(certificateFile: String, keyFile: String, passphrase: Secret? = nil) {
             self.certificateFile = certificateFile
             self.keyFile = keyFile
@@ -64,23 +69,25 @@ extension CurlTransport {
         }
     }
 
-    /// An HTTP proxy. It sees which hosts are asked, and nothing else: what goes through it is TLS in a tunnel (`CONNECT`).
+    /// An HTTP proxy. It learns which hosts are contacted and nothing else, because all traffic through it is TLS in a
+    /// tunnel (`CONNECT`).
     public struct Proxy: Sendable {
-        /// `http://host:port`, without user and path.
+        /// The proxy's URL, `http://host:port` without a user or path.
         public var url: String
-        /// For a proxy that asks who its user is. Sent to it unencrypted, as this kind of proxy wants it.
+        /// The user name, for a proxy that requires one. It is sent to the proxy unencrypted, as this kind of proxy
+        /// requires.
         public var user: String?
-        /// The user's password.
+        /// The password. It is sent to the proxy unencrypted, like ``user``.
         public var password: Secret?
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a proxy.
         public init(url: String, user: String? = nil, password: Secret? = nil) {
             self.url = url
             self.user = user
             self.password = password
         }
 
-        /// Whether this is the address of a proxy: `http://host:port`, and nothing more.
+        /// Returns whether a text is the URL of a proxy: `http://host:port`, and nothing more.
         package static func isURL(_ text: String) -> Bool {
             guard text.hasPrefix("http://") else { return false }
             return Authority(text.dropFirst("http://".count))?.port != nil
@@ -93,7 +100,7 @@ extension CurlTransport.Configuration {
         func require(_ condition: Bool, _ message: String) throws(TransportError) {
             guard condition else { throw TransportError(.other, message: message) }
         }
-        // libcurl would only say so at the first request.
+        // libcurl would report these problems only at the first request.
         func requirePEM(_ path: String?, _ name: String, _ content: String) throws(TransportError) {
             guard let path else { return }
             let file: SmallFile?
@@ -121,11 +128,11 @@ extension CurlTransport.Configuration {
         if let proxy {
             try require(CurlTransport.Proxy.isURL(proxy.url), "proxy must be http://host:port")
             try require(proxy.user?.contains(":") != true, "the proxy's user must not contain a colon")
-            try require(proxy.password == nil || proxy.user != nil, "the proxy's password needs a user")
-            try require(unixSocket == nil, "proxy and unixSocket exclude each other")
+            try require(proxy.password == nil || proxy.user != nil, "the proxy's password requires a user")
+            try require(unixSocket == nil, "proxy and unixSocket are mutually exclusive")
         }
         if let unixSocket {
-            // The size of sockaddr_un's path, with its end.
+            // The size of sockaddr_un's path, including its terminator.
             try require((1..<108).contains(unixSocket.utf8.count), "unixSocket must be a path of 1 to 107 bytes")
         }
     }

@@ -9,15 +9,19 @@ import Musl
 import Darwin
 #endif
 
-/// Connections that were all opened after one moment, with what libcurl keeps beside them, such as the addresses of names.
+/// Connections that were all opened after ``start``, with the related state that libcurl keeps, such as resolved
+/// addresses.
 ///
-/// libcurl gives a connection up for its age only while nobody uses it, which with HTTP/2 may never happen. A generation is given up as a
-/// whole: it takes no new request, and closes its connections when the last one has ended. Made on any thread, used on the owner thread only.
+/// libcurl closes a connection because of its age only while it is idle, which with HTTP/2 may never happen. A
+/// generation is therefore retired as a whole: it takes no new requests, and closes its connections when its last
+/// request has ended.
+///
+/// Created on any thread, used on the owner thread only.
 final class ConnectionGeneration {
     let multi: UnsafeMutableRawPointer
     let start = ContinuousClock.now
     let configuration: CurlTransport.Configuration
-    /// Released after the connections, which refer to it.
+    /// Released after the connections, which refer to the sockets.
     let sockets: NewSockets
     private(set) var transfers = 0
 
@@ -32,7 +36,9 @@ final class ConnectionGeneration {
 
     deinit { curl_multi_cleanup(multi) }
 
-    /// - Returns: Whether libcurl has accepted it.
+    /// Adds a handle.
+    ///
+    /// - Returns: Whether libcurl accepted it.
     func add(_ handle: EasyHandle) -> Bool {
         guard curl_multi_add_handle(multi, handle.pointer) == CURLM_OK else { return false }
         handle.generation = self
@@ -47,11 +53,13 @@ final class ConnectionGeneration {
     }
 }
 
-/// The sockets that libcurl has opened and that are not known to be connected. Owner thread only.
+/// The sockets that libcurl has opened and that are not yet known to be connected. Owner thread only.
 ///
-/// A connected one gets a limit on its peer's silence. Before that, the limit would be one for connecting.
+/// A connected socket gets a limit on how long its peer may be silent. On a socket that is still connecting, that limit
+/// would act as a connect timeout.
 final class NewSockets {
-    /// Packets are sent again after a fifth of a second or a few round trips, and then ever more slowly: this is several of them.
+    /// How long a peer may leave all data that was sent to it unacknowledged, in milliseconds. TCP retransmits after a
+    /// fifth of a second or a few round trips, and then ever more slowly. This value allows several retransmissions.
     private static let maximumSilence: UInt32 = 2000
     private var descriptors: [curl_socket_t] = []
 

@@ -3,11 +3,11 @@ import CLibcurl
 import TokenBroker
 
 extension TransportError {
-    /// What each of libcurl's outcomes means: the one table.
+    /// Maps each of libcurl's results. This is the only such table.
     ///
     /// - Parameters:
-    ///   - result: Of a finished transfer; not `CURLE_OK`.
-    ///   - wasConnecting: Whether a passed time limit was that for connecting, not the request's timeout.
+    ///   - result: The result of a finished transfer, other than `CURLE_OK`.
+    ///   - wasConnecting: Whether the timeout that expired was the connect timeout rather than the request's timeout.
     init(curl result: CURLcode, wasConnecting: Bool) {
         let code: Code =
             switch result {
@@ -28,18 +28,18 @@ extension TransportError {
                 .tls
             case CURLE_FILESIZE_EXCEEDED:
                 .tooLarge
-            // The scheme is checked before libcurl sees the request, so what it calls an unsupported protocol is an answer that
-            // does not begin with a status line (HTTP/0.9 to libcurl).
+            // The scheme is checked before libcurl sees the request. What libcurl calls an unsupported protocol is
+            // therefore a response that does not begin with a status line (HTTP/0.9 to libcurl).
             case CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING, CURLE_RANGE_ERROR:
                 .malformed
-            // CURLE_HTTP2 is what libcurl says of a stream that a GOAWAY has left without its connection.
+            // libcurl reports CURLE_HTTP2 for a stream whose connection a GOAWAY has ended.
             case CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_HTTP2,
                 CURLE_HTTP2_STREAM, CURLE_SEND_FAIL_REWIND:
                 .closed
             default:
                 .other
             }
-        // libcurl's text for the code alone is fixed; its error buffer would quote addresses and certificates.
+        // curl_easy_strerror returns a fixed text. libcurl's error buffer would quote addresses and certificates.
         self.init(code, message: "libcurl \(result.rawValue), \(String(cString: curl_easy_strerror(result)))")
     }
 }

@@ -11,10 +11,10 @@ import Musl
 import Darwin
 #endif
 
-/// The owner thread: every libcurl handle is used and freed on it. Others only put commands into its mailbox.
+/// The owner thread, on which every libcurl handle is used and freed. Other threads only put commands into its mailbox.
 ///
-/// The thread takes all commands at once, lets libcurl work, hands out what is finished, and rests when there is nothing more to do. Only
-/// a command that finds it resting costs a system call.
+/// In each turn, the thread takes all commands at once, lets libcurl work, and completes finished transfers. When there
+/// is nothing more to do, it waits. Only a command that arrives while it waits costs a system call.
 final class CurlLoop: Sendable {
     private let configuration: CurlTransport.Configuration
     private let mailbox = Mutex(Mailbox())
@@ -27,7 +27,7 @@ final class CurlLoop: Sendable {
 
         var isEmpty: Bool { started.isEmpty && cancelled.isEmpty && jobs.isEmpty }
 
-        /// Keeps the memory for the next turn.
+        /// Removes all commands, and keeps the memory for the next turn.
         mutating func removeAll() {
             started.removeAll(keepingCapacity: true)
             cancelled.removeAll(keepingCapacity: true)
@@ -37,13 +37,15 @@ final class CurlLoop: Sendable {
 
     private struct Mailbox {
         var commands = Commands()
-        /// Whether the thread waits, or is about to, and nobody has woken it yet.
+        /// Whether the thread is waiting, or is about to, and has not been woken yet.
         var isResting = false
         var isShuttingDown = false
         var hasEnded = false
         var waitingForEnd: [CheckedContinuation<Void, Never>] = []
 
-        /// - Returns: Whether the thread is to be woken.
+        /// Marks the thread as woken.
+        ///
+        /// - Returns: Whether the thread has to be woken.
         mutating func wakes() -> Bool {
             defer { isResting = false }
             return isResting
@@ -82,7 +84,7 @@ final class CurlLoop: Sendable {
     }
 
     func cancel(_ transfer: Transfer) {
-        // The flag is for a transfer that is cancelled before it is started.
+        // The flag covers a transfer that is cancelled before it is started.
         transfer.isCancelled.store(true, ordering: .releasing)
         _ = post { $0.cancelled.append(transfer) }
     }
@@ -114,7 +116,7 @@ final class CurlLoop: Sendable {
 
     fileprivate func run(_ handles: consuming Handles) {
         let unfinished = work(handles)
-        // All connections are closed.
+        // All connections are closed now.
         let waiting = mailbox.withLock { mailbox in
             mailbox.hasEnded = true
             return mailbox.waitingForEnd
@@ -123,7 +125,9 @@ final class CurlLoop: Sendable {
         for continuation in waiting { continuation.resume() }
     }
 
-    /// - Returns: The jobs that were not done.
+    /// Runs until the shutdown.
+    ///
+    /// - Returns: The jobs that were not run.
     private func work(_ handles: consuming Handles) -> [UnownedJob] {
         var commands = Commands()
         while true {
@@ -158,19 +162,19 @@ extension CurlLoop: TaskExecutor {
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         let accepted = post { $0.jobs.append(job) }
-        // Whoever still prefers a thread that is gone goes on like any other task.
+        // A task that still prefers this thread after it has ended runs like any other task.
         if !accepted { globalConcurrentExecutor.enqueue(job) }
     }
 }
 
-/// What the owner thread begins with. The thread holds the loop until it ends.
+/// The initial state of the owner thread. The thread retains the loop until it ends.
 private final class Start {
     let loop: CurlLoop
     private var generation: ConnectionGeneration?
 
     init(loop: CurlLoop, generation: ConnectionGeneration) { (self.loop, self.generation) = (loop, generation) }
 
-    /// Does not keep the generation, since it may be given up long before the thread ends.
+    /// Returns the generation without keeping it, because it may be retired long before the thread ends.
     func takeGeneration() -> ConnectionGeneration? {
         defer { generation = nil }
         return generation
@@ -178,7 +182,8 @@ private final class Start {
 }
 
 private func threadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    // Signals belong to other threads. SIGPIPE too: OpenSSL writes to sockets without suppressing it.
+    // Leave signals to other threads. This includes SIGPIPE, which OpenSSL does not suppress when it writes to a
+    // socket.
     var all = sigset_t()
     sigfillset(&all)
     pthread_sigmask(SIG_BLOCK, &all, nil)
@@ -189,11 +194,11 @@ private func threadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRaw
     return nil
 }
 
-/// The easy handles, under way and spare, and the connections they use. Lives on the owner thread's stack.
+/// The running and spare easy handles, and the connections they use. Lives on the owner thread's stack.
 private struct Handles: ~Copyable {
     private let names = FieldNames()
     private var current: ConnectionGeneration
-    /// Those that finish what they have begun.
+    /// Generations that only finish their running requests.
     private var retired: [ConnectionGeneration] = []
     private var running: [EasyHandle] = []
     private var spare: [EasyHandle] = []
@@ -230,12 +235,12 @@ private struct Handles: ~Copyable {
         if let handle = transfer.handle { end(handle, .failure(Self.cancelledError)) }
     }
 
-    /// Lets libcurl work, and hands out what is finished.
+    /// Lets libcurl work, and completes finished transfers.
     mutating func perform() {
         perform(current)
         guard !retired.isEmpty else { return }
         for generation in retired { perform(generation) }
-        // Released, they close their connections.
+        // A released generation closes its connections.
         retired.removeAll { $0.transfers == 0 }
     }
 
@@ -244,7 +249,7 @@ private struct Handles: ~Copyable {
         curl_multi_perform(generation.multi, &count)
         while let message = curl_multi_info_read(generation.multi, &count) {
             guard message.pointee.msg == CURLMSG_DONE, let handle = EasyHandle.of(message.pointee.easy_handle),
-                // Before the handle is removed, which ends the message's life.
+                // Read before the handle is removed, which invalidates the message.
                 let outcome = handle.outcome(message.pointee.data.result, connectTimeout: configuration.connectTimeout)
             else { continue }
             if handle.lostItsConnection { retire(generation) }
@@ -258,9 +263,10 @@ private struct Handles: ~Copyable {
         }
     }
 
-    /// Returns when there is something to receive or to send, at libcurl's own next timer, or when it is woken.
+    /// Waits until there is something to receive or send, until libcurl's next timer fires, or until the thread is
+    /// woken.
     func wait(_ waker: inout curl_waitfd) {
-        // libcurl waits for one generation only. That another finishes its requests is rare and does not take long.
+        // libcurl can wait for only one generation. Others are rare and do not last long, so they are polled.
         curl_multi_poll(current.multi, &waker, 1, retired.isEmpty ? 60_000 : 5, nil)
     }
 
@@ -269,7 +275,7 @@ private struct Handles: ~Copyable {
         spare = []
     }
 
-    /// Lets the generation take no new request.
+    /// Replaces the generation if it is current, so that it takes no new requests.
     private mutating func retire(_ generation: ConnectionGeneration) {
         guard generation === current, let next = ConnectionGeneration(configuration, current.sockets)
         else { return }
@@ -279,7 +285,7 @@ private struct Handles: ~Copyable {
 
     private mutating func end(_ handle: EasyHandle, _ outcome: Transfer.Outcome) {
         handle.generation?.remove(handle)
-        // The last one takes its place.
+        // The last running handle takes its place.
         let last = running.removeLast()
         if last !== handle {
             running[handle.position] = last

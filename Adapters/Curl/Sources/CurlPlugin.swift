@@ -3,7 +3,7 @@ public import TokenBroker
 public import TokenBrokerComposer
 
 extension TransportPlugin {
-    /// `curl`: libcurl.
+    /// The `curl` transport, built on libcurl.
     public static var curl: Self {
         Self("curl", "HTTP/1.1 and HTTP/2 with libcurl.", trait: "CurlSupport", keys: CurlKeys(), check: CurlKeys.check)
         {
@@ -24,7 +24,7 @@ extension TransportPlugin {
                 if let pair = try context.secret(values.proxyCredentialsVariable, namedBy: key)?.reveal() {
                     guard let colon = pair.firstIndex(of: ":") else {
                         throw ConfigurationError.Problem(
-                            .failed, key: key, "expected user:password in it, found other text")
+                            .failed, key: key, "expected user:password in the variable, found other text")
                     }
                     configuration.proxy?.user = String(pair[..<colon])
                     configuration.proxy?.password = Secret(String(pair[pair.index(after: colon)...]))
@@ -41,11 +41,11 @@ private struct CurlKeys: ConfigurationKeys {
     let caFile = ConnectionKeys.caFile
     let clientCertificate = ConfigurationKey(
         "clientCertificate", .optional(.text), default: nil,
-        "A PEM file with the certificate to show to servers that ask who the client is."
+        "A PEM file with the certificate to present to servers that request one."
     )
     let clientKey = ConfigurationKey(
         "clientKey", .optional(.text), default: nil,
-        "A PEM file with the certificate's private key; otherwise it is in the file of the certificate."
+        "A PEM file with the certificate's private key. Without it, the key is in the certificate's file."
     )
     let clientKeyPassphraseVariable = ConfigurationKey(
         "clientKeyPassphraseVariable", .optional(.variableName), default: nil,
@@ -53,7 +53,7 @@ private struct CurlKeys: ConfigurationKeys {
     )
     let proxy = ConfigurationKey(
         "proxy", .optional(.text.filter("http://host:port") { CurlTransport.Proxy.isURL($0) }), default: nil,
-        "An HTTP proxy to tunnel through to other hosts."
+        "An HTTP proxy that tunnels connections to other hosts."
     )
     let proxyCredentialsVariable = ConfigurationKey(
         "proxyCredentialsVariable", .optional(.variableName), default: nil,
@@ -61,7 +61,7 @@ private struct CurlKeys: ConfigurationKeys {
     )
     let unixSocket = ConfigurationKey(
         "unixSocket", .optional(.text), default: nil,
-        "A Unix-domain socket to connect to, instead of the hosts that are asked."
+        "A Unix-domain socket to connect to, instead of the requested hosts."
     )
 
     @Sendable static func check(_ values: ConfigurationValues<Self>) throws(ConfigurationError.Problem) {
@@ -86,7 +86,7 @@ private struct CurlKeys: ConfigurationKeys {
 }
 
 extension TransportContext {
-    /// The content of a variable; `nil` if none is named.
+    /// Returns the value of a variable as a secret, or `nil` if `name` is `nil`.
     fileprivate func secret(
         _ name: String?, namedBy key: String
     ) throws(ConfigurationError.Problem) -> Secret? {

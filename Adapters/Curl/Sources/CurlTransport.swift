@@ -4,10 +4,11 @@ import FoundationEssentials
 public import HTTPTypes
 public import TokenBroker
 
-/// An ``HTTPTransport`` on libcurl's multi interface.
+/// An `HTTPTransport` built on libcurl's multi interface.
 ///
-/// One thread of its own drives all transfers; connections are kept and reused, and HTTP/2 is used over TLS where the server speaks it. TLS
-/// is 1.2 or later, and the certificate is always verified. The environment has no say: no proxy variables, no CA variables.
+/// A dedicated thread drives all transfers. Connections are reused, and HTTP/2 is used over TLS where the server
+/// supports it. TLS is 1.2 or later, and the certificate is always verified. Proxy and CA variables in the environment
+/// are ignored.
 ///
 /// ```swift
 /// let transport = try CurlTransport()
@@ -15,12 +16,14 @@ public import TokenBroker
 /// await transport.shutdown()
 /// ```
 ///
-/// A transport that is released without ``shutdown()`` ends its thread by itself.
+/// A transport that is released without a call to ``shutdown()`` still ends its thread.
 public final class CurlTransport: HTTPTransport, ShutsDown {
     private let configuration: Configuration
     private let loop: CurlLoop
 
-    /// - Throws: ``TransportError`` with a message that names the setting, if a value cannot be used.
+    /// Creates a transport and starts its thread.
+    ///
+    /// - Throws: `TransportError` with a message that names the setting, if a value is invalid.
     public init(configuration: Configuration = Configuration()) throws(TransportError) {
         try configuration.validate()
         self.configuration = configuration
@@ -29,7 +32,9 @@ public final class CurlTransport: HTTPTransport, ShutsDown {
 
     deinit { loop.shutDown(then: nil) }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Sends a request and returns the complete response.
+    ///
+    /// - Throws: `TransportError` if there is no complete response.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -49,17 +54,22 @@ public final class CurlTransport: HTTPTransport, ShutsDown {
         return try result.get()
     }
 
-    /// Ends all transfers with ``TransportError/Code/shutDown``, closes all connections and ends the thread. Returns when that is
-    /// done; further calls do nothing.
+    /// Ends all transfers with `TransportError/Code/shutDown`, closes all connections and ends the thread.
+    ///
+    /// Returns when that is done. Further calls do nothing.
     public func shutdown() async {
         await withCheckedContinuation { continuation in loop.shutDown(then: continuation) }
     }
 
-    /// The transport's own thread, for tasks whose calls are many and whose work between them is short: no call then costs a change of
-    /// threads. What blocks there blocks all transfers.
+    /// An executor that runs tasks on the transport's own thread.
+    ///
+    /// Use it for tasks that make many requests and do little work between them: no request then costs a thread switch.
+    /// A task that blocks this thread blocks all transfers.
     ///
     /// ```swift
-    /// try await withTaskExecutorPreference(transport.executor) { try await transport.send(request, body: [], options: .init()) }
+    /// try await withTaskExecutorPreference(transport.executor) {
+    ///     try await transport.send(request, body: [], options: .init())
+    /// }
     /// ```
     public var executor: any TaskExecutor { loop }
 }

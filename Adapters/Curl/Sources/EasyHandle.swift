@@ -12,28 +12,30 @@ import Musl
 import Darwin
 #endif
 
-/// One of libcurl's easy handles, used for one transfer after the other: what is the same for all of them is set once. Owner thread only.
+/// A libcurl easy handle, reused for one transfer after another. Options that all transfers share are set once. Owner
+/// thread only.
 final class EasyHandle {
     typealias Pointer = UnsafeMutableRawPointer
 
-    /// How many there are in the process, for a test that none is lost.
+    /// The number of handles in the process, so that a test can check for leaks.
     static let count = Atomic(0)
 
     let pointer: Pointer
     private(set) var transfer: Transfer?
-    /// Where it stands among those that are under way.
+    /// Its index among the running handles.
     var position = 0
-    /// Whose connections it uses, while it is under way.
+    /// The generation whose connections it uses, while it is running.
     var generation: ConnectionGeneration?
-    /// How long libcurl has for the transfer as it stands.
+    /// The timeout that libcurl currently has for the transfer.
     private var timeLimit = Duration.zero
-    /// How often libcurl has been about to send the request: it sends it again when a kept connection ends before an answer begins.
+    /// How often libcurl has been about to send the request. libcurl sends it again when a reused connection ends
+    /// before a response begins.
     private var sendings = 0
     /// How many connections have been opened for the transfer.
     private var connections = 0
-    /// Whether the request was sent on a connection that had been opened for another one.
+    /// Whether the request was sent on a connection that was opened for an earlier request.
     private var usesKeptConnection = false
-    /// Whether the request is to be sent once more, on a connection of another generation.
+    /// Whether to send the request again, on a connection of another generation.
     private(set) var wantsNewConnection = false
     /// Whether the kept connections of the generation are probably all dead.
     private(set) var lostItsConnection = false
@@ -63,8 +65,9 @@ final class EasyHandle {
         set(CURLOPT_SSL_VERIFYPEER, 1)
         set(CURLOPT_SSL_VERIFYHOST, 2)
         set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
-        // With a file alone, libcurl keeps what it has read of it; with a folder, each new connection would read the system's hundred and
-        // fifty authorities anew. A minute is how long a replaced file may go unnoticed.
+        // libcurl caches certificate authorities that come from a file, but not those from a folder: each new
+        // connection would read the system's 150 or so authorities again. A replaced file may go unnoticed for up to a
+        // minute.
         if let caFile = configuration.caFile { set(CURLOPT_CAINFO, caFile) }
         if configuration.caFile != nil || Self.systemHasCAFile {
             _ = tb_easy_set_string(pointer, CURLOPT_CAPATH, nil)
@@ -73,16 +76,16 @@ final class EasyHandle {
         if let certificate = configuration.clientCertificate {
             set(CURLOPT_SSLCERT, certificate.certificateFile)
             set(CURLOPT_SSLKEY, certificate.keyFile)
-            // An empty one too: without any, OpenSSL would ask for it at the terminal.
+            // Set even if it is empty. Without a passphrase, OpenSSL would prompt for one at the terminal.
             set(CURLOPT_KEYPASSWD, certificate.passphrase?.reveal() ?? "")
         }
         set(CURLOPT_TCP_KEEPALIVE, 1)
         set(CURLOPT_CONNECTTIMEOUT_MS, configuration.connectTimeout.wholeMilliseconds)
-        // Without it, libcurl waits for the resolver's thread when a transfer is ended while its name is being resolved.
+        // Otherwise, ending a transfer whose name is still being resolved would wait for the resolver's thread.
         set(CURLOPT_QUICK_EXIT, 1)
         set(CURLOPT_NOSIGNAL, 1)
 
-        // Unretained: whoever has libcurl work on the handle holds this object.
+        // Unretained: the caller that has libcurl work on the handle holds this object.
         let context = Unmanaged.passUnretained(self).toOpaque()
         set(CURLOPT_PRIVATE, context)
         set(CURLOPT_HEADERDATA, context)
@@ -93,7 +96,7 @@ final class EasyHandle {
             let handle = Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
             return handle.maySend() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
         }
-        // Unretained: each generation of connections holds them.
+        // Unretained: each generation of connections retains the sockets.
         let socketContext = Unmanaged.passUnretained(sockets).toOpaque()
         set(CURLOPT_SOCKOPTDATA, socketContext)
         set(CURLOPT_CLOSESOCKETDATA, socketContext)
@@ -118,7 +121,7 @@ final class EasyHandle {
         Self.count.subtract(1, ordering: .relaxed)
     }
 
-    /// The object of a handle that libcurl names.
+    /// Returns the object that belongs to one of libcurl's handles.
     static func of(_ pointer: Pointer?) -> EasyHandle? {
         var context: UnsafeMutableRawPointer?
         guard let pointer, tb_easy_get_pointer(pointer, CURLINFO_PRIVATE, &context) == CURLE_OK, let context else {
@@ -127,7 +130,7 @@ final class EasyHandle {
         return Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
     }
 
-    /// Whether the system's authorities are in a file that libcurl was built to look for.
+    /// Whether the system has a readable certificate authority file at the path that libcurl was built with.
     private static let systemHasCAFile: Bool = {
         guard let path = tb_system_ca_file() else { return false }
         return access(path, R_OK) == 0
@@ -139,9 +142,9 @@ final class EasyHandle {
         _ = tb_easy_set_pointer(pointer, option, value)
     }
 
-    // MARK: One transfer after the other
+    // MARK: Transfers
 
-    /// Sets everything in which one request differs from another. libcurl reads the transfer's memory until ``end()``.
+    /// Sets the options that differ between requests. libcurl reads the transfer's memory until ``end()``.
     func begin(_ transfer: Transfer) {
         self.transfer = transfer
         transfer.handle = self
@@ -153,7 +156,8 @@ final class EasyHandle {
         set(CURLOPT_PIPEWAIT, transfer.request.usesTLS ? 1 : 0)
         if usesProxy { set(CURLOPT_NOPROXY, transfer.request.isLocal ? "*" : "") }
 
-        // The last of these that is set decides; then the method's name, if it is another than libcurl's own.
+        // Of these options, the one set last takes effect. The method's name is then set if it differs from libcurl's
+        // own.
         var custom: String?
         switch method {
         case .head:
@@ -177,7 +181,7 @@ final class EasyHandle {
         }
     }
 
-    /// Prepares the transfer to be sent once more, within what is left of its time.
+    /// Prepares the transfer to be sent again, within the rest of its timeout.
     func beginAgain() {
         guard let transfer, let start = transfer.start else { return }
         transfer.isSecondAttempt = true
@@ -191,10 +195,12 @@ final class EasyHandle {
         set(CURLOPT_TIMEOUT_MS, duration.wholeMilliseconds)
     }
 
-    /// Asked by libcurl when the request has a connection.
+    /// Called by libcurl when the request has a connection.
     ///
-    /// libcurl itself sends a request again that a kept connection has lost, and takes the next one that is kept. Where one has died of
-    /// silence, or two have died, the others are not tried.
+    /// When a reused connection loses a request, libcurl itself sends it again on the next kept connection. If one
+    /// connection has died of its peer's silence, or if two have died, the others are not tried.
+    ///
+    /// - Returns: Whether libcurl may send the request.
     private func maySend() -> Bool {
         sockets.limitSilence()
         guard let transfer else { return false }
@@ -211,13 +217,13 @@ final class EasyHandle {
         return false
     }
 
-    /// Lets go of the transfer, which must no longer be under way.
+    /// Releases the transfer, which must no longer be running.
     func end() {
         transfer?.handle = nil
         transfer = nil
     }
 
-    /// What became of the transfer, by libcurl's own result.
+    /// Returns the outcome of the transfer, given libcurl's result.
     func outcome(_ code: CURLcode, connectTimeout: Duration) -> Transfer.Outcome? {
         guard let transfer else { return nil }
         let untilSent = time(CURLINFO_PRETRANSFER_TIME_T)
@@ -228,9 +234,10 @@ final class EasyHandle {
         if proxyStatus >= 300 {
             return .failure(TransportError(.connect, message: "the proxy answered \(proxyStatus)"))
         }
-        // libcurl has one code for both of its time limits; without a connection, the shorter one has passed.
+        // libcurl has one code for both of its timeouts. If no connection was established, the shorter one has expired.
         let wasConnecting = untilSent == .zero && connectTimeout < timeLimit
-        // An intermediary may acknowledge what it does not deliver. The request may have been processed, but no other needs to wait.
+        // An intermediary may acknowledge data that it never delivers. The request may have been processed, so it is
+        // not sent again. Other requests need not wait on this connection.
         if code == CURLE_OPERATION_TIMEDOUT, usesKeptConnection, transfer.reader.isEmpty { lostItsConnection = true }
         return .failure(TransportError(curl: code, wasConnecting: wasConnecting))
     }
@@ -241,7 +248,7 @@ final class EasyHandle {
         return .microseconds(Int64(microseconds))
     }
 
-    /// The way from a C callback to the transfer. Anything but `count` ends it.
+    /// Passes bytes from a C callback to the transfer. A return value other than `count` ends the transfer.
     private static func receive(
         _ bytes: UnsafeMutablePointer<CChar>?, _ count: Int, _ context: UnsafeMutableRawPointer?,
         _ receive: (Transfer, UnsafeRawBufferPointer, FieldNames) -> Bool
@@ -249,13 +256,13 @@ final class EasyHandle {
         guard let bytes, let context else { return 0 }
         let handle = Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
         guard let transfer = handle.transfer else { return count &+ 1 }
-        // A callback that takes no bytes is asked with none; that is no refusal.
+        // libcurl may call a callback with zero bytes, so returning 0 would not be a refusal.
         return receive(transfer, UnsafeRawBufferPointer(start: bytes, count: count), handle.names) ? count : count &+ 1
     }
 }
 
 extension Duration {
-    /// Rounded up, since zero means no limit to libcurl, and at most a day.
+    /// The duration in milliseconds. Rounded up, because zero means no limit to libcurl, and at most a day.
     fileprivate var wholeMilliseconds: Int {
         let (seconds, attoseconds) = components
         guard seconds < 86_400 else { return 86_400_000 }

@@ -3,25 +3,26 @@ import CLibcurl
 import HTTPTypes
 import TokenBroker
 
-/// A request as libcurl reads it: the address, the list of header lines and the body, in one piece of memory. It holds credentials, so it
-/// is overwritten with zeros when it is released.
+/// A request in the form that libcurl reads: the URL, the list of header lines and the body, in one block of memory.
+///
+/// The memory holds credentials, so it is overwritten with zeros when the request is released.
 struct EncodedRequest: ~Copyable {
     let method: HTTPRequest.Method
     let usesTLS: Bool
-    /// Whether the host is this machine, which no proxy could reach.
+    /// Whether the host is this machine, which a proxy could not reach.
     let isLocal: Bool
     let bodyCount: Int
     private let memory: UnsafeMutableRawBufferPointer
     private let addressOffset: Int
     private let bodyOffset: Int
 
-    /// Checks the request before libcurl sees any of it.
+    /// Validates and encodes a request before libcurl sees any of it.
     init(_ request: HTTPRequest, body: [UInt8]) throws(TransportError) {
         let target = try OutboundTarget(request)
         (usesTLS, isLocal) = (target.usesTLS, target.isLoopback)
         method = request.method
 
-        // What libcurl would add on its own is taken out with a line without a value.
+        // A line without a value removes a field that libcurl would add on its own.
         var (hasAccept, hasContentType, hasAcceptEncoding, lines, size) = (false, false, false, 4, 0)
         for field in request.headerFields where Self.isSent(field) {
             hasAccept = hasAccept || field.name == .accept
@@ -64,7 +65,7 @@ struct EncodedRequest: ~Copyable {
             writer.append(field.name.rawName)
             field.withUnsafeBytesOfValue { value in
                 if value.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) {
-                    // With a colon, an empty value would take the field out.
+                    // A colon with an empty value would remove the field. libcurl sends an empty field for a semicolon.
                     writer.append(UInt8(ascii: ";"))
                 } else {
                     writer.append(UInt8(ascii: ":"))
@@ -83,32 +84,35 @@ struct EncodedRequest: ~Copyable {
         memory.deallocate()
     }
 
-    /// All the lines there may be beside the request's own.
+    /// All lines that may be added to the request's own.
     private static let defaults: StaticString = "Expect:\0Accept:\0Content-Type:\0Accept-Encoding: identity\0"
-    /// Compression would let a compressed length tell of a token that stands beside a caller's text, and saves nothing at this size.
+    /// With compression, the length of a response could reveal a token that appears beside text chosen by a caller. At
+    /// this size, compression would save nothing.
     private static let defaultAcceptEncoding: StaticString = "Accept-Encoding: identity\0"
 
-    /// The length and the framing follow from the body, the host from the authority.
+    /// Whether a field is passed on. libcurl derives the length and framing from the body, and the host from the
+    /// authority.
     private static func isSent(_ field: HTTPField) -> Bool {
         field.name != .contentLength && field.name != .transferEncoding && field.name.canonicalName != "host"
     }
 
-    /// Valid for as long as the request is.
+    /// The URL, terminated by a zero byte. Valid while the request exists.
     var address: UnsafePointer<CChar>? { pointer(at: addressOffset)?.assumingMemoryBound(to: CChar.self) }
-    /// Valid for as long as the request is.
+    /// The list of header lines. Valid while the request exists.
     var fieldLines: UnsafeRawPointer? { pointer(at: 0) }
-    /// Valid for as long as the request is; never `nil`, also without a body.
+    /// The body. Valid while the request exists, and never `nil`, even if the body is empty.
     var body: UnsafeRawPointer? { pointer(at: bodyOffset) }
 
     private func pointer(at offset: Int) -> UnsafeRawPointer? {
         memory.baseAddress.map { UnsafeRawPointer($0 + offset) }
     }
 
-    /// Fills the memory from its list of lines and from its bytes on, each within its part: what is measured is what is written.
+    /// Fills the memory: the list of lines at the start, and the bytes from `position` on. The sizes measured
+    /// beforehand bound both parts.
     private struct Writer {
         let memory: UnsafeMutableRawBufferPointer
         var position: Int
-        /// After the last element of the list.
+        /// The offset after the last element of the list.
         var listEnd: Int
 
         mutating func append(_ byte: UInt8) {
@@ -130,7 +134,7 @@ struct EncodedRequest: ~Copyable {
             text.withUTF8 { append(UnsafeRawBufferPointer($0)) }
         }
 
-        /// Adds an element to the list whose text is what is appended next.
+        /// Adds an element to the list. Its text is what is appended next.
         mutating func beginLine() {
             guard let start = memory.baseAddress else { return }
             let stride = MemoryLayout<curl_slist>.stride

@@ -2,22 +2,22 @@
 import HTTPTypes
 import TokenBroker
 
-/// Puts a response together from what libcurl hands out: one line of the head at a time, then pieces of the body.
+/// Assembles a response from what libcurl delivers: one line of the head at a time, then chunks of the body.
 struct ResponseReader {
-    /// The limits on a header section, informational ones and trailers included.
+    /// The limits on header fields. The bytes of informational responses and trailers count too.
     private static let maximumFieldBytes = 256 << 10, maximumFields = 1000
 
     private let method: HTTPRequest.Method
     private let maximumBytes: Int
     private var status = 0
     private var fields = HTTPFields()
-    /// From the end of the final head on.
+    /// Set at the end of the final head.
     private var collector: ResponseCollector?
     private var fieldBytes = 0
     private var expects = Part.statusLine
-    /// Why the transfer was ended; libcurl itself only knows that it was.
+    /// Why the reader ended the transfer. libcurl itself only reports that a callback did.
     private(set) var refusal: TransportError?
-    /// Whether nothing of a response has come.
+    /// Whether no part of a response has arrived.
     var isEmpty: Bool { fieldBytes == 0 }
 
     private enum Part { case statusLine, field, bodyOrTrailer }
@@ -27,20 +27,24 @@ struct ResponseReader {
         self.maximumBytes = maximumBytes
     }
 
-    /// - Parameter line: With its line break.
-    /// - Returns: Whether to go on.
+    /// Reads a line of the head.
+    ///
+    /// - Parameter line: The line, including its line break.
+    /// - Returns: Whether to continue the transfer.
     mutating func readLine(_ line: UnsafeRawBufferPointer, _ names: FieldNames) -> Bool {
         fieldBytes += line.count
         guard fieldBytes <= Self.maximumFieldBytes else { return refuse(.tooLarge, "the header section is too large") }
         switch expects {
         case .statusLine: return readStatusLine(line)
         case .field: return isBreak(line) ? endHead() : readField(line, names)
-        // Trailers are no header fields.
+        // Trailers are not header fields.
         case .bodyOrTrailer: return true
         }
     }
 
-    /// - Returns: Whether to go on.
+    /// Reads a chunk of the body.
+    ///
+    /// - Returns: Whether to continue the transfer.
     mutating func readBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
         do throws(TransportError) {
             try collector?.append(bytes.bytes)
@@ -50,10 +54,10 @@ struct ResponseReader {
         }
     }
 
-    /// The response after libcurl reported success.
+    /// Returns the response, once libcurl has reported success.
     func response(elapsed: Duration) -> Result<TransportResponse, TransportError> {
         guard let collector else {
-            return .failure(TransportError(.malformed, message: "there was no complete head"))
+            return .failure(TransportError(.malformed, message: "the response head is incomplete"))
         }
         do throws(TransportError) {
             return .success(try collector.response(elapsed: elapsed))
@@ -75,7 +79,7 @@ struct ResponseReader {
         line.first == UInt8(ascii: "\n") || line.count == 2 && line.first == UInt8(ascii: "\r")
     }
 
-    /// `HTTP/1.1 200 OK`, `HTTP/2 200`.
+    /// Reads a status line, such as `HTTP/1.1 200 OK` or `HTTP/2 200`.
     private mutating func readStatusLine(_ line: UnsafeRawBufferPointer) -> Bool {
         let code = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(4)
         status = code.prefix(3).reduce(0) { $0 * 10 + Int($1 &- UInt8(ascii: "0")) }
@@ -102,7 +106,7 @@ struct ResponseReader {
 
     private mutating func endHead() -> Bool {
         if status < 200 {
-            // An informational head; another one follows.
+            // An informational response. Another head follows.
             (expects, fields) = (.statusLine, HTTPFields())
             return true
         }
@@ -118,11 +122,11 @@ struct ResponseReader {
     }
 }
 
-/// The names of header fields that were seen, so that those of the next response need not be made again. Owner thread only.
+/// A cache of header field names, so that the next response need not create them again. Owner thread only.
 final class FieldNames {
     private var slots = [HTTPField.Name?](repeating: nil, count: 256)
 
-    /// - Returns: `nil` if it is no name.
+    /// Returns the name for its bytes, or `nil` if they are not a valid field name.
     func name(_ bytes: UnsafeRawBufferPointer) -> HTTPField.Name? {
         var hash: UInt32 = 0x811c_9dc5
         for byte in bytes { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }

@@ -3,10 +3,10 @@ import CLibcurl
 import Synchronization
 import TokenBroker
 
-/// One request and what has arrived of its response.
+/// One request, and the part of its response that has arrived.
 ///
-/// `@unchecked Sendable`: it is made by the caller's task, handed over through the loop's mailbox, and from then on touched by the owner
-/// thread only, apart from what is atomic.
+/// `@unchecked Sendable`: the caller's task creates it and hands it over through the loop's mailbox. From then on only
+/// the owner thread accesses it, apart from the atomics.
 final class Transfer: @unchecked Sendable {
     typealias Outcome = Result<TransportResponse, TransportError>
 
@@ -14,13 +14,13 @@ final class Transfer: @unchecked Sendable {
     private let isFinished = Atomic(false)
     let request: EncodedRequest
     let timeout: Duration
-    /// When it was handed to libcurl first; the timeout counts from here.
+    /// When it was first handed to libcurl. The timeout is measured from here.
     var start: ContinuousClock.Instant?
-    /// Whether it has been sent once more, which is as often as it may be.
+    /// Whether this is the second attempt. There is never a third.
     var isSecondAttempt = false
     var continuation: CheckedContinuation<Outcome, Never>?
     var reader: ResponseReader
-    /// While it is under way.
+    /// The handle, while the transfer is running.
     var handle: EasyHandle?
 
     init(_ request: consuming EncodedRequest, timeout: Duration, maximumBytes: Int) {
@@ -35,8 +35,8 @@ final class Transfer: @unchecked Sendable {
         continuation = nil
     }
 
-    /// For the caller's task, after ``finish(_:)``: shows the thread sanitizer the order of the two, which it does not see in a continuation
-    /// that is resumed before it is awaited.
+    /// Shows the thread sanitizer that the caller's task continues after ``finish(_:)``. The sanitizer does not see
+    /// this order when a continuation is resumed before it is awaited.
     func follow() { _ = isFinished.load(ordering: .acquiring) }
 }
 #endif

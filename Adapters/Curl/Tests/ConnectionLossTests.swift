@@ -6,8 +6,9 @@ import Synchronization
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
-/// What becomes of connections that are kept: how old they get, and how a dead one is noticed.
+/// Tests for kept connections: how old they get, and how a dead one is detected.
 @Suite(.serialized) struct ConnectionLossTests {
     /// A server that counts its connections and answers each request with the connection's number.
     private final class Server: Sendable {
@@ -17,7 +18,8 @@ import TokenBroker
         private let server: Mutex<RawServer?> = Mutex(nil)
         private let react: @Sendable (_ connection: Int, _ request: Int) -> Reaction
 
-        /// - Parameter react: What the server does with a connection's request, both counted from 1.
+        /// - Parameter react: Returns the server's reaction to a request. Connections, and the requests of each, count
+        ///   from 1.
         init(_ react: @escaping @Sendable (_ connection: Int, _ request: Int) -> Reaction = { _, _ in .answer }) throws
         {
             self.react = react
@@ -25,7 +27,7 @@ import TokenBroker
             self.server.withLock { $0 = server }
         }
 
-        /// On which connection each request came.
+        /// The connection number of each request, in order of arrival.
         var requests: [Int] { state.withLock { $0.requests } }
         var connections: Int { state.withLock { $0.connections } }
         var request: HTTPRequest {
@@ -33,6 +35,13 @@ import TokenBroker
             return HTTPRequest(method: .post, scheme: "http", authority: "127.0.0.1:\(port)", path: "/")
         }
         func stop() { server.withLock { $0?.stop() } }
+
+        private let expected = Mutex(0)
+        /// Holds the first response on each connection until there are `count` more connections.
+        func expect(_ count: Int) { expected.withLock { $0 = connections + count } }
+        private func waitForExpected() {
+            for _ in 0..<1000 where connections < expected.withLock({ $0 }) { Thread.sleep(forTimeInterval: 0.01) }
+        }
 
         private func serve(_ connection: RawServer.Connection) {
             let number = state.withLock { state in
@@ -43,7 +52,8 @@ import TokenBroker
             while connection.readRequest() != nil {
                 state.withLock { $0.requests.append(number) }
                 count += 1
-                // What is decided here comes before the client can know of this answer.
+                if count == 1 { waitForExpected() }
+                // The next reaction takes effect before the client can see this response.
                 let next = react(number, count + 1)
                 if next == .ignorePackets { connection.ignorePackets() }
                 let body = "\(number)"
@@ -62,21 +72,27 @@ import TokenBroker
 
     private func number(_ response: TransportResponse) -> Int? { Int(String(decoding: response.body, as: UTF8.self)) }
 
-    /// Opens as many connections as there are requests at a time.
-    private func open(_ count: Int, _ transport: CurlTransport, _ request: HTTPRequest) async throws {
+    /// Opens `count` connections. The server sends its first response only once it has received `count` requests.
+    private func open(_ count: Int, _ transport: CurlTransport, _ server: Server) async throws {
+        server.expect(count)
+        try await send(count, transport, server.request)
+    }
+
+    /// Sends `count` requests concurrently.
+    private func send(_ count: Int, _ transport: CurlTransport, _ request: HTTPRequest) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<count { group.addTask { _ = try await transport.send(request, body: [1], options: .init()) } }
             try await group.waitForAll()
         }
     }
 
-    @Test func `a connection beyond its lifetime takes no new request`() async throws {
+    @Test func `libcurl sends no new request on a connection beyond its lifetime`() async throws {
         let server = try Server()
         defer { server.stop() }
         let transport = try CurlTransport(configuration: .init(connectionLifetime: .milliseconds(300)))
         let start = ContinuousClock.now
         var uses: [Int: (firstReceived: Duration, lastSent: Duration)] = [:]
-        // Back to back: the connection is never idle for longer than between two requests.
+        // The requests follow each other at once, so the connection is never idle for long.
         while uses.count < 4, start.duration(to: .now) < .seconds(30) {
             let sent = start.duration(to: .now)
             let connection = try #require(number(try await transport.send(server.request, body: [1], options: .init())))
@@ -84,12 +100,12 @@ import TokenBroker
         }
         #expect(uses.count == 4)
         for use in uses.values { #expect(use.lastSent - use.firstReceived < .milliseconds(300)) }
-        // One after the other, not one for each request.
+        // The connections replaced each other at the end of their lifetimes, not at each request.
         #expect(start.duration(to: .now) > .milliseconds(3 * 300))
         await transport.shutdown()
     }
 
-    @Test func `an HTTP/2 connection beyond its lifetime takes no new stream though one is always open`() async throws {
+    @Test func `an HTTP/2 connection beyond its lifetime takes no new stream even if one stays open`() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let transport = try CurlTransport(
@@ -122,7 +138,7 @@ import TokenBroker
         let connections = Mutex<Set<String>>([])
     }
 
-    @Test func `what is under way on a connection that outlives its lifetime ends in its own time`() async throws {
+    @Test func `a request in progress on a connection beyond its lifetime is finished`() async throws {
         let released = DispatchSemaphore(value: 0)
         let raw = try RawServer { connection in
             while let request = connection.readRequest() {
@@ -143,7 +159,7 @@ import TokenBroker
         #expect(try await slow.value == 200)
         #expect(start.duration(to: .now) < .seconds(5))
 
-        // And shutting down ends what is under way on old connections, too.
+        // Shutting down also ends requests in flight on old connections.
         let never = Task { try await get("/slow") }
         while start.duration(to: .now) < .milliseconds(700) { #expect(try await get("/") == 200) }
         await transport.shutdown()
@@ -151,22 +167,22 @@ import TokenBroker
         released.signal()
     }
 
-    @Test func `a request on a connection that the network forgot succeeds on a new one`() async throws {
+    @Test func `libcurl retries on a new connection if the network forgot the old one`() async throws {
         let server = try Server { connection, request in connection <= 6 && request > 1 ? .ignorePackets : .answer }
         defer { server.stop() }
         let transport = try CurlTransport()
-        // Six at a time make up to six connections; each is forgotten after its answer.
-        try await open(6, transport, server.request)
+        // Six concurrent requests open up to six connections. The network forgets each one after its response.
+        try await open(6, transport, server)
         let kept = server.connections
         #expect(kept > 1)
         let start = ContinuousClock.now
         let response = try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(8)))
         #expect(try #require(number(response)) > kept)
         #expect(start.duration(to: .now) < .seconds(5))
-        // The time that the first attempt took does not count as the response's.
+        // The response's elapsed time does not include the first attempt.
         #expect(response.elapsed < .seconds(1))
 
-        // None of the others is tried.
+        // None of the other kept connections is tried.
         let next = ContinuousClock.now
         for _ in 0..<5 {
             let response = try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(8)))
@@ -180,21 +196,25 @@ import TokenBroker
         let server = try Server { connection, request in connection <= 6 && request > 1 ? .ignorePackets : .answer }
         defer { server.stop() }
         let transport = try CurlTransport()
-        try await open(6, transport, server.request)
-        try await open(6, transport, server.request)
+        try await open(6, transport, server)
+        try await send(6, transport, server.request)
         await transport.shutdown()
     }
 
-    @Test func `the timeout counts both attempts`() async throws {
-        let server = try Server { _, request in request > 1 ? .ignorePackets : .answer }
+    @Test func `the timeout of a request covers both attempts`() async throws {
+        // A kept connection is given up after two seconds of silence; the new one hangs.
+        let server = try Server { connection, request in
+            connection > 2 ? .hang : request > 1 ? .ignorePackets : .answer
+        }
         defer { server.stop() }
         let transport = try CurlTransport()
-        try await open(2, transport, server.request)
+        try await open(2, transport, server)
         let start = ContinuousClock.now
         await #expect {
-            try await transport.send(server.request, body: [1], options: .init(timeout: .milliseconds(500)))
+            try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(4)))
         } throws: { ($0 as? TransportError)?.code == .timedOut }
-        #expect(start.duration(to: .now) < .milliseconds(1500))
+        // A second attempt with a timeout of its own would take until second six.
+        #expect(start.duration(to: .now) < .milliseconds(5500))
         await transport.shutdown()
     }
 
@@ -202,7 +222,7 @@ import TokenBroker
         let server = try Server { connection, request in connection == 1 && request == 2 ? .hang : .answer }
         defer { server.stop() }
         let transport = try CurlTransport()
-        try await open(1, transport, server.request)
+        try await open(1, transport, server)
         await #expect {
             try await transport.send(server.request, body: [1], options: .init(timeout: .seconds(4)))
         } throws: { ($0 as? TransportError)?.code == .timedOut }
@@ -210,12 +230,12 @@ import TokenBroker
         await transport.shutdown()
     }
 
-    @Test func `after a time-out on a kept connection the others are not used`() async throws {
-        // Something in between acknowledges what it does not deliver.
+    @Test func `libcurl uses no kept connection after a timeout on one of them`() async throws {
+        // A middlebox acknowledges packets that it does not deliver.
         let server = try Server { connection, request in connection <= 6 && request > 1 ? .swallow : .answer }
         defer { server.stop() }
         let transport = try CurlTransport()
-        try await open(6, transport, server.request)
+        try await open(6, transport, server)
         let kept = server.connections
         await #expect {
             try await transport.send(server.request, body: [1], options: .init(timeout: .milliseconds(300)))
@@ -231,7 +251,7 @@ import TokenBroker
         let server = try Server { connection, request in connection <= 12 && request > 1 ? .reset : .answer }
         defer { server.stop() }
         let transport = try CurlTransport()
-        try await open(12, transport, server.request)
+        try await open(12, transport, server)
         #expect(server.connections > 6)
         let kept = server.connections
         for _ in 0..<3 {

@@ -5,8 +5,9 @@ import HTTPTypes
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
-/// How a connection is made: whose certificate is shown and trusted, and what stands in between.
+/// Tests for setting up connections: client certificates, trusted authorities, proxies and Unix-domain sockets.
 @Suite(.serialized) struct ConnectionTests {
     private func get(
         _ scheme: String, _ authority: String, _ configuration: CurlTransport.Configuration
@@ -30,7 +31,7 @@ import TokenBroker
         if let message { #expect(error?.message == message, sourceLocation: sourceLocation) }
     }
 
-    @Test func aClientCertificateIsShownToWhoAsksForIt() async throws {
+    @Test func `a client certificate is shown to a server that asks for it`() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let authority = "localhost:\(try #require(servers.ports["client-certificate"]))"
@@ -48,16 +49,16 @@ import TokenBroker
 
         configuration.clientCertificate?.passphrase = Secret("wrong")
         try await fails(.tls, "https", authority, configuration)
-        // Without one, nobody is asked for it at a terminal, which would hold up everything.
+        // Without a passphrase, nothing prompts for it at the terminal, which would block the transport.
         configuration.clientCertificate?.passphrase = nil
         try await fails(.tls, "https", authority, configuration)
 
-        // A certificate and the key of another.
+        // The key does not belong to the certificate.
         configuration.clientCertificate = .init(certificateFile: servers.caFile, keyFile: servers.clientKeyFile)
         try await fails(.tls, "https", authority, configuration)
     }
 
-    @Test func aProxySeesWhoIsAskedAndNothingElse() async throws {
+    @Test func `a proxy sees the requested host and nothing else`() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let proxy = try ConnectProxy(authorization: "Basic dXNlcjpodW50ZXIy")
@@ -72,7 +73,7 @@ import TokenBroker
         #expect(request.hasPrefix("CONNECT \(authority) HTTP/1.1\r\n"))
         #expect(!request.contains("sentinel"))
 
-        // This machine is reached without it.
+        // Requests to this machine bypass the proxy.
         let local = "localhost:\(try #require(servers.ports["trusted"]))"
         #expect(try await get("https", local, configuration).status == 200)
         #expect(proxy.requests.count == 1)
@@ -87,12 +88,12 @@ import TokenBroker
         try await fails(.connect, "https", authority, configuration)
     }
 
-    @Test func aUnixSocketIsConnectedToWhoeverIsAsked() async throws {
+    @Test func `a Unix socket is used whatever the host`() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         var configuration = CurlTransport.Configuration(caFile: servers.caFile, unixSocket: servers.unixSocket)
         #expect(try await get("http", "localhost:1", configuration) == (200, "localhost:1 by socket"))
-        // The rules for schemes and certificates are the same.
+        // The rules for schemes and certificates also apply here.
         try await fails(.refusedScheme, "http", "vendor.example", configuration)
         configuration.unixSocket = servers.unixTLSSocket
         #expect(try await get("https", "localhost", configuration) == (200, "localhost by socket"))
@@ -101,8 +102,8 @@ import TokenBroker
         try await fails(.connect, "http", "localhost", configuration)
     }
 
-    @Test func theEnvironmentHasNoSay() async throws {
-        // In a process of its own, since the environment is everybody's.
+    @Test func `libcurl ignores proxies and certificates from the environment`() async throws {
+        // This runs in its own process because all tests share the environment.
         await #expect(processExitsWith: .success) {
             let servers = try TLSServers()
             defer { servers.stop() }
@@ -118,7 +119,7 @@ import TokenBroker
             await #expect("the authority is none of the system's") {
                 try await transport.send(request, body: [], options: .init())
             } throws: {
-                // 60: the file of authorities was read, and this one is not in it.
+                // Error 60: the file of authorities was read, and the server's authority is not in it.
                 ($0 as? TransportError)?.message.hasPrefix("libcurl 60,") ?? false
             }
             var elsewhere = request
@@ -131,7 +132,7 @@ import TokenBroker
         }
     }
 
-    @Test func badConfigurationIsRefusedByName() throws {
+    @Test func `an invalid libcurl configuration is refused by name`() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

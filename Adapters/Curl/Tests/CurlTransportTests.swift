@@ -8,7 +8,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-private struct CurlFixture: SocketTransportFixture {
+private struct CurlFixture: TLSTransportFixture {
     func makeTransport(caFile: String?) throws -> CurlTransport {
         try CurlTransport(
             configuration: .init(connectTimeout: .seconds(20), timeout: .seconds(20), caFile: caFile)
@@ -20,7 +20,7 @@ private struct CurlFixture: SocketTransportFixture {
 
 @Suite(.serialized) struct CurlTransportTests {
     @Test(arguments: HTTPTransportContract.cases(for: CurlFixture.self))
-    func contract(_ test: HTTPTransportContract.Case) async throws {
+    func `libcurl passes the transport contract`(_ test: HTTPTransportContract.Case) async throws {
         try await test.run(on: CurlFixture())
     }
 
@@ -52,7 +52,7 @@ private struct CurlFixture: SocketTransportFixture {
         let connections = Mutex(0)
     }
 
-    @Test func aRequestArrivesAsItWasWritten() async throws {
+    @Test func `libcurl sends a request as it was written`() async throws {
         try await withEcho { transport, request, requests, _ in
             var request = request
             request.headerFields.append(HTTPField(name: .accept, value: "application/json"))
@@ -71,7 +71,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func methodsAndBodiesAreSentAsAsked() async throws {
+    @Test func `libcurl sends methods and bodies as asked`() async throws {
         try await withEcho { transport, request, requests, _ in
             var request = request
             let combinations: [(HTTPRequest.Method, String)] = [
@@ -87,8 +87,8 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    /// Handles are kept; nothing of one request may be left in the next.
-    @Test func nothingOfARequestIsLeftInTheNext() async throws {
+    /// Handles are reused, so nothing from one request may remain in the next.
+    @Test func `a request leaves nothing behind in the next one`() async throws {
         try await withEcho("HTTP/1.1 204 No Content\r\n\r\n") { transport, request, requests, connections in
             var rich = request
             rich.headerFields[.authorization] = "Basic c2VudGluZWw="
@@ -116,7 +116,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func framingAndHostAreTheTransports() async throws {
+    @Test func `framing and the Host field are the transport's own`() async throws {
         try await withEcho { transport, request, requests, _ in
             var request = request
             for (name, value) in [("Host", "elsewhere"), ("Transfer-Encoding", "chunked"), ("Content-Length", "9")] {
@@ -134,7 +134,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func tasksMayRunOnTheTransportsThread() async throws {
+    @Test func `tasks can run on the transport's thread`() async throws {
         try await withEcho { transport, request, requests, _ in
             try await withTaskExecutorPreference(transport.executor) {
                 try await withThrowingTaskGroup(of: Int.self) { group in
@@ -148,7 +148,7 @@ private struct CurlFixture: SocketTransportFixture {
                     return try await transport.send(request, body: [], options: .init())
                 }
                 await #expect { try await cancelled.value } throws: { ($0 as? TransportError)?.code == .cancelled }
-                // Whoever runs there goes on when the thread is gone.
+                // Tasks that prefer this executor still run after its thread has ended.
                 await transport.shutdown()
                 await #expect { try await transport.send(request, body: [], options: .init()) } throws: {
                     ($0 as? TransportError)?.code == .shutDown
@@ -158,7 +158,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func connectionsAreReused() async throws {
+    @Test func `libcurl reuses connections`() async throws {
         try await withEcho { transport, request, requests, connections in
             for _ in 0..<20 { _ = try await transport.send(request, body: [], options: .init()) }
             #expect(requests().count == 20)
@@ -166,7 +166,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func informationalResponsesAndTrailersAreNoHeaderFields() async throws {
+    @Test func `libcurl does not take informational responses and trailers for header fields`() async throws {
         let answer =
             "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nX-Final: 1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Late\r\n\r\n"
             + "2\r\nok\r\n0\r\nX-Late: 1\r\n\r\n"
@@ -178,7 +178,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func `a bomb of 400 MB takes no memory`() async throws {
+    @Test func `a compression bomb of 400 MB takes no memory`() async throws {
         let bomb = FileManager.default.temporaryDirectory.appending(path: "bomb-\(UUID().uuidString).gz")
         defer { try? FileManager.default.removeItem(at: bomb) }
         try shell("head -c 400000000 /dev/zero | gzip >\(bomb.path)")
@@ -200,12 +200,12 @@ private struct CurlFixture: SocketTransportFixture {
             }
             #expect(error?.code == .tooLarge)
         }
-        // A third of one bomb, so that an address sanitizer, which keeps what is released, has room.
+        // The limit is a third of one bomb. That leaves room for an address sanitizer, which retains freed memory.
         #expect(residentKilobytes() - before < 128 << 10)
         await transport.shutdown()
     }
 
-    @Test func `what a caller accepts is its own affair`() async throws {
+    @Test func `the caller decides which encodings it accepts`() async throws {
         try await withEcho { transport, request, requests, _ in
             var request = request
             _ = try await transport.send(request, body: [], options: .init())
@@ -217,7 +217,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func aThousandRequestsAtOnce() async throws {
+    @Test func `a thousand concurrent libcurl requests succeed`() async throws {
         try await withEcho { transport, request, requests, _ in
             try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<1000 {
@@ -229,7 +229,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func http2IsUsedWhereTheServerSpeaksIt() async throws {
+    @Test func `libcurl uses HTTP/2 if the server speaks it`() async throws {
         let servers = try TLSServers()
         defer { servers.stop() }
         let transport = try CurlTransport(configuration: .init(caFile: servers.caFile))
@@ -240,7 +240,7 @@ private struct CurlFixture: SocketTransportFixture {
         await transport.shutdown()
     }
 
-    @Test func shutdownEndsWhatIsUnderWay() async throws {
+    @Test func `shutting down libcurl ends the requests in progress`() async throws {
         let server = try RawServer { $0.waitForClose() }
         defer { server.stop() }
         let transport = try CurlTransport()
@@ -258,7 +258,7 @@ private struct CurlFixture: SocketTransportFixture {
         await transport.shutdown()
     }
 
-    @Test func aTransportCanBeDroppedWithoutShutdown() async throws {
+    @Test func `a libcurl transport can be released without a shutdown`() async throws {
         try await withEcho { _, request, _, _ in
             for _ in 0..<20 {
                 let transport = try CurlTransport()
@@ -267,7 +267,7 @@ private struct CurlFixture: SocketTransportFixture {
         }
     }
 
-    @Test func requestsThatCannotBeSentAreRefused() async throws {
+    @Test func `libcurl refuses requests that cannot be sent`() async throws {
         let transport = try CurlTransport()
         for (authority, path) in [
             (nil, "/"), ("", "/"), ("user@127.0.0.1", "/"), ("127.0.0.1:99999", "/"), ("127.0.0.1/x", "/"),

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import TokenBroker
 
-/// An HTTP/2 server that ends its connections while streams are open.
+/// Tests against an HTTP/2 server that ends its connections while streams are open.
 @Suite(.serialized) struct GoAwayTests {
     @Test(arguments: HTTP2Server.Reaction.allCases, [0, 1])
     func `a stream that its server does not finish is closed`(reaction: HTTP2Server.Reaction, after: Int) async throws {
@@ -20,7 +20,7 @@ import TokenBroker
             #expect(response.body == Array("ok".utf8))
         }
         if after > 0, reaction == .refuses {
-            // It was not processed, so libcurl has sent it on a new connection.
+            // The server did not process the request, so libcurl sent it again on a new connection.
             #expect(try await transport.send(request, body: [1], options: .init()).status == .ok)
         } else {
             let error = await #expect(throws: TransportError.self) {
@@ -32,7 +32,7 @@ import TokenBroker
     }
 
     @Test(arguments: [250, 100, 50])
-    func `no request is lost to GOAWAYs`(requestsPerConnection: Int) async throws {
+    func `no request is lost to GOAWAY frames`(requestsPerConnection: Int) async throws {
         let answer = #"{"access_token": "access", "token_type": "Bearer", "expires_in": 900}"#
         let servers = try TLSServers(answer: answer, requestsPerConnection: requestsPerConnection)
         defer { servers.stop() }

@@ -6,7 +6,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// The same script in process and over a socket comes to the same.
+/// Checks that a scripted issuer causes the same outcome in process and over a socket.
 struct MisbehavingIssuerTests {
     private func outcome(
         _ timeout: Duration, _ transport: any HTTPTransport, _ baseURL: String
@@ -30,8 +30,10 @@ struct MisbehavingIssuerTests {
         .answersNothing, .answersError(), .truncatesJSON, .floods(), .neverEnds, .redirects(), .dropsConnection,
         .dropsMidBody,
     ])
-    func overASocketAsInProcess(behaviour: MisbehavingIssuer.Behaviour) async throws {
-        // What hangs is ended by it; nothing else on the slowest of machines.
+    func `an issuer misbehaves over a socket as it does in process`(
+        behaviour: MisbehavingIssuer.Behaviour
+    ) async throws {
+        // The short timeout ends the request that hangs. The long one expires on no machine, however slow.
         let timeout = Duration.seconds(behaviour.testDescription == "silence" ? 1 : 60)
         let inProcess = MisbehavingIssuer([behaviour])
         let expected = try await outcome(timeout, inProcess, "https://vendor.example")

@@ -5,7 +5,7 @@ import TokenBroker
 
 @testable import CurlTransport
 
-/// What a server may send, and what becomes of it, without a server.
+/// Tests for reading everything that a server may send, without a server.
 @Suite struct ResponseReaderTests {
     private func read(
         _ lines: [String], body: [[UInt8]] = [], method: HTTPRequest.Method = .get, maximumBytes: Int = 100
@@ -27,7 +27,7 @@ import TokenBroker
         if case .failure(let error) = result { error.code } else { nil }
     }
 
-    @Test func statusLines() throws {
+    @Test func `status lines are parsed strictly`() throws {
         for (line, status) in [
             ("HTTP/1.1 200 OK", 200), ("HTTP/1.1 200", 200), ("HTTP/2 404 ", 404), ("HTTP/1.0 999 x", 999),
         ] {
@@ -42,7 +42,7 @@ import TokenBroker
         #expect(code(read(["HTTP/1.1 200 OK", "A: b"])) == .malformed, "the head never ended")
     }
 
-    @Test func fieldsAreTrimmedAndKeptInOrder() throws {
+    @Test func `header fields are trimmed and kept in order`() throws {
         let response = try read([
             "HTTP/1.1 200 OK", "Set-Cookie: a=1", "x-Empty:", "X-Space: \t inner  space \t", "set-cookie:b=2",
             "no colon", ": no name",
@@ -56,8 +56,8 @@ import TokenBroker
         #expect(response.headerFields[values: .setCookie] == ["a=1", "b=2"])
     }
 
-    @Test func aHeadOfAnySizeIsNoDanger() {
-        // HTTPFields itself ends the process at 65,535 fields.
+    @Test func `a response head of any size does no harm`() {
+        // HTTPFields traps at 65,535 fields.
         let fields = [String](repeating: "a:", count: 70_000)
         #expect(code(read(["HTTP/1.1 200 OK"] + fields + [""])) == .tooLarge)
         let long = "a: \(String(repeating: "x", count: 300_000))"
@@ -66,7 +66,7 @@ import TokenBroker
         #expect(code(read(endless.flatMap { [$0, ""] })) != nil)
     }
 
-    @Test func anAnnouncedBodyIsRefusedBeforeItComes() throws {
+    @Test func `an announced body that is too large is refused before it arrives`() throws {
         let head = ["HTTP/1.1 200 OK", "Content-Length: 101", ""]
         #expect(code(read(head)) == .tooLarge)
         #expect(try read(head, method: .head).get().status == .ok)
@@ -78,7 +78,7 @@ import TokenBroker
         }
     }
 
-    @Test func theCeilingCountsWhatIsReceived() throws {
+    @Test func `libcurl's size limit counts the bytes received`() throws {
         let head = ["HTTP/1.1 200 OK", ""]
         let piece = [UInt8](repeating: 1, count: 50)
         #expect(try read(head, body: [piece, piece]).get().body.count == 100)

@@ -5,11 +5,15 @@ import Synchronization
 import TestSupport
 import Testing
 import TokenBroker
+import TokenBrokerTesting
 
 @testable import CurlTransport
 
-/// 500 transfers at a time against servers that fail in every way, half of the calls cancelled or given too little time. Runs for as
-/// many seconds as `SOAK_TRANSPORT_SECONDS` says, and not at all without it; `Scripts/soak-transport` sets it.
+/// A soak test with 500 concurrent transfers against servers that fail in every way. Half of the calls are cancelled or
+/// time out.
+///
+/// It runs for `SOAK_TRANSPORT_SECONDS` seconds, and not at all without that variable. `Scripts/soak-transport` sets
+/// it.
 @Suite(.serialized) struct TransportSoak {
     private static let seconds = ProcessInfo.processInfo.environment["SOAK_TRANSPORT_SECONDS"].flatMap { Int($0) }
 
@@ -23,7 +27,7 @@ import TokenBroker
         var slowestDeadline = Duration.zero
     }
 
-    @Test(.enabled(if: seconds != nil)) func memoryHandlesAndTasksAreGivenBack() async throws {
+    @Test(.enabled(if: seconds != nil)) func `memory, handles and tasks are given back under load`() async throws {
         let seconds = max(10, Self.seconds ?? 0)
         let servers = try TLSServers()
         let faulty = try RawServer { Self.misbehave($0) }
@@ -53,7 +57,7 @@ import TokenBroker
             }
             var memory: [Int] = []
             while ContinuousClock.now < end {
-                // The time that passes is what is measured.
+                // This sleep is deliberate: the test measures memory over real time.
                 try? await ContinuousClock().sleep(for: .milliseconds(500))
                 memory.append(residentKilobytes())
             }
@@ -68,7 +72,7 @@ import TokenBroker
 
         let result = log.tally.withLock { $0 }
         let total = result.outcomes.values.reduce(0, +)
-        // The first quarter fills pools and caches.
+        // Ignore the first quarter, in which pools and caches fill.
         let (early, late) = (memory[memory.count / 4..<memory.count / 2], memory[(memory.count * 3 / 4)...])
         let growth = (late.max() ?? 0) - (early.max() ?? 0)
         print("\(total) transfers in \(seconds) s:", result.outcomes.sorted { $0.key < $1.key })
@@ -80,7 +84,7 @@ import TokenBroker
         }
         #expect(Set(result.outcomes.keys).isDisjoint(with: ["other", "tls", "trust", "shutDown", "invalidRequest"]))
         #expect(growth < 16 << 10, "resident memory grew by \(growth) KiB")
-        // Far beyond any deadline here: a task that was forgotten.
+        // Longer than any timeout in this test: such a task was forgotten.
         #expect(max(result.slowestCancellation, result.slowestDeadline) < .seconds(10))
         for _ in 0..<100 where openSockets() > before {
             try await ContinuousClock().sleep(for: .milliseconds(50))

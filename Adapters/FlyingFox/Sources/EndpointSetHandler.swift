@@ -7,7 +7,7 @@ public import TokenBroker
 extension HTTPServer {
     /// Mounts the broker's routes on this server.
     ///
-    /// FlyingFox asks its routes in the order in which they were added: those before this call keep their paths.
+    /// FlyingFox tries routes in the order in which they were added, so routes added before this call keep their paths.
     ///
     /// ```swift
     /// let server = HTTPServer(config: .init(address: .inet(port: 8080), sharedRequestReplaySize: 0))
@@ -16,43 +16,51 @@ extension HTTPServer {
     /// try await server.run()
     /// ```
     ///
-    /// `sharedRequestReplaySize: 0` lets a route answer before a large body has arrived; with FlyingFox's default it is
-    /// read to its end first, however slowly it comes. What FlyingFox 0.27 itself does not do; a reverse proxy that
-    /// normalizes requests, with limits of its own, makes up for most of it:
-    /// - it keeps only the last of repeated request fields, and sends no `100 Continue`;
-    /// - it does not notice that a client is gone before it answers, and bounds neither answers that nobody reads nor
-    ///   bodies that no route reads;
-    /// - it accepts requests that RFC 9112 has it refuse: without `Host` or with several, with unclear lengths and
-    ///   transfer codings, or malformed ones behind good ones;
-    /// - it does not refuse `CONNECT`, and sends no `Date`;
-    /// - it closes at once, so that a client that is still sending may lose the last answer;
-    /// - it reads a request of up to `sharedRequestBufferSize` to its end before any route, however long that takes;
-    /// - it ends a route after its own `timeout`, with 500: keep `route.timeout` below;
-    /// - `stop(timeout:)` takes the whole timeout, and what is under way may be cancelled when another client connects
-    ///   in that time.
+    /// `sharedRequestReplaySize: 0` lets a route respond before a large body has arrived. With FlyingFox's default, the
+    /// whole body is read first, however slowly it arrives.
+    ///
+    /// FlyingFox 0.27 itself has these limitations. A reverse proxy that normalizes requests, with limits of its own,
+    /// makes up for most of them:
+    ///
+    /// - It keeps only the last of repeated request fields, and sends no `100 Continue`.
+    /// - It does not notice that a client has disconnected until it responds. It limits neither responses that the
+    ///   client does not read nor bodies that no route reads.
+    /// - It accepts requests that RFC 9112 requires it to refuse: without `Host` or with several, with ambiguous
+    ///   lengths and transfer codings, or malformed requests that follow valid ones.
+    /// - It does not refuse `CONNECT`, and sends no `Date`.
+    /// - It closes a connection immediately, so a client that is still sending may lose the last response.
+    /// - It reads a request of up to `sharedRequestBufferSize` to its end before any route runs, however long that
+    ///   takes.
+    /// - It ends a route after its own `timeout`, with status 500. Keep `route.timeout` below that.
+    /// - `stop(timeout:)` takes the whole timeout, and requests in progress may be cancelled when another client
+    ///   connects in that time.
     ///
     /// - Parameters:
-    ///   - endpoints: The routes.
-    ///   - hostPaths: Paths that your routes answer although an endpoint would, also those that are added later.
+    ///   - endpoints: The routes to mount.
+    ///   - hostPaths: Paths that your own routes serve even if an endpoint has the same path. They may be added later.
     public func mount(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
         appendRoute("*", to: EndpointSetHandler(endpoints, except: hostPaths))
     }
 }
 
-/// Answers the requests that an ``EndpointSet`` knows, and leaves the others to the next route.
-/// ``FlyingFox/HTTPServer/mount(_:except:)`` is the short way.
+/// A handler that responds to the requests for an `EndpointSet`, and leaves all others to the next route.
+///
+/// To mount it on a server, call `FlyingFox/HTTPServer/mount(_:except:)`.
 public struct EndpointSetHandler: HTTPHandler {
     private let endpoints: EndpointSet
 
+    /// Creates a handler.
+    ///
     /// - Parameters:
     ///   - endpoints: The routes.
-    ///   - hostPaths: Paths that the host answers although an endpoint would.
+    ///   - hostPaths: Paths that the host serves even if an endpoint has the same path.
     public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
         self.endpoints = endpoints.excluding(hostPaths)
     }
 
-    /// Answers what is ours.
-    /// - Throws: `HTTPUnhandledError` for the rest.
+    /// Responds to a request for one of the endpoints.
+    ///
+    /// - Throws: `HTTPUnhandledError` for any other request.
     public func handleRequest(_ request: FlyingFox.HTTPRequest) async throws -> FlyingFox.HTTPResponse {
         guard let head = HTTPTypes.HTTPRequest(request), let match = endpoints.match(head.path ?? "") else {
             throw HTTPUnhandledError()
@@ -102,8 +110,10 @@ extension PeerAddress {
     }
 }
 
-/// The bytes of the answer, and then what is to be done about a body that was not read. FlyingFox would take it for the
-/// next request, and closes a connection only when a response's body throws.
+/// The bytes of a response, followed by the handling of a body that was not read.
+///
+/// FlyingFox would take the rest of that body for the next request, and closes a connection only when a response's body
+/// throws.
 private struct AnswerAndRest: AsyncBufferedSequence {
     typealias Element = UInt8
 

@@ -8,7 +8,7 @@ import TokenBrokerTesting
 import Testing
 
 private struct FlyingFoxFixture: RouteAdapterFixture {
-    // What FlyingFox does not do is in the documentation of `mount`.
+    // The documentation of `mount` lists what FlyingFox does not support.
     static let capabilities: RouteAdapterContract.Capabilities = [.http1, .http10]
 
     func withServer(
@@ -43,7 +43,7 @@ private func quiet(_ logger: some Logging) -> any Logging { logger }
 
 @Suite struct FlyingFoxAdapterTests {
     @Test(arguments: RouteAdapterContract.cases(for: FlyingFoxFixture.self))
-    func contract(_ test: RouteAdapterContract.Case) async throws {
+    func `FlyingFox passes the route adapter contract`(_ test: RouteAdapterContract.Case) async throws {
         try await test.run(on: FlyingFoxFixture())
     }
 }

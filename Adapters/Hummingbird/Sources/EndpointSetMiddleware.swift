@@ -6,7 +6,7 @@ import NIOHTTPTypes
 import ServiceLifecycle
 public import TokenBroker
 
-// For the members of the kernel's view of a connection.
+// For the members of the kernel's TCP information.
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -18,9 +18,9 @@ import Darwin
 extension Router {
     /// Mounts the broker's routes on this router.
     ///
-    /// It is a middleware, so nothing is registered twice and nothing traps: routes that were added *before* this call
-    /// keep their paths (a `/healthz` of your own goes on answering), and middleware added before wraps the broker's
-    /// routes as well. Every other method on the broker's paths gets the broker's 405.
+    /// The routes are mounted as a middleware, so nothing is registered twice and nothing traps. Routes that were added
+    /// *before* this call keep their paths, such as a `/healthz` of your own. Middleware added before it also wraps the
+    /// broker's routes. Any other method on the broker's paths gets the broker's 405.
     ///
     /// ```swift
     /// let router = Router(context: BrokerRequestContext.self)
@@ -28,78 +28,84 @@ extension Router {
     /// router.mount(broker.endpoints)
     /// ```
     ///
-    /// The context must be a ``ConnectionRequestContext``, such as ``BrokerRequestContext``, for the broker to know its
-    /// peers, to answer `Expect: 100-continue`, and to stop working for a client that is gone. With another context
-    /// that is left out, and whatever depends on the peer's address refuses, unless it is a
-    /// `RemoteAddressRequestContext`.
+    /// The broker needs a ``ConnectionRequestContext``, such as ``BrokerRequestContext``, to know its peers, to answer
+    /// `Expect: 100-continue`, and to cancel the work for a client that has disconnected. With any other context it
+    /// does none of these, and features that depend on the peer's address refuse requests. A
+    /// `RemoteAddressRequestContext` is enough to provide the address.
     ///
-    /// What Hummingbird 2.28 itself does not do; a reverse proxy that normalizes requests, with limits of its own,
-    /// makes up for it:
-    /// - it reads a body that no route reads to its end, however long that takes;
-    /// - after an `Upgrade` or `CONNECT` on a path of yours it answers nothing more, and keeps what comes until the
-    ///   client leaves. On the broker's paths the connection is closed after the answer;
-    /// - it takes HTTP/1.0 for HTTP/1.1: the connection stays open, and the client may be sent `100 Continue`;
-    /// - it accepts requests without `Host`, transfer codings other than `chunked`, and targets in absolute form whose
-    ///   authority is not that of `Host`, which counts. The broker's paths refuse a second `Host`;
-    /// - it waits without limit for a client that does not read, also when it shuts down: set `idleTimeout`, and
-    ///   `maximumGracefulShutdownDuration` of the service group;
-    /// - it closes at once, so that a client that is still sending may lose the last answer.
+    /// Hummingbird 2.28 itself has these limitations. A reverse proxy that normalizes requests, with limits of its own,
+    /// makes up for them:
+    ///
+    /// - It reads a body that no route reads to its end, however long that takes.
+    /// - After an `Upgrade` or `CONNECT` request on a path of yours, it responds to nothing more, and buffers what
+    ///   arrives until the client disconnects. On the broker's paths, the connection is closed after the response.
+    /// - It treats HTTP/1.0 as HTTP/1.1: the connection stays open, and the client may be sent `100 Continue`.
+    /// - It accepts requests without `Host`, transfer codings other than `chunked`, and absolute-form targets whose
+    ///   authority differs from `Host`, which takes precedence. The broker's paths refuse a second `Host`.
+    /// - It waits without limit for a client that does not read, even during shutdown. Set `idleTimeout`, and the
+    ///   service group's `maximumGracefulShutdownDuration`.
+    /// - It closes a connection immediately, so a client that is still sending may lose the last response.
     ///
     /// - Parameters:
-    ///   - endpoints: The routes.
-    ///   - hostPaths: Paths that your routes answer although an endpoint would, also those that are added later.
+    ///   - endpoints: The routes to mount.
+    ///   - hostPaths: Paths that your own routes serve even if an endpoint has the same path. They may be added later.
     public func mount(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
         add(middleware: EndpointSetMiddleware(endpoints, except: hostPaths))
     }
 }
 
-/// A request context that knows its connection.
+/// A request context that provides the channel of its connection.
 public protocol ConnectionRequestContext: RemoteAddressRequestContext {
-    /// The connection's channel, or the HTTP/2 stream's.
+    /// The channel of the connection, or of the HTTP/2 stream.
     var channel: any Channel { get }
 }
 
 extension ConnectionRequestContext {
-    /// Who is at the other end of the connection.
+    /// The address of the connection's peer.
     public var remoteAddress: SocketAddress? { channel.remoteAddress }
 }
 
-/// Hummingbird's basic context plus the connection.
+/// Hummingbird's basic request context, together with the channel of the connection.
 public struct BrokerRequestContext: ConnectionRequestContext {
-    /// Hummingbird's own part.
+    /// Hummingbird's own part of the context.
     public var coreContext: CoreRequestContextStorage
-    /// The connection's channel, or the HTTP/2 stream's.
+    /// The channel of the connection, or of the HTTP/2 stream.
     public let channel: any Channel
 
-    /// - Parameter source: From the server, with the connection's channel.
+    /// Creates a request context.
+    ///
+    /// - Parameter source: The server's source, which contains the connection's channel.
     public init(source: ApplicationRequestContextSource) {
         self.coreContext = .init(source: source)
         self.channel = source.channel
     }
 }
 
-/// Answers the requests that an ``EndpointSet`` knows, and passes on the others. For hosts that do not use `Router`;
-/// otherwise ``Hummingbird/Router/mount(_:except:)`` is the short way.
+/// A middleware that responds to the requests for an `EndpointSet`, and passes on all others.
+///
+/// Use it in hosts without a `Router`. To mount it on a `Router`, call `Hummingbird/Router/mount(_:except:)`.
 public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
     private let endpoints: EndpointSet
 
+    /// Creates a middleware.
+    ///
     /// - Parameters:
     ///   - endpoints: The routes.
-    ///   - hostPaths: Paths that the host answers although an endpoint would.
+    ///   - hostPaths: Paths that the host serves even if an endpoint has the same path.
     public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
         self.endpoints = endpoints.excluding(hostPaths)
     }
 
-    /// Answers what is ours, and passes on the rest.
+    /// Responds to a request for one of the endpoints, and passes on any other.
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         guard let match = endpoints.match(request.head.path ?? "") else { return try await next(request, context) }
-        // The host has made the first its authority, and left the others among the fields.
+        // Hummingbird turns the first `Host` into the authority, and leaves the others among the fields.
         if let host = HTTPField.Name("Host"), request.headers.contains(host) { throw HTTPError(.badRequest) }
         let channel = (context as? any ConnectionRequestContext)?.channel
         let body = WatchedBody(IncomingBody(request, channel: channel))
-        // The host has seen that it is a number, but not that it fits.
+        // Hummingbird has checked that the length is a number, but not that it fits an Int.
         let announcedLength = request.headers[.contentLength].map { Int($0) ?? .max }
         let peer = (context as? any RemoteAddressRequestContext)?.remoteAddress.flatMap { address in
             address.ipAddress.map { PeerAddress(ip: $0) } ?? .unixSocket
@@ -115,26 +121,26 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let hasRequestBody = announcedLength ?? 0 > 0 || request.headers.contains(.transferEncoding)
         let isBodyRead = await body.isFinished
         let isBodyLeft = hasRequestBody && !isBodyRead
-        // After a request for an upgrade the host's decoder reads no other.
+        // After an upgrade request, Hummingbird's decoder reads no further request.
         if isBodyLeft || Task.isShuttingDownGracefully || request.headers.contains(.upgrade) {
             response.headers[.connection] = "close"
             response.body = ResponseBody(contentLength: buffer.readableBytes) { writer in
                 try await writer.write(buffer)
                 try await writer.finish(nil)
-                // Hummingbird would read the rest whatever its length. We read a little, so that the client sees the
-                // answer rather than a reset.
+                // Hummingbird would read the rest, whatever its length. Reading only a little lets the client see the
+                // response rather than a reset.
                 if isBodyLeft { _ = await body.drain() }
                 throw LastAnswer()
             }
         } else {
             response.body = ResponseBody(byteBuffer: buffer)
         }
-        // The body that was set brings its own.
+        // Setting the body replaced the length, so it is set again.
         response.headers[.contentLength] = answer.head.headerFields[.contentLength]
         return response
     }
 
-    /// Cancels the work when the connection ends before it is done.
+    /// Returns the endpoint's response. Cancels the work if the connection ends before it is done.
     private func respond(
         to request: EndpointRequest, by match: EndpointMatch, on channel: (any Channel)?
     ) async -> EndpointResponse {
@@ -142,10 +148,10 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         let work = Task { await match.respond(to: request) }
         let watch = DisconnectHandler { work.cancel() }
         channel.eventLoop.execute {
-            // First, since Hummingbird's own keep the end of the channel to themselves. A channel that is gone takes
-            // no handler.
+            // Placed first, because Hummingbird's own handlers do not pass on the end of the channel. A closed channel
+            // accepts no handler.
             do { try channel.pipeline.syncOperations.addHandler(watch, position: .first) } catch { work.cancel() }
-            // A client that was gone before that, the handler does not hear of.
+            // The handler does not learn of a client that disconnected before that.
             channel.whenClientHasLeft { work.cancel() }
         }
         defer { channel.pipeline.removeHandler(watch, promise: nil) }
@@ -156,15 +162,15 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         }
     }
 
-    /// Makes Hummingbird close the connection.
+    /// An error that makes Hummingbird close the connection.
     private struct LastAnswer: Error {}
 }
 
 extension Channel {
-    /// Calls `body` if the client has closed its side by now, read or not.
+    /// Calls `body` if the client has already closed its side, even if that has not been read yet.
     fileprivate func whenClientHasLeft(_ body: @escaping @Sendable () -> Void) {
         guard isActive else { return body() }
-        // A stream of HTTP/2 has no socket, and is inactive when its client has left.
+        // An HTTP/2 stream has no socket, and is inactive when its client has disconnected.
         guard let socket = self as? any SocketOptionProvider else { return }
         #if os(Linux)
         // TCP_CLOSE_WAIT of <netinet/tcp.h>.
@@ -176,7 +182,7 @@ extension Channel {
     }
 }
 
-/// Tells when the client has closed the connection, or its side of it.
+/// A handler that reports when the client has closed the connection, or its side of it.
 private final class DisconnectHandler: ChannelInboundHandler, RemovableChannelHandler, Sendable {
     typealias InboundIn = NIOAny
     private let onDisconnect: @Sendable () -> Void
@@ -194,7 +200,7 @@ private final class DisconnectHandler: ChannelInboundHandler, RemovableChannelHa
     }
 }
 
-/// A request's body, whose client may have to be told to send it.
+/// A request body that sends `100 Continue` before the first read, if the client expects it.
 private struct IncomingBody: AsyncSequence, Sendable {
     private let body: RequestBody
     private let goOn: (@Sendable () -> Void)?

@@ -11,7 +11,7 @@ import TokenBrokerHummingbird
 import TokenBrokerTesting
 
 private struct HummingbirdFixture: RouteAdapterFixture {
-    // What Hummingbird does not do is in the documentation of `mount`.
+    // The documentation of `mount` lists what Hummingbird does not support.
     static let capabilities = RouteAdapterContract.Capabilities.all.subtracting([
         .http10, .refusals, .boundedBodies, .declinedUpgrades, .lingeringClose,
     ])
@@ -42,7 +42,7 @@ private struct HummingbirdFixture: RouteAdapterFixture {
             logger: logger
         )
         var configuration = ServiceGroupConfiguration(services: [application], logger: logger)
-        // A client that does not read would keep it for ever.
+        // Without this limit, a client that does not read would block the shutdown for ever.
         configuration.maximumGracefulShutdownDuration = .seconds(10)
         let services = ServiceGroup(configuration: configuration)
         let server = Task { try await services.run() }
@@ -70,11 +70,11 @@ private struct Fixed: Endpoint {
 
 @Suite struct HummingbirdAdapterTests {
     @Test(arguments: RouteAdapterContract.cases(for: HummingbirdFixture.self))
-    func contract(_ test: RouteAdapterContract.Case) async throws {
+    func `Hummingbird passes the route adapter contract`(_ test: RouteAdapterContract.Case) async throws {
         try await test.run(on: HummingbirdFixture())
     }
 
-    @Test func aRequestWithTwoHostsIsRefused() async throws {
+    @Test func `Hummingbird refuses a request with two hosts`() async throws {
         let endpoint = Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }
         try await HummingbirdFixture().withServer(EndpointSet([endpoint])) { server in
             for (fields, status) in [("Host: a\r\nhost: b", 400), ("Host: a\r\nHost: a", 400), ("Host: a", 200)] {
@@ -84,7 +84,7 @@ private struct Fixed: Endpoint {
         }
     }
 
-    @Test func withTheBasicContextThePeerIsUnknown() async throws {
+    @Test func `the peer is unknown with Hummingbird's basic request context`() async throws {
         let peer = Fixed(path: "/peer") { EndpointResponse(status: $0.peer == nil ? .ok : .internalServerError) }
         try await HummingbirdFixture().withServer(BasicRequestContext.self, EndpointSet([peer])) { server in
             let answer = try await answer("GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", server)
@@ -92,7 +92,7 @@ private struct Fixed: Endpoint {
         }
     }
 
-    /// What comes for a request first. The client blocks, and so has a thread of its own.
+    /// Returns the first bytes of the response to a request. The client blocks, so it runs on its own thread.
     private func answer(_ request: String, _ server: RouteAdapterContract.Server) async throws -> String {
         try await withCheckedThrowingContinuation { continuation in
             DispatchQueue(label: "answer").async {

@@ -1,10 +1,10 @@
 #if JWTSupport
 import TokenBroker
 
-/// A JSON Web Token in compact form (RFC 7515, section 3.1), taken apart. Nothing of it is verified.
+/// A JSON Web Token in compact form (RFC 7515, section 3.1), parsed but not verified.
 struct CompactToken: Sendable {
     var algorithm: SigningAlgorithm
-    /// `kid`, a name among the keys that are configured and nothing else.
+    /// The `kid`. It only selects one of the configured keys.
     var keyID: ExactString?
     var signedPart: [UInt8]
     var signature: [UInt8]
@@ -12,10 +12,12 @@ struct CompactToken: Sendable {
 
     static let maximumBytes = 16 << 10
 
-    /// - Parameter algorithms: Those that count; a token with another one is none, whatever its key says.
+    /// Parses a token.
+    ///
+    /// - Parameter algorithms: The accepted algorithms. A token with any other is refused, whatever its key says.
     init(_ text: String, algorithms: Set<SigningAlgorithm>) throws(Refusal) {
         guard text.utf8.count <= Self.maximumBytes else { throw .tooLong }
-        // By bytes: a mark after a dot does not hide it.
+        // Split by bytes, so that a combining mark after a dot does not hide the dot.
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map(Substring.init)
         guard parts.count == 3, let header = base64URLDecoded(parts[0]), let payload = base64URLDecoded(parts[1]),
             let signature = base64URLDecoded(parts[2]), !signature.isEmpty,
@@ -24,9 +26,9 @@ struct CompactToken: Sendable {
         guard let algorithm = fields["alg"]?.string.flatMap({ SigningAlgorithm(name: $0.unicode) }),
             algorithms.contains(algorithm)
         else { throw .algorithm }
-        // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
+        // Extensions that must be understood (RFC 7515, section 4.1.11). None is supported.
         guard fields["crit"] == nil else { throw .criticalExtension }
-        // A token that was made for another purpose, such as a logout (RFC 8725, section 3.11).
+        // Refuse a token that was made for another purpose, such as a logout (RFC 8725, section 3.11).
         if let type = fields["typ"] {
             guard let type = type.string?.unicode.lowercased(), ["jwt", "at+jwt", "application/at+jwt"].contains(type)
             else {
@@ -43,7 +45,7 @@ struct CompactToken: Sendable {
         self.payload = payload
     }
 
-    /// Why a token proves nothing; without any of its content.
+    /// Why a token is refused. Contains none of the token's content.
     enum Refusal: String, Error {
         case missing = "token_missing"
         case repeated = "token_repeated"

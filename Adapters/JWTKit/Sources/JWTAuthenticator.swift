@@ -3,39 +3,39 @@ public import FoundationEssentials
 import HTTPTypes
 public import TokenBroker
 
-/// Believes a signed JSON Web Token (RFC 7519): as bearer token, or in a cookie.
+/// An authenticator that accepts a signed JSON Web Token (RFC 7519), as a bearer token or in a cookie.
 ///
-/// - The algorithm is one of those that are configured, and the key is looked up among those that are configured:
-///   what a token says about keys (`jwk`, `jku`, `x5c`, `x5u`) counts for nothing, and `kid` is a name. A key is only
-///   ever used for what it is for, so that a public key is no shared secret.
-/// - `iss`, `aud` and `exp` have to be there and right, `nbf` if it is there. Duplicate members, unknown critical
-///   extensions and tokens for another purpose (`typ`) are refused (RFC 8725).
-/// - A bearer token comes before the cookie. Two of either prove nothing.
+/// - The algorithm must be one of those that are configured, and the key is looked up among those that are configured.
+///   What a token says about keys (`jwk`, `jku`, `x5c`, `x5u`) is ignored, and `kid` is only a name. A key is used only
+///   for its own purpose, so a public key never serves as a shared secret.
+/// - `iss`, `aud` and `exp` must be present and correct, and so must `nbf` if it is present. Duplicate members, unknown
+///   critical extensions and tokens for another purpose (`typ`) are refused (RFC 8725).
+/// - A bearer token takes precedence over the cookie. A request with two of either is refused.
 ///
-/// Why a token is refused is told with ``AccessRefusal``, without any of its content.
+/// An `AccessRefusal` gives the reason for which a token is refused, without any of its content.
 public struct JWTAuthenticator: Authenticator {
     private let expected: Expectations
     private let keys: JWTKeys
     private let wallClock: @Sendable () -> Date
 
-    /// What a token has to say.
+    /// The requirements that a token must meet.
     public struct Expectations: Sendable {
-        /// `iss`, compared exactly.
+        /// The issuer that `iss` must equal, compared exactly.
         public var issuer: ExactString
-        /// What `aud` has to be or contain, compared exactly.
+        /// The audience that `aud` must equal or contain, compared exactly.
         public var audience: ExactString
-        /// How it may be signed.
+        /// The accepted signature algorithms.
         public var algorithms: Set<SigningAlgorithm>
-        /// By how much the issuer's clock may differ.
+        /// How far the issuer's clock may differ from ours.
         public var leeway: Duration
-        /// The claim that becomes ``Principal/subject``.
+        /// The claim that becomes `Principal/subject`.
         public var subjectClaim: ExactString
-        /// The claim that becomes ``Principal/tenant``, if any; it has to be there then.
+        /// The claim that becomes `Principal/tenant`, if any. A token without it is refused.
         public var tenantClaim: ExactString?
-        /// The cookie that the token may stand in, if any.
+        /// The name of the cookie that may carry the token, if any.
         public var cookie: String?
 
-        /// Takes all members, in their order of declaration.
+        /// Creates the requirements for a token.
         public init(
             issuer: String, audience: String, algorithms: Set<SigningAlgorithm>, leeway: Duration = .seconds(30),
             subjectClaim: String = "sub", tenantClaim: String? = nil, cookie: String? = nil
@@ -50,18 +50,21 @@ public struct JWTAuthenticator: Authenticator {
         }
     }
 
+    /// Creates an authenticator.
+    ///
     /// - Parameters:
-    ///   - expected: What a token has to say.
-    ///   - keys: What verifies its signature.
-    ///   - wallClock: For `exp` and `nbf`.
-    /// - Throws: ``CredentialError`` if the keys are at hand and cannot be used for any of the algorithms.
+    ///   - expected: The requirements that a token must meet.
+    ///   - keys: The keys that verify its signature.
+    ///   - wallClock: The time that `exp` and `nbf` are compared with.
+    /// - Throws: `CredentialError` if the keys are available without a network call, and cannot be read or cannot be
+    ///   used for any of the algorithms.
     public init(
         _ expected: Expectations, keys: JWTKeys, wallClock: @escaping @Sendable () -> Date = { Date() }
     ) async throws(CredentialError) {
         if let keys = try await keys.source.keysAtStart() {
             guard keys.keys.contains(where: { expected.algorithms.contains(where: $0.supports) }) else {
                 throw CredentialError(
-                    .incomplete, source: "the keys for tokens",
+                    .incomplete, source: "the token verification keys",
                     message:
                         "expected a key for \(expected.algorithms.map(\.rawValue).sorted().joined(separator: ", ")), "
                         + "found none"
@@ -73,15 +76,16 @@ public struct JWTAuthenticator: Authenticator {
         self.wallClock = wallClock
     }
 
-    /// See ``Authenticator/proof(in:)``.
+    /// Returns `Proof/ambient` if the token is in the cookie, and `Proof/presented` otherwise.
     public func proof(in request: EndpointRequest) -> Proof {
         guard bearerTokens(in: request).isEmpty, let cookie = expected.cookie else { return .presented }
         return cookies(named: cookie, in: request).isEmpty ? .presented : .ambient
     }
 
-    /// Returns whom the token names.
-    /// - Throws: ``AccessRefusal`` if it is not to be believed; something else if there are no keys to verify with:
-    ///   they cannot be had, or their file cannot be used.
+    /// Returns the principal that the token names.
+    ///
+    /// - Throws: `AccessRefusal` if the token is missing or refused. Another error if there are no keys to verify it
+    ///   with, because they cannot be fetched or their file cannot be used.
     public func authenticate(_ request: EndpointRequest) async throws -> Principal? {
         do throws(Failure) {
             let token = try parsed(request)
@@ -105,7 +109,7 @@ public struct JWTAuthenticator: Authenticator {
         case noKeys(any Error)
     }
 
-    // MARK: Finding it
+    // MARK: Finding the token
 
     private func parsed(_ request: EndpointRequest) throws(Failure) -> CompactToken {
         var found = bearerTokens(in: request)
@@ -123,8 +127,8 @@ public struct JWTAuthenticator: Authenticator {
         request.head.headerFields[values: .authorization].compactMap(bearerToken)
     }
 
-    /// RFC 6265, section 4.2: pairs joined with `;`, in HTTP/2 perhaps in several fields. By bytes: a mark after a
-    /// sign does not hide it.
+    /// Returns the values of a cookie (RFC 6265, section 4.2). Pairs are separated by `;`, and HTTP/2 may spread them
+    /// over several fields. Compared by bytes, so that a combining mark after a separator does not hide it.
     private func cookies(named name: String, in request: EndpointRequest) -> [String] {
         let prefix = Array("\(name)=".utf8)
         return request.head.headerFields[values: .cookie].flatMap { $0.utf8.split(separator: UInt8(ascii: ";")) }
@@ -134,7 +138,7 @@ public struct JWTAuthenticator: Authenticator {
             }
     }
 
-    // MARK: Believing it
+    // MARK: Verifying the token
 
     private func principal(
         for token: CompactToken, _ candidates: [VerificationKey]
@@ -176,7 +180,7 @@ public struct JWTAuthenticator: Authenticator {
 }
 
 extension JWTAuthenticator: Composite {
-    /// The source of its keys, which tells how it does if it is a URL.
+    /// The source of the keys. It reports its health if it is a URL.
     public var components: [any Sendable] { [keys.source] }
 }
 #endif

@@ -2,24 +2,28 @@
 public import Logging
 public import TokenBroker
 
-/// Where a ``JWTAuthenticator`` has the keys from that it verifies tokens with.
+/// The source of the keys that a ``JWTAuthenticator`` verifies tokens with.
 public struct JWTKeys: Sendable {
     let source: any KeySource
 
-    /// A file: a JWK set, a JWK, or public keys and certificates in PEM form. It is read when it has changed and
-    /// rested for half a second. Until then, and while it is missing or cannot be used, what it last had counts.
+    /// Keys from a file: a JWK set, a JWK, or public keys and certificates in PEM form.
+    ///
+    /// The file is read again once it has changed and then stayed unchanged for half a second. Until then, and while it
+    /// is missing or unusable, its last usable content applies.
+    ///
     /// - Parameters:
-    ///   - path: Of a regular file of at most 256 KiB.
-    ///   - logger: For what is wrong with it.
+    ///   - path: The path of a regular file of at most 256 KiB.
+    ///   - logger: Logs problems with the file.
     public static func file(_ path: String, logger: Logger? = nil) -> JWTKeys {
         JWTKeys(source: FileKeys(path: path, logger: logger))
     }
 
-    /// Secrets that are shared with whoever signs, for the HS algorithms.
+    /// Secrets that are shared with the signer, for the HS algorithms.
     public static func secrets(_ secrets: SharedSecrets) -> JWTKeys { JWTKeys(source: SecretKeys(secrets: secrets)) }
 
-    /// A JWK set of public keys.
-    /// - Throws: ``CredentialError`` unless every key can be used.
+    /// Keys from a JWK set of public keys.
+    ///
+    /// - Throws: `CredentialError` unless every key can be used.
     public static func jwkSet(_ set: JSONValue) async throws(CredentialError) -> JWTKeys {
         var problems: [String] = []
         let keys: KeySet
@@ -30,20 +34,23 @@ public struct JWTKeys: Sendable {
         }
         guard problems.isEmpty, !keys.keys.isEmpty else {
             throw CredentialError(
-                .malformed, source: "the configured JWK set", message: problems.first ?? "it has no key for signatures"
+                .malformed, source: "the configured JWK set", message: problems.first ?? "it has no signature key"
             )
         }
         return JWTKeys(source: keys)
     }
 
-    /// A JWK set at a URL. It is fetched when it is first needed, again in the background from a quarter of
-    /// `maximumAge` on, and, at most every 30 seconds, when a token names a key that is not in it.
+    /// Keys from a JWK set at a URL.
+    ///
+    /// The set is fetched when it is first needed, and refreshed in the background once it is older than a quarter of
+    /// `maximumAge`. It is also fetched, at most every 30 seconds, when a token names a key that is not in it.
+    ///
     /// - Parameters:
-    ///   - url: Where the issuer publishes its keys (`jwks_uri`).
-    ///   - transport: Carries the calls.
-    ///   - maximumAge: Keys that could not be confirmed for this long are not used.
-    ///   - clock: Measures it.
-    ///   - logger: For what goes wrong.
+    ///   - url: The URL where the issuer publishes its keys (`jwks_uri`).
+    ///   - transport: The transport for the requests.
+    ///   - maximumAge: How long keys are used after the last successful fetch.
+    ///   - clock: Measures the age of the keys.
+    ///   - logger: Logs failed fetches and unusable keys.
     public static func url(
         _ url: ServerURL, transport: any HTTPTransport, maximumAge: Duration = .seconds(3600),
         clock: some Clock<Duration> = ContinuousClock(), logger: Logger? = nil
@@ -57,11 +64,13 @@ public struct JWTKeys: Sendable {
 }
 
 protocol KeySource: Sendable {
-    /// The keys that `token` may have been signed with; empty if it is none of ours.
-    /// - Throws: When it cannot be told.
+    /// Returns the keys that `token` may have been signed with; empty if there is none.
+    ///
+    /// - Throws: An error if the keys are currently unknown.
     func candidates(for token: CompactToken) async throws -> [VerificationKey]
 
-    /// The keys as they are now, so that what is wrong with them is told at the start; `nil` if that would take a call.
+    /// Returns the current keys, so that problems with them are reported at startup; `nil` if that would take a network
+    /// call.
     func keysAtStart() async throws(CredentialError) -> KeySet?
 }
 
@@ -84,7 +93,7 @@ private struct SecretKeys: KeySource {
             do throws(VerificationKey.Unusable) {
                 keys.keys.append(try await VerificationKey(secret: Array(secret.reveal().utf8)))
             } catch {
-                throw CredentialError(.malformed, source: "a secret for tokens", message: error.reason)
+                throw CredentialError(.malformed, source: "a token verification secret", message: error.reason)
             }
         }
         return keys
@@ -118,7 +127,7 @@ private struct FileKeys: KeySource {
             }
             guard !keys.keys.isEmpty else {
                 throw CredentialError(
-                    .incomplete, source: source, message: "it has no key for signatures that can be used")
+                    .incomplete, source: source, message: "it has no usable signature key")
             }
             return keys
         }
@@ -128,7 +137,7 @@ private struct FileKeys: KeySource {
         if let json = try? JSONValue.parse(bytes) {
             return try await KeySet(jwks: json, allowsSecrets: true) { index, reason in
                 logger?.warning(
-                    "a key for tokens is passed over", metadata: ["key": "\(index + 1)", "reason": "\(reason)"]
+                    "a token verification key is skipped", metadata: ["key": "\(index + 1)", "reason": "\(reason)"]
                 )
             }
         }

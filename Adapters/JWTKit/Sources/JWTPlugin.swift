@@ -4,10 +4,10 @@ public import TokenBroker
 public import TokenBrokerComposer
 
 extension AuthenticatorPlugin {
-    /// `jwt`: a signed JSON Web Token.
+    /// The `jwt` authenticator, which accepts a signed JSON Web Token.
     public static var jwt: Self {
         Self(
-            "jwt", "A signed JSON Web Token, as bearer token or in a cookie.", trait: "JWTSupport",
+            "jwt", "A signed JSON Web Token, as a bearer token or in a cookie.", trait: "JWTSupport",
             keys: JWTPluginKeys(),
             check: JWTPluginKeys.check
         ) { context, values in
@@ -26,7 +26,7 @@ extension AuthenticatorPlugin {
                 let secrets = try SharedSecretKeys.secrets(
                     values.secretFile, values.secretVariable, context, minimumBytes: minimumBytes)
                 guard let secrets else {
-                    // One of the five is there, as was checked.
+                    // Unreachable, because the check requires one of the five.
                     throw ConfigurationError.Problem(.missing, "expected keys, found none")
                 }
                 source = .secrets(secrets)
@@ -47,27 +47,27 @@ extension AuthenticatorPlugin {
 }
 
 private struct JWTPluginKeys: ConfigurationKeys {
-    let issuer = ConfigurationKey("issuer", .text, "What iss has to be.")
-    let audience = ConfigurationKey("audience", .text, "What aud has to be or to contain.")
-    let algorithms = ConfigurationKey("algorithms", algorithmList, "How a token may be signed.")
-    let jwksURL = ConfigurationKey("jwksURL", .optional(.url), default: nil, "Where the issuer publishes its keys.")
+    let issuer = ConfigurationKey("issuer", .text, "The issuer that `iss` must equal.")
+    let audience = ConfigurationKey("audience", .text, "The audience that `aud` must equal or contain.")
+    let algorithms = ConfigurationKey("algorithms", algorithmList, "The accepted signature algorithms.")
+    let jwksURL = ConfigurationKey("jwksURL", .optional(.url), default: nil, "The URL of the issuer's JWK set.")
     let jwksMaximumAge = ConfigurationKey(
         "jwksMaximumAge", .duration(.seconds(60) ... .seconds(86_400)), default: .seconds(3600),
-        "How long keys from jwksURL count that cannot be fetched again."
+        "How long keys from `jwksURL` are used while they cannot be fetched again."
     )
     let keysFile = ConfigurationKey(
         "keysFile", .optional(.text), default: nil,
-        "A JWK set, or public keys and certificates in PEM form; read anew when it changes."
+        "A file with a JWK set, or with public keys and certificates in PEM form. Read again when it changes."
     )
-    let keys = ConfigurationKey("keys", .optional(.object), default: nil, "A JWK set of public keys, written out.")
+    let keys = ConfigurationKey("keys", .optional(.object), default: nil, "A JWK set of public keys, given inline.")
     let secretFile = SharedSecretKeys.file(minimum: minimum)
     let secretVariable = SharedSecretKeys.variable(minimum: minimum)
-    let cookie = ConfigurationKey("cookie", .optional(cookieName), default: nil, "The cookie it may stand in.")
+    let cookie = ConfigurationKey("cookie", .optional(cookieName), default: nil, "The cookie that may carry the token.")
     let leeway = ConfigurationKey(
         "leeway", .duration(.zero ... .seconds(300)), default: .seconds(30),
-        "By how much the issuer's clock may differ."
+        "How far the issuer's clock may differ."
     )
-    let subjectClaim = ConfigurationKey("subjectClaim", .text, default: "sub", "The claim that names who asks.")
+    let subjectClaim = ConfigurationKey("subjectClaim", .text, default: "sub", "The claim that names the caller.")
     let tenantClaim = ConfigurationKey(
         "tenantClaim", .optional(.text), default: nil, "The claim that names the tenant.")
 
@@ -103,8 +103,8 @@ private struct JWTPluginKeys: ConfigurationKeys {
         throw ConfigurationError.Problem(
             .conflict, key: "algorithms",
             isSecret
-                ? "expected only HS256, HS384 or HS512 with \(source), found another"
-                : "expected no HS algorithm with \(source), since public keys are no secrets, found one"
+                ? "expected only HS256, HS384 or HS512 with \(source), found another algorithm"
+                : "expected no HS algorithm with \(source), because public keys are not secrets, found one"
         )
     }
 }

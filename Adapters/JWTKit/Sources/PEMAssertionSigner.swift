@@ -3,8 +3,9 @@ import FoundationEssentials
 import JWTKit
 public import TokenBroker
 
-/// Signs client assertions with the private key that the credential's ``Credential/clientSecret`` holds as PEM: PKCS
-/// #8, or the older form of its type, not encrypted.
+/// A signer of client assertions that uses a private key in PEM form, taken from `Credential/clientSecret`.
+///
+/// The key must be unencrypted, in PKCS #8 or in the older form of its type.
 public struct PEMAssertionSigner: ClientAssertionSigner {
     /// A signature algorithm (RFC 7518, section 3.1, and RFC 8037).
     public enum Algorithm: String, Sendable, CaseIterable {
@@ -17,16 +18,20 @@ public struct PEMAssertionSigner: ClientAssertionSigner {
     private let algorithm: Algorithm?
     private let keyID: String?
 
+    /// Creates a signer.
+    ///
     /// - Parameters:
-    ///   - algorithm: Instead of what the key suggests: RS256 for RSA of at least 2048 bits, ES256 for P-256, EdDSA
-    ///     for Ed25519.
-    ///   - keyID: The `kid` in the header; none without it.
+    ///   - algorithm: The signature algorithm. `nil` selects the key's default: RS256 for RSA of at least 2048 bits,
+    ///     ES256 for P-256, EdDSA for Ed25519.
+    ///   - keyID: The `kid` in the header. `nil` omits it.
     public init(algorithm: Algorithm? = nil, keyID: String? = nil) {
         self.algorithm = algorithm
         self.keyID = keyID
     }
 
-    /// See ``ClientAssertionSigner/sign(_:with:)``; the type tells what is particular.
+    /// Returns a signed assertion.
+    ///
+    /// - Throws: `CredentialError` if the key cannot be used.
     public func sign(
         _ assertion: ClientAssertion, with credential: Credential
     ) async throws(CredentialError) -> Secret {
@@ -41,7 +46,7 @@ public struct PEMAssertionSigner: ClientAssertionSigner {
         do {
             return Secret(try await keys.sign(claims, kid: kid))
         } catch {
-            throw broken("it does not sign")
+            throw broken("it cannot be used to sign")
         }
     }
 
@@ -51,13 +56,13 @@ public struct PEMAssertionSigner: ClientAssertionSigner {
         let pem = key.reveal()
         let (found, name): (Algorithm, String)
         if let key = try? ES256PrivateKey(pem: pem) {
-            (found, name) = (.es256, "of P-256")
+            (found, name) = (.es256, "a P-256")
             await keys.add(ecdsa: key, kid: kid)
         } else if let key = try? EdDSA.PrivateKey(pem: pem) {
-            (found, name) = (.edDSA, "of Ed25519")
+            (found, name) = (.edDSA, "an Ed25519")
             await keys.add(eddsa: key, kid: kid)
         } else if let key = try? Insecure.RSA.PrivateKey(pem: pem) {
-            (found, name) = (algorithm == .ps256 ? .ps256 : .rs256, "of RSA")
+            (found, name) = (algorithm == .ps256 ? .ps256 : .rs256, "an RSA")
             if found == .ps256 {
                 await keys.add(pss: key, digestAlgorithm: .sha256, kid: kid)
             } else {
@@ -65,17 +70,17 @@ public struct PEMAssertionSigner: ClientAssertionSigner {
             }
         } else {
             throw broken(
-                "expected the PEM of a private key (RSA of at least 2048 bits, P-256 or Ed25519), not encrypted; "
+                "expected an unencrypted private key in PEM form (RSA of at least 2048 bits, P-256 or Ed25519), "
                     + "found something else"
             )
         }
         if let algorithm, algorithm != found {
-            throw broken("expected a key for \(algorithm.rawValue), found one \(name)")
+            throw broken("expected a key for \(algorithm.rawValue), found \(name) key")
         }
     }
 
     private func broken(_ message: String) -> CredentialError {
-        CredentialError(.malformed, source: "the private key of the client", message: message)
+        CredentialError(.malformed, source: "the client's private key", message: message)
     }
 }
 

@@ -3,10 +3,10 @@ public import TokenBroker
 public import TokenBrokerComposer
 
 extension AssertionSignerPlugin {
-    /// `pem`: a private key in PEM form.
+    /// The `pem` signer, which uses a private key in PEM form.
     public static var pem: Self {
         Self(
-            "pem", "Signs with the private key that stands, as PEM, where the client secret would.",
+            "pem", "Signs with a private key in PEM form, which takes the place of the client secret.",
             trait: "JWTSupport", keys: PEMKeys()
         ) { _, values in PEMAssertionSigner(algorithm: values.algorithm, keyID: values.keyID) }
     }
@@ -15,7 +15,7 @@ extension AssertionSignerPlugin {
 private struct PEMKeys: ConfigurationKeys {
     let algorithm = ConfigurationKey(
         "algorithm", .optional(algorithmName), default: nil,
-        "Otherwise what the key suggests: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519."
+        "The signature algorithm. By default RS256 for RSA, ES256 for P-256 and EdDSA for Ed25519."
     )
     let keyID = ConfigurationKey("keyID", .optional(.text), default: nil, "The `kid` in the header of an assertion.")
 

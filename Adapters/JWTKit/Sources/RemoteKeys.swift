@@ -3,11 +3,12 @@ import HTTPTypes
 import Logging
 import TokenBroker
 
-/// A JWK set at a URL, kept. However many tokens with invented keys come in, it is fetched once in a while and by one
-/// at a time.
+/// A cached JWK set from a URL. However many tokens with invented keys arrive, fetches are rate-limited and never
+/// overlap.
 ///
-/// Only the first fetch, and one for a key that is new, is waited for. While keys are known to be down, whoever sets
-/// off the next fetch waits for a second at most, and everybody else not at all: it cannot be known.
+/// Callers wait only for the first fetch, and for one that looks for a new key. While fetches are failing, the caller
+/// that triggers the next fetch waits for at most a second. Others do not wait: if the cached keys do not include
+/// theirs, they fail with ``Unavailable``.
 final class RemoteKeys: KeySource {
     private typealias Value = RefreshedValue<KeySet, any Error>
 
@@ -30,17 +31,17 @@ final class RemoteKeys: KeySource {
         } ended: { failure, _ in
             guard let failure else { return }
             let reason = (failure as? VerificationKey.Unusable)?.reason ?? (failure as? any SafeToLog)?.description
-            logger?.warning("the keys for tokens cannot be fetched", metadata: ["reason": "\(reason ?? "unknown")"])
+            logger?.warning("token verification keys cannot be fetched", metadata: ["reason": "\(reason ?? "unknown")"])
         }
     }
 
-    /// It cannot be known now which keys there are.
+    /// It is currently unknown which keys there are.
     struct Unavailable: Error {}
 
     func keysAtStart() async throws(CredentialError) -> KeySet? { nil }
 
     func candidates(for token: CompactToken) async throws -> [VerificationKey] {
-        // While they are down, whoever sets off the next fetch waits for a second at most.
+        // While fetches are failing, the caller that triggers the next one waits for at most a second.
         guard value.knowledge.failures > 0 else { return try await answer(for: token).get() }
         let answer = try await withTimeLimit(.seconds(1), alarm) { try await self.answer(for: token) }
         guard let answer else { throw Unavailable() }
@@ -61,7 +62,7 @@ final class RemoteKeys: KeySource {
         if !candidates.isEmpty {
             return .answer(.success(candidates), refreshes: age >= maximumAge / 4 && mayFetch)
         }
-        // The key may be a new one.
+        // The token's key may be a new one.
         if known.failures > 0 {
             return known.isReading || !mayFetch ? .answer(.failure(Unavailable())) : .wait
         }
@@ -70,7 +71,7 @@ final class RemoteKeys: KeySource {
         return isRecent ? .answer(.success([])) : .wait
     }
 
-    /// Until when no fetch is begun after the last one failed.
+    /// The time until which no fetch begins, after the last one failed.
     private func restsUntil(_ known: Value.Knowledge) -> Duration? {
         guard known.failures > 0, let beganAt = known.beganAt else { return nil }
         return beganAt + Self.rest.pause(after: known.failures)
@@ -84,30 +85,30 @@ final class RemoteKeys: KeySource {
             options: TransportOptions(timeout: .seconds(5), maximumResponseBytes: 256 << 10)
         )
         guard response.status == .ok else {
-            throw VerificationKey.Unusable(reason: "the answer has status \(response.status.code)")
+            throw VerificationKey.Unusable(reason: "the response has status \(response.status.code)")
         }
         guard let json = try? JSONValue.parse(response.body) else {
-            throw VerificationKey.Unusable(reason: "the answer is not JSON with each key once")
+            throw VerificationKey.Unusable(reason: "the response is not JSON, or has a duplicate member")
         }
         let keys = try await KeySet(jwks: json, allowsSecrets: false) { index, reason in
             logger?.info(
-                "a key for tokens is passed over", metadata: ["key": "\(index + 1)", "reason": "\(reason)"]
+                "a token verification key is skipped", metadata: ["key": "\(index + 1)", "reason": "\(reason)"]
             )
         }
         guard !keys.keys.isEmpty else {
-            throw VerificationKey.Unusable(reason: "there is no key for signatures that can be used")
+            throw VerificationKey.Unusable(reason: "there is no usable signature key")
         }
         return keys
     }
 }
 
 extension RemoteKeys: LiveChecking {
-    var checked: String { "keys for tokens at \(host)" }
+    var checked: String { "token verification keys at \(host)" }
 
     func check() async throws(TokenError) -> String {
         do {
             let count = try await Self.fetch(url, transport, logger).keys.count
-            return count == 1 ? "1 key for signatures" : "\(count) keys for signatures"
+            return count == 1 ? "1 signature key" : "\(count) signature keys"
         } catch {
             let reason = (error as? VerificationKey.Unusable)?.reason ?? "they cannot be fetched"
             throw TokenError(.unavailable, message: reason, cause: error as? TransportError)

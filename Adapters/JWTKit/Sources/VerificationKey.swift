@@ -2,30 +2,31 @@
 import JWTKit
 import TokenBroker
 
-/// A key that tokens are verified with, and with which algorithms.
+/// A key that verifies tokens, with the algorithms that it supports.
 ///
-/// jwt-kit does the cryptography, of one key with one algorithm at a time. Its own key sets choose the algorithm by
-/// what a token says, fall back to a default key, and are refused whole for one key that they do not know.
+/// jwt-kit does the cryptography, for one key and one algorithm at a time. Its own key sets are not used. They choose
+/// the algorithm by what a token says, fall back to a default key, and are refused as a whole because of one unknown
+/// key.
 struct VerificationKey: Sendable {
-    /// `kid`.
+    /// The key's `kid`.
     var id: ExactString?
     private var verifiers: [SigningAlgorithm: any JWTAlgorithm] = [:]
 
     func supports(_ algorithm: SigningAlgorithm) -> Bool { verifiers[algorithm] != nil }
 
     func verifies(_ token: CompactToken) -> Bool {
-        // What it throws for is a signature of the wrong form.
+        // jwt-kit throws for a malformed signature.
         (try? verifiers[token.algorithm]?.verify(token.signature, signs: token.signedPart)) ?? false
     }
 
-    /// Why a key cannot be used; without any of its content.
+    /// Why a key cannot be used. Contains none of the key's content.
     struct Unusable: Error {
         var reason: String
     }
 }
 
 extension VerificationKey {
-    /// A shared secret, for as many of the HS algorithms as it is long enough for.
+    /// Creates a key from a shared secret, for the HS algorithms that the secret is long enough for.
     init(secret bytes: [UInt8], id: ExactString? = nil) async throws(Unusable) {
         self.id = id
         let digests: [(SigningAlgorithm, DigestAlgorithm)] = [
@@ -37,7 +38,7 @@ extension VerificationKey {
         guard !verifiers.isEmpty else { throw Unusable(reason: "the secret is shorter than 32 bytes") }
     }
 
-    /// A public key or a certificate.
+    /// Creates a key from a public key or a certificate.
     init(pem: String) async throws(Unusable) {
         let isCertificate = pem.contains("-----BEGIN CERTIFICATE-----")
         if let key = try? isCertificate ? Insecure.RSA.PublicKey(certificatePEM: pem) : .init(pem: pem) {
@@ -59,13 +60,14 @@ extension VerificationKey {
         }
     }
 
-    /// One JSON Web Key (RFC 7517); `nil` for one that is not for signatures.
+    /// Creates a key from a JSON Web Key (RFC 7517). Returns `nil` if it is not for signatures, or not of a supported
+    /// kind.
     init?(jwk: JSONValue) async throws(Unusable) {
         guard case .object = jwk, let type = jwk["kty"]?.string else { throw Unusable(reason: "it has no kty") }
-        /// Some servers write `null` for a member that they do not have.
+        /// Treats `null` as absent, because some servers write it for a member that they do not have.
         func optional(_ name: String) -> JSONValue? { jwk[name] == .null ? nil : jwk[name] }
         if type != "oct", Self.privateMembers.contains(where: { optional($0) != nil }) {
-            throw Unusable(reason: "it is a private key, of which only the public half belongs here")
+            throw Unusable(reason: "it is a private key, where only public keys belong")
         }
         if let use = optional("use"), use != "sig" { return nil }
         if case .array(let operations)? = jwk["key_ops"], !operations.contains("verify") { return nil }
@@ -109,9 +111,9 @@ extension VerificationKey {
         } catch let unusable as Unusable {
             throw unusable
         } catch {
-            throw Unusable(reason: "its numbers are no key")
+            throw Unusable(reason: "its parameters are not a valid key")
         }
-        // A key that says what it is for is for nothing else.
+        // A key that names its algorithm is used for no other.
         if let name = optional("alg") {
             let algorithm = name.string.flatMap({ SigningAlgorithm(name: $0.unicode) })
             verifiers = verifiers.filter { $0.key == algorithm }
@@ -122,16 +124,17 @@ extension VerificationKey {
     /// The members that only private keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4, and RFC 8037, section 2).
     private static let privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
 
-    /// Refuses what is no point of prime order: with a point of small order, signatures can be made that fit any
-    /// message. So is an encoding of more than the prime, which is another spelling of a smaller one (RFC 8032,
-    /// section 5.1.3).
+    /// Refuses a point of small order, for which anyone can make signatures that fit any message.
+    ///
+    /// Also refuses an encoding that is not below the prime, because it is another encoding of a smaller value (RFC
+    /// 8032, section 5.1.3).
     private static func checkEd25519(_ bytes: [UInt8]) throws(Unusable) {
         var y = bytes
-        // The highest bit is the sign of x, which such a point has both of.
+        // The highest bit is the sign of x. A point of small order occurs with either sign.
         if let last = y.indices.last { y[last] &= 0x7F }
         let isOverPrime = y.dropFirst().dropLast().allSatisfy { $0 == 0xFF } && y.last == 0x7F && y[0] >= 0xED
         guard y.count == 32, !isOverPrime, !smallOrders.contains(y) else {
-            throw Unusable(reason: "it is a point of small order, with which anybody can sign")
+            throw Unusable(reason: "it is a point of small order, for which anyone can forge signatures")
         }
     }
 
@@ -152,17 +155,19 @@ extension VerificationKey {
         ],
     ]
 
-    /// - Throws: Unless it has 2048 to 8192 bits, and an odd exponent from 3 to 2³² on: with 1, every message signs
-    ///   itself.
+    /// Adds an RSA key for each of the RSA algorithms.
+    ///
+    /// - Throws: ``Unusable`` unless the modulus has 2048 to 8192 bits, and the exponent is odd, at least 3 and less
+    ///   than 2³². With an exponent of 1, every message is its own signature.
     private mutating func add(_ key: Insecure.RSA.PublicKey) async throws(Unusable) {
         guard let (modulus, exponent) = try? key.getKeyPrimitives() else {
-            throw Unusable(reason: "its numbers are no key")
+            throw Unusable(reason: "its parameters are not a valid key")
         }
         let n = modulus.drop { $0 == 0 }
         let e = exponent.drop { $0 == 0 }
         guard (256...1024).contains(n.count), n.first.map({ n.count > 256 || $0 >= 0x80 }) == true,
             n.last.map({ $0 & 1 == 1 }) == true
-        else { throw Unusable(reason: "its modulus is even, or has less than 2048 or more than 8192 bits") }
+        else { throw Unusable(reason: "its modulus is even, or has fewer than 2048 or more than 8192 bits") }
         guard (1...4).contains(e.count), e.last.map({ $0 & 1 == 1 }) == true, e.elementsEqual([1]) == false else {
             throw Unusable(reason: "its exponent is even, 1 or too large")
         }
@@ -175,7 +180,8 @@ extension VerificationKey {
         }
     }
 
-    /// A collection of one key, since that is how jwt-kit hands out an algorithm with its key.
+    /// Adds an algorithm. It goes through a collection with one key, because only that gives access to jwt-kit's
+    /// algorithm with its key.
     private mutating func add(
         _ algorithm: SigningAlgorithm, _ add: (JWTKeyCollection, JWKIdentifier) async -> JWTKeyCollection
     ) async {
@@ -183,18 +189,18 @@ extension VerificationKey {
     }
 }
 
-/// Keys, in which a token's key is looked up.
+/// A set of keys in which a token's key is looked up.
 struct KeySet: Sendable {
     var keys: [VerificationKey] = []
 
-    /// Those that `token` may have been signed with: the ones of its `kid`; all if it has none, or if none of ours
-    /// has one.
+    /// Returns the keys that `token` may have been signed with: those with its `kid`, or all if the token has none or
+    /// no key has one.
     func candidates(for token: CompactToken) -> [VerificationKey] {
         let isNamed = keys.contains { $0.id != nil }
         let candidates = keys.filter { key in
             key.supports(token.algorithm) && (!isNamed || token.keyID.map { $0 == key.id } ?? true)
         }
-        // Nobody makes us try a whole set for one token.
+        // A single token must not cause a whole set of keys to be tried.
         return candidates.count <= 4 ? candidates : []
     }
 }
@@ -202,10 +208,13 @@ struct KeySet: Sendable {
 extension KeySet {
     private static let maximumKeys = 100
 
-    /// A JWK set or a single JWK, key by key: one that cannot be used does not keep the others from being used.
+    /// Creates a set from a JWK set or a single JWK. A key that cannot be used does not affect the others.
+    ///
     /// - Parameters:
-    ///   - allowsSecrets: Whether keys of the type `oct` count.
-    ///   - unusable: Told of each key that is passed over and should perhaps not be, by its place and the reason.
+    ///   - jwks: The JWK set, or a single JWK.
+    ///   - allowsSecrets: Whether keys of the type `oct` are accepted.
+    ///   - unusable: Called with the index of each key that is skipped although it may have been meant for use, and the
+    ///     reason.
     init(
         jwks: JSONValue, allowsSecrets: Bool, unusable: (Int, String) -> Void = { _, _ in }
     ) async throws(VerificationKey.Unusable) {
@@ -231,7 +240,7 @@ extension KeySet {
         }
     }
 
-    /// One or more public keys or certificates, one after the other.
+    /// Creates a set from one or more public keys or certificates in PEM form, one after the other.
     init(pem text: String) async throws(VerificationKey.Unusable) {
         guard !text.contains("PRIVATE KEY-----") else {
             throw VerificationKey.Unusable(reason: "expected public keys only, found a private key")

@@ -14,7 +14,7 @@ import TokenBrokerTesting
 
 @Suite struct `A token that is signed as configured` {
     @Test(arguments: SigningAlgorithm.allCases)
-    func `says who asks`(_ algorithm: SigningAlgorithm) async throws {
+    func `a token signed as configured names the user`(_ algorithm: SigningAlgorithm) async throws {
         let signer = try await Signers.make(algorithm)
         for alg in [nil, algorithm.rawValue] {
             let principal = try await withFile(text(signer.jwk(alg: alg))) { path in
@@ -25,7 +25,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func `verifies as RFC 7515 says in its appendix`() async throws {
+    @Test func `the examples of RFC 7515's appendix are verified`() async throws {
         let payload =
             "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
         let cases = [
@@ -45,7 +45,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func `may be verified with keys in PEM form and with certificates`() async throws {
+    @Test func `a token can be verified with PEM keys and certificates`() async throws {
         let rsa = try await Signers.make(.rs256)
         let elliptic = try await Signers.make(.es256)
         let edwards = try await Signers.make(.edDSA)
@@ -62,7 +62,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func `may be verified with a secret, and with the next one`() async throws {
+    @Test func `a token can be verified with a shared secret, and with the next one`() async throws {
         let signer = try await Signers.make(.hs256)
         let other = String(repeating: "another-secret", count: 4)
         try await withFile("\(other)\n\(Signers.secret)\n") { path in
@@ -80,14 +80,16 @@ import TokenBrokerTesting
             (["nbf": .number(now + 31)], false),
             (["nbf": .number(now)], true), (["exp": .number(now + 0.5)], true),
         ] as [([String: JSONValue], Bool)])
-    func `holds while its claims do`(_ claims: [String: JSONValue], _ isValid: Bool) async throws {
+    func `a token is valid only as long as its claims say`(
+        _ claims: [String: JSONValue], _ isValid: Bool
+    ) async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
         let token = try signer.token(validClaims.merging(claims) { $1 })
         #expect((try await authenticator.principal(in: bearing(token)) != nil) == isValid)
     }
 
-    @Test func `may name a tenant, which then has to be there`() async throws {
+    @Test func `a token may name a tenant, which is then required`() async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256], tenantClaim: "org")
         #expect(try await authenticator.principal(in: bearing(signer.token())) == nil)
@@ -97,7 +99,7 @@ import TokenBrokerTesting
 }
 
 @Suite struct `Where a token stands` {
-    @Test func `is one place, and says which kind of proof it is`() async throws {
+    @Test func `a token is read from one place, which decides the kind of proof`() async throws {
         let signer = try await Signers.make(.es256)
         let (token, other) = (try signer.token(), try signer.token(validClaims.merging(["sub": "bob"]) { $1 }))
         let both = try await authenticator(.jwkSet(signer.jwk()), [.es256], cookie: "session")
@@ -135,7 +137,7 @@ import TokenBrokerTesting
     }
 }
 
-/// Each of these is answered with 401 by the endpoint, asks nobody, and leaves nothing of itself in the log.
+/// For each attack the endpoint responds with 401, makes no outbound request, and logs no part of the token.
 @Suite struct `An attack with a token` {
     private let elliptic: Signer
     private let rsa: Signer
@@ -155,7 +157,8 @@ import TokenBrokerTesting
         }
     }
 
-    /// - Parameter algorithms: What is configured; keys for all of them are there, a shared secret among them.
+    /// - Parameter algorithms: The algorithms that are configured. The key set has an ES256 key, an RS256 key and a
+    ///   shared secret.
     private func expectRefusal(
         _ tokens: [String], _ algorithms: Set<SigningAlgorithm> = [.es256, .rs256, .hs256],
         sourceLocation: SourceLocation = #_sourceLocation
@@ -167,7 +170,7 @@ import TokenBrokerTesting
         ]
         try await withFile(text(set)) { path in
             let authenticator = try await authenticator(.file(path, logger: logger), algorithms)
-            // The same keys do believe a token that is right.
+            // The same keys accept a valid token.
             for (signer, kid) in [(elliptic, "1"), (rsa, "2"), (secret, "3")]
             where algorithms.contains(where: { $0.rawValue == signer.algorithm.name }) {
                 #expect(try await authenticator.principal(in: bearing(signer.token(kid: kid))) != nil)
@@ -192,7 +195,7 @@ import TokenBrokerTesting
 
     private var payload: String { text(.object(validClaims.merging(["x": "sentinel"]) { $1 })) }
 
-    @Test func `without a signature`() async throws {
+    @Test func `a token without a signature is refused`() async throws {
         var tokens: [String] = []
         for alg in ["none", "None", "NONE", "nOnE", "", " none", "none\\u0000"] {
             let header = base64URL(Array(#"{"alg":"\#(alg)","kid":"1"}"#.utf8))
@@ -209,8 +212,8 @@ import TokenBrokerTesting
         try await expectRefusal(tokens)
     }
 
-    /// A public key is everybody's; as a shared secret it must be worth nothing.
-    @Test func `that takes a public key for a shared secret`() async throws {
+    /// Everybody knows a public key, so a token signed with it as a shared secret must be refused.
+    @Test func `a token that uses a public key as a shared secret is refused`() async throws {
         var tokens: [String] = []
         let pem = Signers.rsaKey.publicKey.pemRepresentation
         let numbers = try Signers.rsaKey.publicKey.getKeyPrimitives()
@@ -230,26 +233,25 @@ import TokenBrokerTesting
         try await expectRefusal(tokens, [.rs256, .es256])
     }
 
-    @Test func `with an algorithm that is not configured`() async throws {
+    @Test func `a token with an algorithm that is not configured is refused`() async throws {
         let tokens = try await [SigningAlgorithm.rs384, .rs512, .ps256, .ps384, .ps512].concurrentMap {
             try await Signers.make($0).token(kid: "2")
         }
         try await expectRefusal(tokens, [.rs256, .es256])
         try await expectRefusal([rsa.token(kid: "2"), Signers.make(.hs256).token(kid: "3")], [.es256])
-        // A key of one kind under the algorithm of another.
+        // The `kid` or `alg` names a key of another type.
         try await expectRefusal([rsa.token(kid: "1"), elliptic.token(kid: "2"), elliptic.token(alg: "RS256", kid: "2")])
     }
 
-    /// jwt-kit 5.7 remembers for a JWK without `alg` the algorithm of the first token that comes, and uses it from then
-    /// on.
-    @Test func `that pins a key to another algorithm`() async throws {
+    /// For a JWK without `alg`, jwt-kit 5.7 remembers the algorithm of the first token and uses it from then on.
+    @Test func `a token cannot pin a key to another algorithm`() async throws {
         let algorithms: Set<SigningAlgorithm> = [.rs256, .rs512, .ps256]
         let authenticator = try await authenticator(.jwkSet(rsa.jwk()), algorithms)
         for alg in ["PS256", "RS512", "ES256", "none"] {
             #expect(try await authenticator.principal(in: bearing(rsa.token(alg: alg))) == nil)
             #expect(try await authenticator.principal(in: bearing(rsa.token())) != nil)
         }
-        // One that says what it is for is for nothing else, though configured.
+        // A key with an `alg` is used for no other algorithm, even a configured one.
         let bound = try await self.authenticatorForBound(algorithms)
         #expect(try await bound.principal(in: bearing(Signers.make(.ps256).token())) == nil)
         #expect(try await bound.principal(in: bearing(rsa.token())) != nil)
@@ -259,7 +261,7 @@ import TokenBrokerTesting
         try await authenticator(.jwkSet(rsa.jwk(alg: "RS256")), algorithms)
     }
 
-    @Test func `with a key id that is a path, a URL or nothing`() async throws {
+    @Test func `a token with a path, a URL or nothing as its key id is refused`() async throws {
         let ids = [
             "../../etc/passwd", "/dev/null", "file:///dev/null", "https://evil.example/sentinel.json", "", "0", "1 ",
             " 1",
@@ -279,7 +281,7 @@ import TokenBrokerTesting
         try await expectRefusal(tokens)
     }
 
-    @Test func `that brings its own key`() async throws {
+    @Test func `a token that brings its own key is refused`() async throws {
         let jwk = text(foreign.jwk())
         let url = "https://evil.example/sentinel"
         let headers = [
@@ -295,7 +297,7 @@ import TokenBrokerTesting
         try await expectRefusal(tokens)
     }
 
-    @Test func `that is too large or nested too deeply`() async throws {
+    @Test func `a token that is too large or nested too deeply is refused`() async throws {
         let long = String(repeating: "sentinel", count: 2_000)
         let deep = String(repeating: "[", count: 3_000) + String(repeating: "]", count: 3_000)
         let payload = String(self.payload.dropLast())
@@ -323,14 +325,14 @@ import TokenBrokerTesting
             ["sub": .array(["anna"])],
             ["sub": .string(String(repeating: "a", count: 256))],
         ] as [[String: JSONValue?]])
-    func `with claims that are not right`(_ changes: [String: JSONValue?]) async throws {
+    func `a token with missing or invalid claims is refused`(_ changes: [String: JSONValue?]) async throws {
         var claims = validClaims
         claims["x"] = "sentinel"
         for (name, value) in changes { claims[name] = value }
         try await expectRefusal([try elliptic.token(claims)])
     }
 
-    @Test func `with a member that stands twice, or no object at all`() async throws {
+    @Test func `a token with a duplicate member or without an object is refused`() async throws {
         let header = #"{"alg":"ES256","kid":"1"}"#
         let rest = payload.dropFirst()
         try await expectRefusal([
@@ -351,7 +353,7 @@ import TokenBrokerTesting
         ])
     }
 
-    @Test func `that asks for what we do not understand, or was made for something else`() async throws {
+    @Test func `a token with critical extensions or of another type is refused`() async throws {
         var tokens: [String] = []
         for member in [
             #""crit":["exp"],"exp":1"#, #""crit":[]"#, #""crit":["b64"],"b64":false"#, #""crit":null"#,
@@ -363,11 +365,11 @@ import TokenBrokerTesting
         try await expectRefusal(tokens)
     }
 
-    @Test func `with a signature that is another's, empty, zero or in another form`() async throws {
+    @Test func `a token with an empty, foreign or reencoded signature is refused`() async throws {
         let parts = try elliptic.token().split(separator: ".").map(String.init)
         let other = try elliptic.token(validClaims.merging(["sub": "sentinel"]) { $1 }).split(separator: ".")
         let signature = try #require(base64URLDecoded(parts[2]))
-        // r and s as an ASN.1 sequence, which other tools make.
+        // Some tools encode r and s as an ASN.1 sequence.
         func integer(_ bytes: ArraySlice<UInt8>) -> [UInt8] { [2, UInt8(bytes.count + 1), 0] + bytes }
         let integers = integer(signature[..<32]) + integer(signature[32...])
         let signatures: [[UInt8]] = [
@@ -389,8 +391,8 @@ import TokenBrokerTesting
         try await expectRefusal(tokens)
     }
 
-    /// Nothing that is made of a valid token by changing bytes is one, unless it means the same bytes.
-    @Test func `made at random`() async throws {
+    /// A valid token with random changes is refused, unless it decodes to the same bytes.
+    @Test func `a token with randomly changed bytes is refused`() async throws {
         let authenticator = try await authenticator(.jwkSet(elliptic.jwk()), [.es256])
         let valid = Array(try elliptic.token().utf8)
         let signature = try #require(base64URLDecoded(String(decoding: valid, as: UTF8.self).split(separator: ".")[2]))
@@ -409,7 +411,7 @@ import TokenBrokerTesting
             }
             let text = String(decoding: bytes, as: UTF8.self)
             guard try await authenticator.principal(in: bearing(text)) != nil else { continue }
-            // A header field cannot hold a zero byte; it becomes a space.
+            // A header field cannot contain a zero byte, which becomes a space.
             let outside = CharacterSet.whitespaces.union(["\0"])
             let parts = text.trimmingCharacters(in: outside).split(separator: ".")
             #expect(
@@ -435,14 +437,14 @@ extension Array where Element: Sendable {
             (["nbf": .number(now + 3600)], "token_not_yet_valid"), (["aud": "other"], "wrong_audience"),
             (["iss": "https://other.example"], "wrong_issuer"), (["sub": ""], "subject_claim_missing"), ([:], nil),
         ] as [([String: JSONValue], String?)])
-    func `for its claims`(changes: [String: JSONValue], reason: String?) async throws {
+    func `a token that is refused for its claims says why`(changes: [String: JSONValue], reason: String?) async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(["keys": .array([signer.jwk()])]), [.es256])
         let token = try signer.token(validClaims.merging(changes) { $1 })
         #expect(try await authenticator.refusal(of: bearing(token)) == reason)
     }
 
-    @Test func `for its form and its key`() async throws {
+    @Test func `a token that is refused for its form or key says why`() async throws {
         let signer = try await Signers.make(.es256)
         let other = try await Signers.make(.rs256)
         let authenticator = try await authenticator(

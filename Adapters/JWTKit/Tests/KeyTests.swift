@@ -23,7 +23,7 @@ import TokenBrokerTesting
         return (set.keys, problems)
     }
 
-    @Test func `is read key by key`() async throws {
+    @Test func `a key set is read key by key`() async throws {
         let (rsa, elliptic) = (try await Signers.make(.rs256), try await Signers.make(.es256))
         var broken = elliptic.jwk
         broken["x"] = broken["y"]
@@ -35,14 +35,14 @@ import TokenBrokerTesting
         #expect(keys.map(\.id) == ["r", "e"])
         #expect(
             problems == [
-                "2: its numbers are no key", "3: its n is missing, malformed or of the wrong length",
+                "2: its parameters are not a valid key", "3: its n is missing, malformed or of the wrong length",
                 "4: it has no kty",
                 "5: it has no kty", "6: it has no kty",
             ]
         )
     }
 
-    @Test func `has only keys for signatures`() async throws {
+    @Test func `a key set contains only signature keys`() async throws {
         let signer = try await Signers.make(.es256)
         func with(_ members: [String: JSONValue]) -> JSONValue { .object(signer.jwk.merging(members) { $1 }) }
         let (keys, problems) = try await keys([
@@ -54,7 +54,7 @@ import TokenBrokerTesting
         #expect(problems.isEmpty)
     }
 
-    @Test func `has shared secrets only where they are secret`() async throws {
+    @Test func `a key set contains shared secrets only where they are allowed`() async throws {
         let secret = try await Signers.make(.hs512).jwk()
         #expect(try await keys([secret]).keys.count == 1)
         let (found, problems) = try await keys([secret], allowsSecrets: false)
@@ -69,12 +69,12 @@ import TokenBrokerTesting
     }
 
     @Test(arguments: ["{}", "[]", "null", #"{"keys": {}}"#, #"{"keys": 1}"#, #""keys""#])
-    func `is a map with a list`(_ json: String) async throws {
+    func `a key set is an object with a list of keys`(_ json: String) async throws {
         let value = try JSONValue.parse(Array(json.utf8))
         await #expect(throws: VerificationKey.Unusable.self) { try await KeySet(jwks: value, allowsSecrets: true) }
     }
 
-    @Test func `is not too large, and nobody makes us try all of it`() async throws {
+    @Test func `a key set is bounded, and a token without a key id cannot make us try all of it`() async throws {
         let jwk = try await Signers.make(.es256).jwk()
         await #expect(throws: VerificationKey.Unusable.self) {
             try await keys([JSONValue](repeating: jwk, count: 101))
@@ -87,7 +87,7 @@ import TokenBrokerTesting
         #expect(try await authenticator.principal(in: bearing(signer.token(kid: nil))) == nil)
     }
 
-    @Test func `whatever it contains is read or passed over`() async throws {
+    @Test func `every key in a random key set is read or skipped without a crash`() async throws {
         var generator = SystemRandomNumberGenerator()
         let good = try await [
             Signers.make(.rs256).jwk, Signers.make(.es256).jwk, Signers.make(.edDSA).jwk, Signers.make(.hs256).jwk,
@@ -114,7 +114,7 @@ import TokenBrokerTesting
 }
 
 @Suite struct `A key that proves nothing` {
-    /// The eight points of small order in all their spellings, and others that are over the prime.
+    /// The eight points of small order in all their encodings, and encodings that are not below the prime.
     static let points: [[UInt8]] = {
         let zeros = [UInt8](repeating: 0, count: 31)
         let ones = [UInt8](repeating: 0xFF, count: 30)
@@ -122,7 +122,7 @@ import TokenBrokerTesting
             0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4, 0x89, 0xF2, 0xEF, 0x98, 0xF0, 0xD5, 0xDF,
             0xAC, 0x05, 0xD3, 0xC6, 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53, 0xFC, 0x05,
         ]
-        // Its negative: the prime less it, which is 0xED, 0xFF ..., 0x7F byte by byte with borrows.
+        // The negative of that point: the prime (0xED, 0xFF …, 0x7F) minus it, byte by byte with borrows.
         var borrow = 0
         var other: [UInt8] = []
         for (index, byte) in eighth.enumerated() {
@@ -137,7 +137,7 @@ import TokenBrokerTesting
         return plain + plain.map { $0.dropLast() + [($0.last ?? 0) | 0x80] }
     }()
 
-    @Test(arguments: points) func `is an Edwards point of small order`(point: [UInt8]) async throws {
+    @Test(arguments: points) func `an Edwards point of small order is refused as a key`(point: [UInt8]) async throws {
         let jwk: JSONValue = ["kty": "OKP", "crv": "Ed25519", "x": .string(base64URL(point))]
         await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
         let der: [UInt8] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00] + point
@@ -145,13 +145,14 @@ import TokenBrokerTesting
         await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(pem: pem) }
     }
 
-    @Test(arguments: ["AQ", "Ag", "AA", "AQAA", "AAE", "AQAAAAE"]) func `has a silly exponent`(e: String) async throws {
+    @Test(arguments: ["AQ", "Ag", "AA", "AQAA", "AAE", "AQAAAAE"])
+    func `an RSA key with an invalid exponent is refused`(e: String) async throws {
         let signer = try await Signers.make(.rs256)
         let jwk = JSONValue.object(signer.jwk.merging(["e": .string(e)]) { $1 })
         await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
     }
 
-    @Test func `has a modulus that is short or even`() async throws {
+    @Test func `an RSA key with a short or even modulus is refused`() async throws {
         let n = [UInt8](repeating: 0xFF, count: 256)
         for modulus in [[0] + n.dropLast(), n.dropLast() + [0xFE], [0x01] + n.dropFirst(1)] as [[UInt8]] {
             let jwk: JSONValue = ["kty": "RSA", "n": .string(base64URL(modulus)), "e": "AQAB"]
@@ -160,14 +161,14 @@ import TokenBrokerTesting
     }
 
     @Test(arguments: [SigningAlgorithm.rs256, .es256, .es384, .es512, .edDSA])
-    func `is private`(algorithm: SigningAlgorithm) async throws {
+    func `a private key is refused as a verification key`(algorithm: SigningAlgorithm) async throws {
         let signer = try await Signers.make(algorithm)
         for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
             let jwk = JSONValue.object(signer.jwk.merging([name: "c2VudGluZWw"]) { $1 })
             let error = await #expect(throws: VerificationKey.Unusable.self) { try await VerificationKey(jwk: jwk) }
             #expect(error?.reason.contains("private key") == true)
             await #expect(throws: CredentialError.self) { try await JWTKeys.jwkSet(["keys": .array([jwk])]) }
-            // One beside it is used.
+            // A usable key in the same set is used.
             let (logger, handler) = recordingLogger()
             try await withFile(text(["keys": .array([jwk, signer.jwk()])])) { path in
                 let authenticator = try await authenticator(.file(path, logger: logger), [algorithm])
@@ -180,7 +181,7 @@ import TokenBrokerTesting
 }
 
 @Suite struct `A key's members` {
-    @Test func `that are null are absent`() async throws {
+    @Test func `null members of a key count as absent`() async throws {
         for algorithm in [SigningAlgorithm.rs256, .es256, .edDSA] {
             let signer = try await Signers.make(algorithm)
             let nulls: [String: JSONValue] = ["kid": .null, "alg": .null, "use": .null, "key_ops": .null, "d": .null]
@@ -190,7 +191,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func `may call EdDSA by the name of its curve`() async throws {
+    @Test func `a key can name EdDSA by its curve`() async throws {
         let signer = try await Signers.make(.edDSA)
         for name in ["EdDSA", "Ed25519", nil] {
             let authenticator = try await authenticator(.jwkSet(signer.jwk(alg: name)), [.edDSA])
@@ -208,7 +209,7 @@ import TokenBrokerTesting
 @Suite struct `A token's members` {
     @Test(arguments: [
         #""crit": null"#, #""kid": null"#, #""typ": null"#, #""alg": null"#, #""crit": []"#,
-    ]) func `that are null in its header refuse it`(member: String) async throws {
+    ]) func `a token with a null member in its header is refused`(member: String) async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk(kid: nil)), [.es256])
         let header = member.hasPrefix("\"alg") ? "{\(member)}" : "{\"alg\": \"ES256\", \(member)}"
@@ -220,7 +221,7 @@ import TokenBrokerTesting
         #expect(try await authenticator.principal(in: bearing(good)) != nil)
     }
 
-    @Test(arguments: ["exp", "nbf", "iss", "aud", "sub"]) func `that are null among its claims refuse it`(claim: String)
+    @Test(arguments: ["exp", "nbf", "iss", "aud", "sub"]) func `a token with a null claim is refused`(claim: String)
         async throws
     {
         let signer = try await Signers.make(.es256)
@@ -229,19 +230,19 @@ import TokenBrokerTesting
         #expect(try await authenticator.principal(in: bearing(token)) == nil)
     }
 
-    @Test func `have one spelling`() async throws {
+    @Test func `a token has exactly one valid spelling`() async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256])
         let token = try signer.token()
         #expect(try await authenticator.principal(in: bearing(token)) != nil)
-        // 64 bytes are 86 characters, of which the last has four bits to spare.
+        // 64 bytes encode to 86 characters, and four bits of the last one are unused.
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
         let last = try #require(alphabet.firstIndex(of: token.last ?? " "))
         for bits in 1..<16 {
             let other = String(token.dropLast()) + String(alphabet[last ^ bits])
             #expect(try await authenticator.principal(in: bearing(other)) == nil)
         }
-        // 87 characters are 65 bytes, which is another signature.
+        // 87 characters decode to 65 bytes, which is a different signature.
         #expect(try await authenticator.principal(in: bearing("\(token)A")) == nil)
         for other in [
             "\(token)=", "\(token)==", "\(token) ", "\(token)\u{301}", "\u{301}\(token)",
@@ -251,7 +252,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func `are found whatever stands beside them`() async throws {
+    @Test func `a token is found whatever stands next to it`() async throws {
         let signer = try await Signers.make(.es256)
         let authenticator = try await authenticator(.jwkSet(signer.jwk()), [.es256], cookie: "shop")
         let token = try signer.token()
@@ -260,7 +261,7 @@ import TokenBrokerTesting
         }
         #expect(try await isBelieved([("Cookie", "a=\u{301}; shop=\(token)")]))
         #expect(try await isBelieved([("Cookie", "a=b;\u{301}shop=1; shop=\(token)")]))
-        // Two are none, wherever a mark stands.
+        // Two cookies of that name count as none, and a combining mark does not hide either of them.
         #expect(try await !isBelieved([("Cookie", "shop=\u{301}x; shop=\(token)")]))
         #expect(try await !isBelieved([("Cookie", "shop\u{301}=\(token)")]))
         #expect(try await !isBelieved([("Cookie", "SHOP=\(token)")]))
@@ -271,7 +272,7 @@ import TokenBrokerTesting
 }
 
 @Suite struct `A file of keys` {
-    @Test func `may begin with a byte order mark`() async throws {
+    @Test func `a file of keys can begin with a byte order mark`() async throws {
         let signer = try await Signers.make(.es256)
         for content in [text(signer.jwk(kid: nil)), Signers.es256Key.publicKey.pemRepresentation] {
             try await withFile("\u{FEFF}\(content)") { path in
@@ -281,7 +282,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func `takes effect when it changes, and what it had counts while it cannot be used`() async throws {
+    @Test func `a changed file of keys takes effect, and an unusable one leaves the last keys in use`() async throws {
         let (old, new) = (try await Signers.ecdsa(ES256PrivateKey(), "P-256"), try await Signers.make(.es256))
         let (logger, handler) = recordingLogger()
         try await withFile(text(old.jwk())) { path in
@@ -308,9 +309,9 @@ import TokenBrokerTesting
         ("", "expected a JWK set in JSON, or public keys in PEM form"), ("{}", "expected a JWK set"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "expected a public key or a certificate"),
         (Signers.es256Key.pemRepresentation, "expected public keys only, found a private key"),
-        (#"{"kty": "RSA", "n": "AQAB", "e": "AQAB"}"#, "it has no key for signatures that can be used"),
+        (#"{"kty": "RSA", "n": "AQAB", "e": "AQAB"}"#, "it has no usable signature key"),
     ])
-    func `has to be one at the start`(_ content: String, _ message: String) async throws {
+    func `a file of keys has to be usable at the start`(_ content: String, _ message: String) async throws {
         try await withFile(content) { path in
             let error = await #expect(throws: CredentialError.self) {
                 try await authenticator(.file(path, logger: quiet), [.es256])
@@ -326,7 +327,7 @@ import TokenBrokerTesting
 
     init() async throws { signer = try await Signers.make(.es256) }
 
-    /// Answers with what it was told last, counts, and may be made to wait.
+    /// An issuer of keys that counts its requests, responds with what was published last, and can be made to wait.
     private final class Issuer: HTTPTransport {
         private struct State {
             var answer: TransportResponse?
@@ -375,7 +376,7 @@ import TokenBrokerTesting
         )
     }
 
-    @Test func `are fetched when they are needed, once for all`() async throws {
+    @Test func `keys at a URL are fetched on demand, once for all callers`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
         #expect(issuer.calls == 0)
@@ -389,7 +390,7 @@ import TokenBrokerTesting
         #expect(issuer.requests.first?.path == "/jwks?v=1")
     }
 
-    @Test func `are fetched again for a key that is new, but not for each that is invented`() async throws {
+    @Test func `keys are fetched again for a new key id, but not for each invented one`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
         #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
@@ -407,12 +408,12 @@ import TokenBrokerTesting
         clock.advance(by: .seconds(30))
         #expect(try await authenticator.principal(in: bearing(signer.token(kid: "2"))) != nil)
         #expect(issuer.calls == 3)
-        // Who is known never waits for that.
+        // A token whose key is known never waits for the refresh.
         #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         #expect(issuer.calls == 3)
     }
 
-    @Test func `are not fetched for a token that could not be right anyway`() async throws {
+    @Test func `keys are not fetched for a token that is invalid anyway`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
         for token in ["", "a.b.c", try signer.token(alg: "none"), try signer.token(alg: "HS256")] {
@@ -421,7 +422,7 @@ import TokenBrokerTesting
         #expect(issuer.calls == 0)
     }
 
-    @Test func `are renewed behind, and are worth nothing when they are too old`() async throws {
+    @Test func `keys are renewed in the background, and not used when they are too old`() async throws {
         issuer.publish([signer.jwk()])
         let (logger, handler) = recordingLogger()
         let authenticator = try await authenticator(logger: logger)
@@ -429,10 +430,10 @@ import TokenBrokerTesting
         issuer.publish(nil)
         clock.advance(by: .seconds(900))
         let gate = issuer.wait()
-        // Neither waits, and one of them sets off the renewal.
+        // Neither call waits, and one of them starts the refresh.
         for _ in 0..<2 { #expect(try await authenticator.principal(in: bearing(signer.token())) != nil) }
         gate.finish()
-        while handler.entries.filter({ $0.level == .warning }).isEmpty { await Task.yield() }
+        try await waitUntil { !handler.entries.filter({ $0.level == .warning }).isEmpty }
         #expect(issuer.calls == 2)
         clock.advance(by: .seconds(2699))
         #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
@@ -440,7 +441,7 @@ import TokenBrokerTesting
         await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(signer.token())) }
     }
 
-    @Test func `that are withdrawn count no more`() async throws {
+    @Test func `keys that are withdrawn are no longer used`() async throws {
         let other = try await Signers.ecdsa(ES256PrivateKey(), "P-256")
         issuer.publish([signer.jwk(), other.jwk(kid: "2")])
         let authenticator = try await authenticator()
@@ -448,11 +449,11 @@ import TokenBrokerTesting
         issuer.publish([signer.jwk()])
         clock.advance(by: .seconds(900))
         _ = try await authenticator.principal(in: bearing(signer.token()))
-        while issuer.calls < 2 { await Task.yield() }
-        while try await authenticator.principal(in: bearing(other.token(kid: "2"))) != nil { await Task.yield() }
+        try await waitUntil { issuer.calls >= 2 }
+        try await waitUntil { try await authenticator.principal(in: bearing(other.token(kid: "2"))) == nil }
     }
 
-    @Test func `that cannot be had are asked for ever more rarely`() async throws {
+    @Test func `keys that cannot be fetched are requested ever more rarely`() async throws {
         let (logger, handler) = recordingLogger()
         let authenticator = try await authenticator(logger: logger)
         func fails() async throws {
@@ -476,13 +477,13 @@ import TokenBrokerTesting
         #expect(!"\(handler.entries)".contains("id.example"))
     }
 
-    @Test func `of which a caller has left are still fetched for the others`() async throws {
+    @Test func `a cancelled caller leaves the fetch of keys to the others`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
         let gate = issuer.wait()
         let token = try signer.token()
         let first = Task { try await authenticator.principal(in: bearing(token)) }
-        while issuer.calls == 0 { await Task.yield() }
+        try await waitUntil { issuer.calls != 0 }
         let second = Task { try await authenticator.principal(in: bearing(token)) }
         first.cancel()
         await #expect(throws: (any Error).self) { try await first.value }
@@ -491,18 +492,18 @@ import TokenBrokerTesting
         #expect(issuer.calls == 1)
     }
 
-    @Test func `that are down are not waited for`() async throws {
+    @Test func `callers do not wait for keys whose server is down`() async throws {
         let authenticator = try await authenticator()
         func fails() async throws {
             await #expect(throws: (any Error).self) { try await authenticator.principal(in: bearing(signer.token())) }
         }
         try await fails()
         clock.advance(by: .seconds(1))
-        // The next fetch hangs: whoever set it off waits for a second, everybody else not at all.
+        // The next fetch hangs. The caller that started it waits for one second; all others do not wait.
         let gate = issuer.wait()
         let token = try signer.token()
         let first = Task { try await authenticator.principal(in: bearing(token)) }
-        while issuer.calls < 2 { await Task.yield() }
+        try await waitUntil { issuer.calls >= 2 }
         for _ in 0..<10 { try await fails() }
         await clock.sleepers(1)
         clock.advance(by: .seconds(1))
@@ -511,7 +512,7 @@ import TokenBrokerTesting
         gate.finish()
     }
 
-    @Test func `that are down make a key that is new unknown`() async throws {
+    @Test func `a new key stays unknown while the server of keys is down`() async throws {
         issuer.publish([signer.jwk()])
         let authenticator = try await authenticator()
         #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
@@ -521,12 +522,12 @@ import TokenBrokerTesting
             await #expect(throws: (any Error).self) {
                 try await authenticator.principal(in: bearing(signer.token(kid: "2")))
             }
-            // Who is known is not asked to come back.
+            // A token whose key is known is accepted all the same.
             #expect(try await authenticator.principal(in: bearing(signer.token())) != nil)
         }
     }
 
-    @Test func `tell how they do, which is never a reason not to be ready`() async throws {
+    @Test func `keys report their health without affecting readiness`() async throws {
         let authenticator = try await authenticator()
         let part = try #require(components(of: authenticator, as: (any HealthReporting).self).first)
         #expect(part.part == "access_keys")
@@ -550,7 +551,7 @@ import TokenBrokerTesting
         #expect(components(of: local, as: (any HealthReporting).self).isEmpty)
     }
 
-    @Test func `hold no secrets`() async throws {
+    @Test func `keys at a URL cannot be shared secrets`() async throws {
         issuer.publish([try await Signers.make(.hs256).jwk()])
         let url = try ServerURL("https://id.example/jwks")
         let keys = JWTKeys.url(url, transport: issuer, clock: clock, logger: quiet)

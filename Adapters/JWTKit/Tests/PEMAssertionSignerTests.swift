@@ -20,12 +20,12 @@ private struct Claims: JWTPayload {
     func verify(using algorithm: some JWTAlgorithm) throws { try exp.verifyNotExpired() }
 }
 
-/// A key that OpenSSL made, as a user would.
+/// A key that OpenSSL generated, as a user would do it.
 private struct Key: CustomTestStringConvertible {
     let testDescription: String
     let algorithm: PEMAssertionSigner.Algorithm?
     let expected: String
-    /// The arguments for `openssl genpkey`, or of another command that prints a key.
+    /// The arguments of `openssl genpkey`, or of another command that prints a key.
     let command: String
 
     static let all = [
@@ -94,7 +94,7 @@ struct PEMAssertionSignerTests {
     }
 
     @Test(arguments: Key.all)
-    private func whatItSignsIsVerifiedWithThePublicKey(key: Key) async throws {
+    private func `a signed assertion is verified with the public key`(key: Key) async throws {
         let pem = try key.pem()
         let signer = PEMAssertionSigner(algorithm: key.algorithm, keyID: "key-1")
         let jwt = try await signer.sign(assertion(), with: credential(pem.privateKey)).reveal()
@@ -109,11 +109,11 @@ struct PEMAssertionSignerTests {
         let bare = try await PEMAssertionSigner(algorithm: key.algorithm)
             .sign(assertion(), with: credential(pem.privateKey)).reveal()
         #expect(try header(of: bare)["kid"] == nil)
-        // White space around a key, as a file or a variable may have.
+        // A file or a variable may have white space around the key.
         _ = try await signer.sign(assertion(), with: credential("\n" + pem.privateKey + "\n\n"))
     }
 
-    @Test func aKeyThatCannotBeUsedIsToldWithoutIt() async throws {
+    @Test func `a key that cannot sign is reported without its content`() async throws {
         let rsa = try openssl("genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048", input: "")
         let small = try openssl("genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:1024", input: "")
         let curve = try openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384", input: "")
@@ -134,8 +134,8 @@ struct PEMAssertionSignerTests {
         }
     }
 
-    /// A vendor that verifies: the whole of step 1, with a failover to the key that it still knows.
-    @Test func aVendorThatVerifiesGrantsATokenAndARotatedKeyTakesEffect() async throws {
+    /// Runs all of step 1 against a vendor that verifies assertions, with a failover to the key that it still knows.
+    @Test func `a vendor that verifies assertions grants a token, and a rotated key takes effect`() async throws {
         let (first, second) = (try Key.all[3].pem(), try Key.all[5].pem())
         let seen = Mutex<Set<String>>([])
         let transport = InMemoryTransport { request, body in

@@ -12,7 +12,7 @@ import TokenBroker
 let now = 1_800_000_000.0
 let quiet = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
 
-/// A private key that signs, and its public half.
+/// A private key that signs tokens, and its public key.
 struct Signer: Sendable {
     var algorithm: any JWTAlgorithm
     /// The members of the JWK without `kid` and `alg`.
@@ -25,7 +25,7 @@ struct Signer: Sendable {
         self.algorithm = try await add(JWTKeyCollection(), "key").getKey(for: "key")
     }
 
-    /// - Parameter header: The whole header, as it stands.
+    /// - Parameter header: The whole header as JSON, used unchanged.
     func token(header: String, payload: String) throws -> String {
         let signed = "\(base64URL(Array(header.utf8))).\(base64URL(Array(payload.utf8)))"
         return "\(signed).\(base64URL(try algorithm.sign(Array(signed.utf8))))"
@@ -55,12 +55,12 @@ func base64URL(_ bytes: [UInt8]) -> String {
     Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
 }
 
-/// From base64, which is how jwt-kit hands out coordinates.
+/// Converts base64, the encoding in which jwt-kit returns coordinates.
 private func base64URL(base64 text: String?) -> JSONValue {
     .string((text ?? "").replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: ""))
 }
 
-/// One of each kind, made once.
+/// One signer of each kind, created once.
 enum Signers {
     static let secret = String(repeating: "shared-secret-", count: 5)
 
@@ -123,7 +123,7 @@ enum Signers {
     }
 }
 
-/// A file with this content, for as long as the test runs.
+/// Runs `body` with the path of a temporary file with this content.
 func withFile<Value>(_ content: String, _ body: (String) async throws -> Value) async throws -> Value {
     let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
     try content.write(toFile: path, atomically: true, encoding: .utf8)

@@ -2,11 +2,11 @@
 public import NIOCore
 import NIOHTTP1
 
-/// What is read, and how a connection ends.
+/// Reading, and how a connection ends.
 extension EndpointSetHandler {
     // MARK: Reading
 
-    /// Reads only what there is room for.
+    /// Reads if there is room for more, and otherwise later.
     public func read(context: ChannelHandlerContext) {
         if wantsToRead(context) { context.read() } else { isReadPending = true }
     }
@@ -28,7 +28,7 @@ extension EndpointSetHandler {
 
     // MARK: Ends
 
-    /// No answer follows those that are written.
+    /// Ends the connection after the responses that are already written.
     func end(_ context: ChannelHandlerContext) {
         if case .answering(let answering) = exchange, !answering.hasRequestEnded { answering.body?.interrupt() }
         exchange = .ending
@@ -41,8 +41,8 @@ extension EndpointSetHandler {
         }
     }
 
-    /// Closes the connection once the client has, or has sent a little more: if it were closed with something unread,
-    /// the client's system could throw away the answer before anybody has read it.
+    /// Closes the connection once the client has closed it or has sent a little more. If it were closed with unread
+    /// data, the client's system could discard the response before the client has read it.
     func linger(_ context: ChannelHandlerContext) {
         guard case .ending = exchange else { return }
         if isInputClosed { return close(context) }
@@ -82,7 +82,8 @@ extension EndpointSetHandler {
         if !answering.hasRequestEnded { answering.body?.interrupt() }
     }
 
-    /// Takes the place of the handlers that would keep requests in order, and answer malformed ones before their turn.
+    /// Removes the handlers that this one replaces. They would keep requests in order, and respond to malformed ones
+    /// before their turn.
     public func handlerAdded(context: ChannelHandlerContext) {
         let pipeline = context.pipeline.syncOperations
         if let handler = try? pipeline.handler(type: HTTPServerPipelineHandler.self) {
@@ -93,13 +94,13 @@ extension EndpointSetHandler {
         }
     }
 
-    /// Cancels the work for a client that is gone.
+    /// Cancels the work for a client that has disconnected.
     public func channelInactive(context: ChannelHandlerContext) {
         abandon()
         context.fireChannelInactive()
     }
 
-    /// Cancels the work, and hands over what waits.
+    /// Cancels the work, and passes on the events that wait.
     public func handlerRemoved(context: ChannelHandlerContext) {
         let waiting = waiting
         abandon()
@@ -113,8 +114,8 @@ extension EndpointSetHandler {
         if isReadPending { context.read() }
     }
 
-    /// Ends the connection in order when the server shuts down, and cancels the work for a client that has closed its
-    /// side.
+    /// Ends the connection gracefully when the server shuts down, and cancels the work for a client that has
+    /// half-closed the connection.
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent:

@@ -4,7 +4,7 @@ import NIOCore
 import NIOHTTP1
 import TokenBroker
 
-/// What becomes of a request: an endpoint answers it, the next handler does, or it is refused.
+/// Dispatching requests: an endpoint responds, the next handler does, or the request is refused.
 extension EndpointSetHandler {
     func handle(_ event: Event, _ context: ChannelHandlerContext) {
         switch event {
@@ -32,7 +32,7 @@ extension EndpointSetHandler {
                 context.fireChannelRead(wrapInboundOut(part))
             }
         case (.idle, _):
-            // The rest of a request whose head never came, such as one that a handler before this one refused.
+            // The rest of a request whose head never arrived, for instance because an earlier handler refused it.
             context.fireChannelRead(wrapInboundOut(part))
         case (.passedOn(var request), .end):
             request.hasRequestEnded = true
@@ -90,7 +90,7 @@ extension EndpointSetHandler {
         }
     }
 
-    /// Answers in place of an endpoint, and ends the connection.
+    /// Responds in place of an endpoint, and ends the connection.
     func refuse(_ status: HTTPResponse.Status, _ context: ChannelHandlerContext) {
         let answer = EndpointResponse(refusal: status).framed(for: .get)
         var head = HTTPResponseHead(answer.head, version: .http1_1)
@@ -99,14 +99,14 @@ extension EndpointSetHandler {
         end(context)
     }
 
-    /// All that arrived together was seen, and the body has not ended.
+    /// Hands a request whose body has not ended to its endpoint, once everything that arrived together was handled.
     func begin(_ context: ChannelHandlerContext) {
         guard case .beginning(let head, let match) = exchange else { return }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let body = RequestBodyChunks(firstBytes.readableBytes > 0 ? [firstBytes] : []) {
             bound.execute { handler, context in handler.bodyIsAskedFor(context) }
         }
-        // A length beyond what can be counted is as good as any that is too long.
+        // A length that does not fit an Int is treated as any other that is too long.
         let length = head.headers.first(name: "content-length").map { Int($0) ?? .max }
         answer(head, match, body: EndpointBody(body, announcedLength: length), chunks: body, context)
         if case .answering(var answering) = exchange {
@@ -121,7 +121,8 @@ extension EndpointSetHandler {
         _ head: HTTPRequestHead, _ match: EndpointMatch?, body: EndpointBody, chunks: RequestBodyChunks?,
         _ context: ChannelHandlerContext
     ) {
-        // Of the channel, since an HTTP/2 stream's context knows none. A Unix socket has an address without an IP.
+        // Taken from the channel, because the context of an HTTP/2 stream has no address. A Unix-domain socket has an
+        // address without an IP.
         peer =
             peer
             ?? context.channel.remoteAddress.flatMap { address in

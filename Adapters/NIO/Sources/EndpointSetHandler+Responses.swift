@@ -4,12 +4,12 @@ public import NIOCore
 import NIOHTTP1
 import TokenBroker
 
-/// What is written, and what the client does not take of it.
+/// Writing responses, and clients that do not read them.
 extension EndpointSetHandler {
     // MARK: Responses
 
     func write(_ answer: EndpointResponse, _ context: ChannelHandlerContext) {
-        // A connection that ended meanwhile has nobody to answer.
+        // The connection may have ended in the meantime.
         guard case .answering(let answering) = exchange else { return }
         let request = answering.head
         let keepsAlive =
@@ -25,7 +25,7 @@ extension EndpointSetHandler {
         }
         write(head, answer.body, context)
         guard keepsAlive else {
-            // A stream ends with its answer, whatever becomes of the request.
+            // An HTTP/2 stream ends with its response, whatever becomes of the request.
             return isHTTP1 || !answering.hasRequestEnded ? end(context) : endExchange(context)
         }
         if isDecoderStopped {
@@ -43,7 +43,7 @@ extension EndpointSetHandler {
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: promiseOfSending(context))
     }
 
-    /// Lets the next handler's answers pass, and notes where they end.
+    /// Passes on the next handler's responses, and notes where they end.
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         guard case .passedOn(var request) = exchange else {
             switch exchange {
@@ -85,7 +85,7 @@ extension EndpointSetHandler {
         }
     }
 
-    /// An answer is written, and the connection goes on.
+    /// Continues with the next request, after a response has been written.
     func endExchange(_ context: ChannelHandlerContext) {
         exchange = .idle
         endTurn()
@@ -94,20 +94,20 @@ extension EndpointSetHandler {
         if !waiting.isEmpty || isReadPending { takeTurnsLater(context) }
     }
 
-    // MARK: What the client does not take
+    // MARK: Backpressure
 
     func promiseOfSending(_ context: ChannelHandlerContext) -> EventLoopPromise<Void> {
         unsent += 1
         let sent = context.eventLoop.makePromise(of: Void.self)
         sent.futureResult.assumeIsolated().whenComplete { [self] _ in
             unsent -= 1
-            // Within a flush, whose caller may have more to write.
+            // Deferred, because this is called within a flush whose caller may have more to write.
             if unsent == 0, case .ending = exchange { onLoop(context) { $0.linger($1) } }
         }
         return sent
     }
 
-    /// Goes on when the client takes its answers, and ends the connection if it does not for too long.
+    /// Continues when the client reads its responses, and closes the connection if the client stalls for too long.
     public func channelWritabilityChanged(context: ChannelHandlerContext) {
         switch exchange {
         case .lingering, .closed: break
@@ -121,7 +121,7 @@ extension EndpointSetHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    /// For the last answers.
+    /// How long a client may read nothing of the last responses.
     var timeToTake: TimeAmount { isQuiescing ? min(Self.quiescingTime, writeTimeout) : writeTimeout }
 
     func close(_ context: ChannelHandlerContext, in time: TimeAmount) {

@@ -2,22 +2,24 @@
 public import NIOCore
 import NIOHTTP1
 
-/// In which order what arrives is handled: one request of a connection at a time, and connections with pipelined requests by turns.
+/// The order in which events are handled. A connection handles one request at a time, and connections with pipelined
+/// requests take turns.
 extension EndpointSetHandler {
-    /// Takes what is ours, and passes on the rest.
+    /// Handles requests for the endpoints, and passes on all others.
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         take(.part(unwrapInboundIn(data)), context)
     }
 
-    /// Begins with a request whose body did not arrive with its head.
+    /// Begins a request whose body did not arrive with its head.
     public func channelReadComplete(context: ChannelHandlerContext) {
         begin(context)
-        // What a decoder keeps that reads no more cannot be counted, and grows.
+        // A decoder that reads no more buffers what arrives. That cannot be counted here, so each read counts as 32
+        // KiB.
         if isDecoderStopped { linger(context, over: 32_768) }
         context.fireChannelReadComplete()
     }
 
-    /// Answers what the decoder could not read, in its turn.
+    /// Responds, in turn, to a request that the decoder could not parse.
     public func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch (exchange, error) {
         case (_, ByteToMessageDecoderError.dataReceivedInErrorState(_, let data)):
@@ -39,7 +41,7 @@ extension EndpointSetHandler {
 
     func isTurn(of event: Event, _ context: ChannelHandlerContext) -> Bool {
         switch (exchange, event) {
-        // A client that does not take its answers gets no others.
+        // A client that does not read its responses gets no more.
         case (.idle, _): context.channel.isWritable
         case (.ending, _), (.lingering, _), (.closed, _), (.beginning, _): true
         case (.passedOn(let request), .malformed): !request.hasRequestEnded
@@ -49,8 +51,10 @@ extension EndpointSetHandler {
         }
     }
 
-    /// Handles what waits, as far as its turn has come. Handlers and endpoints that answer at once are met here again
-    /// in the loop, and never in a call within a call, which a client could make as deep as it likes.
+    /// Handles waiting events whose turn has come.
+    ///
+    /// Handlers and endpoints that respond at once come back to this loop, rather than to a recursive call, whose depth
+    /// a client could choose.
     func takeTurns(_ context: ChannelHandlerContext) {
         guard !isTakingTurns else { return }
         isTakingTurns = true
@@ -63,7 +67,7 @@ extension EndpointSetHandler {
                 if case .passedOn = exchange { hasPassedOn = true }
             }
             begin(context)
-            // Only now does many a handler flush what it wrote.
+            // Many handlers flush what they wrote only now.
             if hasPassedOn { context.fireChannelReadComplete() }
         } while hasPassedOn
         isTakingTurns = false
@@ -74,7 +78,7 @@ extension EndpointSetHandler {
         readIfPending(context)
     }
 
-    /// Whether a pipelined request has its turn among those of all connections of the event loop.
+    /// Returns whether it is a pipelined request's turn, among all connections of the event loop.
     func canBegin(_ event: Event, _ context: ChannelHandlerContext) -> Bool {
         guard case .idle = exchange, case .part(.head) = event else { return true }
         switch turn {
@@ -95,7 +99,7 @@ extension EndpointSetHandler {
     }
 
     func beginTurn(_ context: ChannelHandlerContext) {
-        // One that takes its time must not hold up the others.
+        // A slow request must not hold up the others.
         let alarm = context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(5)) { [self] in endTurn() }
         turn = .taken(alarm)
     }
@@ -107,7 +111,7 @@ extension EndpointSetHandler {
         turns?.leave()
     }
 
-    /// The same once the calls that are under way have returned, a flush among them.
+    /// Calls ``takeTurns(_:)`` once the current calls have returned, a flush among them.
     func takeTurnsLater(_ context: ChannelHandlerContext) {
         guard !isTakingTurns else { return }
         onLoop(context) { handler, context in handler.takeTurns(context) }

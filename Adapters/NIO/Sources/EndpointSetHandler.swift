@@ -4,9 +4,10 @@ public import NIOCore
 public import NIOHTTP1
 public import TokenBroker
 
-/// Answers the requests that an ``EndpointSet`` knows, and passes on the others to the next handler of the pipeline.
+/// A channel handler that responds to the requests for an `EndpointSet`, and passes on all others to the next
+/// handler.
 ///
-/// It speaks `HTTPServerRequestPart`, as HTTP/1.1 pipelines do and HTTP/2 streams behind
+/// It handles `HTTPServerRequestPart`, as HTTP/1.1 pipelines do, and HTTP/2 streams with an
 /// `HTTP2FramePayloadToHTTP1ServerCodec`:
 ///
 /// ```swift
@@ -14,55 +15,57 @@ public import TokenBroker
 /// try channel.pipeline.syncOperations.configureHTTPServerPipeline()
 /// try channel.pipeline.syncOperations.mount(broker.endpoints)
 /// try channel.pipeline.syncOperations.addHandler(MyHandler())
-/// // HTTP/2 as well, whatever was negotiated
+/// // HTTP/1.1 or HTTP/2, whichever was negotiated
 /// channel.configureCommonHTTPServerPipeline { channel in
 ///     channel.eventLoop.makeCompletedFuture {
 ///         try channel.pipeline.syncOperations.addHandlers(EndpointSetHandler(broker.endpoints), MyHandler())
 ///     }
 /// }.flatMapThrowing {
-///     // Without it, a connection that broke the rules of HTTP/2 stays open and is read for ever.
+///     // Without it, a connection that violates HTTP/2 stays open and is read forever.
 ///     try channel.pipeline.syncOperations.addHandler(NIOCloseOnErrorHandler())
 /// }
 /// ```
 ///
-/// One request of a connection is worked on at a time, ours or the next handler's. What arrives in the meantime waits,
-/// and no more is read; nor is it while the client does not take its answers. A body is read as the endpoint asks for
-/// it, and `Expect: 100-continue` is answered when it does. When the client goes away, or closes its side of the
-/// connection, the task that works for it is cancelled.
+/// A connection handles one request at a time, for an endpoint or for the next handler. What arrives in the meantime
+/// waits, and nothing more is read. Nothing is read either while the client does not read its responses (backpressure).
+/// A body is read when the endpoint asks for it, and only then is `Expect: 100-continue` answered. When the client
+/// disconnects or half-closes the connection, the task that works for it is cancelled.
 ///
-/// Malformed requests are answered here, after the answers to the requests before them, and end the connection. So do
-/// requests for the endpoints that RFC 9112 forbids, such as those with two `Host` fields. For this the handler takes
-/// the place of `HTTPServerPipelineHandler` and `HTTPServerProtocolErrorHandler`, and removes them from the pipeline.
+/// This handler responds to malformed requests, after the responses to the requests before them, and then ends the
+/// connection. It does the same with requests for the endpoints that RFC 9112 forbids, such as those with two `Host`
+/// fields. For this, it replaces `HTTPServerPipelineHandler` and `HTTPServerProtocolErrorHandler`, and removes them
+/// from the pipeline.
 ///
-/// A body that the next handler does not want costs nothing if that handler answers before it has arrived: what follows
-/// is read for two seconds and up to a mebibyte, and then the connection is closed.
+/// If the next handler responds before the body of its request has arrived, the rest is read for two seconds and up to
+/// a mebibyte. If the body has not ended by then, the connection is closed.
 ///
-/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the answer that is under way,
-/// which a client has ten seconds to take. One that had no request yet has a second for it.
+/// `ChannelShouldQuiesceEvent` (from `ServerQuiescingHelper`) ends the connection after the current response, which a
+/// client has ten seconds to read. A connection without any request so far has a second for one.
 ///
 /// If the next handler upgrades connections, remove this handler as well: name it in the upgrader's
 /// `extraHTTPHandlers`.
 ///
-/// How long a connection may be idle or a head may take is the pipeline's to say, for instance with an
-/// `IdleStateHandler` and a handler that closes the connection on its event. So are the bodies of the next handler's
-/// requests. To bound what a connection can hold in memory, give child channels a `FixedSizeRecvByteBufferAllocator`, a
+/// Timeouts for idle connections, for the heads of requests and for the bodies of the next handler's requests are up to
+/// the pipeline. Use, for instance, an `IdleStateHandler` and a handler that closes the connection on its event. To
+/// bound what a connection can hold in memory, give child channels a `FixedSizeRecvByteBufferAllocator`, a
 /// `maxMessagesPerRead` of 1 and a `writeBufferWaterMark`, as `Samples/ExistingNIO` does.
 public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHandler {
-    /// From the HTTP decoder.
+    /// Request parts from the HTTP decoder.
     public typealias InboundIn = HTTPServerRequestPart
-    /// What is not ours, unchanged.
+    /// Request parts for the next handler, unchanged.
     public typealias InboundOut = HTTPServerRequestPart
-    /// From the next handler, for its own requests.
+    /// Response parts from the next handler, for its own requests.
     public typealias OutboundIn = HTTPServerResponsePart
-    /// To the HTTP encoder.
+    /// Response parts for the HTTP encoder.
     public typealias OutboundOut = HTTPServerResponsePart
 
-    /// How much is read, and for how long, of what nobody wants.
+    /// How many bytes are still read of a request that is not wanted, and for how long.
     static let lingeringBytes = 1 << 20
     static let lingeringTime = TimeAmount.seconds(2)
-    /// How long a client may take nothing of the last answers while the server shuts down.
+    /// How long a client may read nothing of the last responses while the server shuts down.
     static let quiescingTime = TimeAmount.seconds(10)
-    /// How long a connection is open that had no request yet, while the server shuts down: its client could not know.
+    /// How long a connection without any request stays open while the server shuts down. Its client could not know of
+    /// the shutdown.
     static let timeForFirst = TimeAmount.seconds(1)
 
     let endpoints: EndpointSet
@@ -71,36 +74,39 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
     let connection: (any ExchangeObserver)?
 
     var exchange = Exchange.idle
-    /// What arrived before its turn.
+    /// Events that arrived before their turn.
     var waiting = CircularBuffer<Event>()
-    /// The body of a request that is beginning, as far as it has arrived.
+    /// The part of a beginning request's body that has arrived.
     var firstBytes = ByteBuffer()
-    /// How many answers have been written that the network has not taken.
+    /// The number of responses that have been written but not yet sent.
     var unsent = 0
     var isTakingTurns = false
     var turns: TurnQueue?
     var turn = Turn.none
     var isReadPending = false
     var isQuiescing = false
-    /// Whether no request has come.
+    /// Whether no request has arrived yet.
     var isNew = true
     var isInputClosed = false
     var isHTTP1 = true
     var isDecoderStopped = false
-    /// Closes the connection.
+    /// The timer that closes the connection.
     var alarm: Scheduled<Void>?
     var peer: PeerAddress?
 
-    /// Who answers what no endpoint does.
+    /// What receives the requests that no endpoint responds to.
     enum Host {
         case nextHandler
-        /// Nobody: it is not found.
+        /// Nothing. The response is 404.
         case none
     }
 
+    /// Creates a handler.
+    ///
     /// - Parameters:
     ///   - endpoints: The routes.
-    ///   - hostPaths: Paths that the next handler answers although an endpoint would, such as a `/healthz` of its own.
+    ///   - hostPaths: Paths that the next handler serves even if an endpoint has the same path, such as a `/healthz` of
+    ///     its own.
     public init(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) {
         self.endpoints = endpoints.excluding(hostPaths)
         host = .nextHandler
@@ -108,10 +114,12 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         connection = nil
     }
 
-    /// For a pipeline in which it is the last handler.
+    /// Creates a handler that is the last in its pipeline.
+    ///
     /// - Parameters:
-    ///   - writeTimeout: How long a client may take nothing of what was written for it.
-    ///   - connection: Is told when requests begin and end.
+    ///   - endpoints: The routes.
+    ///   - writeTimeout: How long a client may read nothing of what was written to it.
+    ///   - connection: The observer of the connection's requests.
     init(_ endpoints: EndpointSet, writeTimeout: TimeAmount, connection: (any ExchangeObserver)?) {
         self.endpoints = endpoints
         host = .none
@@ -121,28 +129,28 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 
     enum Event {
         case part(HTTPServerRequestPart)
-        /// The decoder can make nothing of what follows.
+        /// The decoder cannot parse what follows.
         case malformed(any Error)
     }
 
-    /// The one request that is worked on.
+    /// The state of the current request.
     enum Exchange {
         case idle
-        /// The next handler's.
+        /// Passed on to the next handler.
         case passedOn(PassedOn)
-        /// Ours, and perhaps all of it arrives with the head.
+        /// For an endpoint. All of it may arrive with the head.
         case beginning(HTTPRequestHead, EndpointMatch?)
-        /// Ours, handed to an endpoint.
+        /// Handed to an endpoint.
         case answering(Answering)
-        /// The last answer of the connection is written.
+        /// The last response of the connection is written.
         case ending
-        /// Nothing more is written, and so many bytes are still read, so that the client sees its answer and not a
+        /// Nothing more is written. This many bytes are still read, so that the client sees its response rather than a
         /// reset.
         case lingering(bytes: Int)
         case closed
     }
 
-    /// This connection's place among those with pipelined requests.
+    /// This connection's turn among the connections with pipelined requests.
     enum Turn {
         case none, awaited
         case taken(Scheduled<Void>)
@@ -153,9 +161,9 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
         var hasRequestEnded = false
         var hasResponseBegun = false
         var hasResponseEnded = false
-        /// Whether the connection ends with this answer.
+        /// Whether the connection ends with this response.
         var isLast = false
-        /// How much of the request is still read once it is answered.
+        /// How many bytes of the request are still read after the response.
         var unwantedBytes = EndpointSetHandler.lingeringBytes
     }
 
@@ -171,29 +179,32 @@ public final class EndpointSetHandler: ChannelDuplexHandler, RemovableChannelHan
 }
 
 extension ChannelPipeline.SynchronousOperations {
-    /// Mounts the broker's routes on this pipeline, behind the HTTP decoder and in front of your own handler.
+    /// Mounts the broker's routes on this pipeline, after the HTTP decoder and before your own handler.
+    ///
     /// - Parameters:
-    ///   - endpoints: The routes.
-    ///   - hostPaths: Paths that the next handler answers although an endpoint would, such as a `/healthz` of its own.
+    ///   - endpoints: The routes to mount.
+    ///   - hostPaths: Paths that the next handler serves even if an endpoint has the same path, such as a `/healthz` of
+    ///     its own.
+    /// - Throws: An error if the handler cannot be added.
     public func mount(_ endpoints: EndpointSet, except hostPaths: Set<String> = []) throws {
         try addHandler(EndpointSetHandler(endpoints, except: hostPaths))
     }
 }
 
-/// A connection, as far as the requests on it concern it.
+/// An observer of the requests on a connection.
 protocol ExchangeObserver: AnyObject {
     /// The head of a request has arrived.
     func exchangeBegan()
-    /// Its answer is written, and the connection is free for another.
+    /// The response is written, and the connection is free for another request.
     func exchangeEnded()
-    /// Whether requests can be decoded that follow `head`, with which the client asked for another protocol.
+    /// Returns whether requests after `head` can be decoded, although the client asked for another protocol with it.
     func canContinueDecoding(after head: HTTPRequestHead) -> Bool
-    /// Has them decoded.
+    /// Makes the decoder read the requests that follow.
     func continueDecoding()
 }
 
 extension NIOLoopBound {
-    /// Runs on the loop, later, as the value may only be used there.
+    /// Runs `body` later on the event loop, the only place where the value may be used.
     func execute<Handler, Context>(_ body: @escaping @Sendable (Handler, Context) -> Void)
     where Value == (Handler, Context) {
         eventLoop.execute {

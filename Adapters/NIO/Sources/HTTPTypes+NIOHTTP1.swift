@@ -4,7 +4,7 @@ import NIOHTTP1
 import TokenBroker
 
 extension HTTPRequest {
-    /// `nil` if the method or the target is none.
+    /// Creates a request from its head, or returns `nil` if the method is invalid.
     init?(_ head: HTTPRequestHead) {
         guard let method = Method(head.method.rawValue) else { return nil }
         let target = RequestTarget(head.uri)
@@ -12,18 +12,20 @@ extension HTTPRequest {
         var fields = HTTPFields()
         fields.reserveCapacity(head.headers.count)
         for (name, value) in head.headers where name.lowercased() != "host" {
-            // A name that is none cannot be asked for either.
+            // Invalid names are dropped, because no endpoint can look them up.
             if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
         }
-        // Two hosts are no host (RFC 9112, section 3.2).
+        // With two hosts, the host is unknown (RFC 9112, section 3.2).
         let authority = target.authority ?? (hosts.count == 1 ? hosts.first : nil)
         self.init(method: method, scheme: nil, authority: authority, path: target.path, headerFields: fields)
     }
 }
 
 extension HTTPRequestHead {
-    /// RFC 9112, section 3.2: one `Host`, which only HTTP/1.0 may leave out. A target in absolute form counts more, but
-    /// a request in which the two differ is one that another server in front of this one may have read otherwise.
+    /// Whether the host is unambiguous (RFC 9112, section 3.2): there is one `Host`, which only HTTP/1.0 may omit.
+    ///
+    /// An absolute-form target takes precedence over `Host`. If the two differ, another server in front of this one may
+    /// have read the request differently, so they have to agree.
     var hasOneMeaningOfHost: Bool {
         guard version.major == 1 else { return true }
         let hosts = headers["host"]
@@ -37,9 +39,11 @@ extension HTTPRequestHead {
         return authority.map { $0.host == target.host && $0.port(under: scheme) == target.port(under: scheme) } ?? true
     }
 
-    /// How a request is answered whose end another server could see elsewhere, if the decoder lets it pass (RFC 9112,
-    /// section 6.1): no `Transfer-Encoding` in HTTP/1.0, and `chunked` once and last. Other codings are not
-    /// implemented.
+    /// The status that refuses a request with ambiguous framing, or `nil` if the framing is valid (RFC 9112, section
+    /// 6.1).
+    ///
+    /// The decoder accepts such requests, whose end another server could see elsewhere. HTTP/1.0 must have no
+    /// `Transfer-Encoding`, and `chunked` must occur once and last. Other codings are not implemented.
     var refusalOfFraming: HTTPResponse.Status? {
         guard version.major == 1 else { return nil }
         let codings = headers[canonicalForm: "transfer-encoding"].map { $0.lowercased() }
@@ -50,7 +54,7 @@ extension HTTPRequestHead {
         return codings.count > 1 ? .notImplemented : nil
     }
 
-    /// Whether the decoder reads no request after this one, since the client asked for another protocol.
+    /// Whether the decoder reads no request after this one, because the client asked for another protocol.
     var stopsDecoder: Bool {
         guard version.major == 1 else { return false }
         return method == .CONNECT
@@ -60,7 +64,7 @@ extension HTTPRequestHead {
 }
 
 extension EndpointResponse {
-    /// What is answered where no endpoint does.
+    /// Creates a response for a request that no endpoint responds to.
     init(refusal status: HTTPResponse.Status) {
         let problem: JSONValue = [
             "type": "about:blank", "status": .number(Double(status.code)), "title": .string(status.reasonPhrase),

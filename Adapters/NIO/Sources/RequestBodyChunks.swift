@@ -2,7 +2,7 @@
 import NIOCore
 import Synchronization
 
-/// The body of a request as it arrives, for one reader. It asks for a chunk only when the reader waits for one.
+/// The body of a request as it arrives, for a single reader. It asks for a chunk only when the reader waits for one.
 final class RequestBodyChunks: AsyncSequence, Sendable {
     typealias Element = ByteBufferView
 
@@ -15,10 +15,14 @@ final class RequestBodyChunks: AsyncSequence, Sendable {
         var reader: CheckedContinuation<ByteBuffer?, any Error>?
     }
 
-    /// The client went away, or so did the reader's task.
+    /// The client disconnected, or the reader's task was cancelled.
     struct Interrupted: Error {}
 
-    /// - Parameter ask: Called when the reader waits.
+    /// Creates a body.
+    ///
+    /// - Parameters:
+    ///   - chunks: The chunks that have already arrived.
+    ///   - ask: Called when the reader waits for a chunk.
     init(_ chunks: [ByteBuffer], ask: @escaping @Sendable () -> Void) {
         self.ask = ask
         self.state = Mutex(State(chunks: CircularBuffer(chunks)))

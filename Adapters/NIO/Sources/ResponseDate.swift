@@ -3,7 +3,7 @@ import FoundationEssentials
 import Synchronization
 import TokenBroker
 
-/// The `Date` of answers, which is written once a second.
+/// The `Date` field of responses, which is formatted once a second.
 enum ResponseDate {
     private static let last = Mutex<(second: Int, text: String)>((.min, ""))
 

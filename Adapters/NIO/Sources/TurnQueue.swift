@@ -3,17 +3,18 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Lets one pipelined request at a time be worked on in an event loop.
+/// A queue that lets an event loop work on one pipelined request at a time.
 ///
-/// A loop does not look at its sockets while it has tasks to run, and an answer that comes from an endpoint is such a
-/// task. A few hundred clients that pipeline without end would have one ready at any time, and nobody else would be
-/// served. So what waits on a connection takes its turn in a queue of the whole loop. What has just been read does not.
+/// An event loop does not check its sockets while it has tasks to run, and a response from an endpoint is such a task.
+/// A few hundred clients that pipeline endlessly would always have a task ready, and no other client would be served.
+/// So requests that wait on a connection take turns in a queue of the whole loop. Requests that have just been read do
+/// not.
 final class TurnQueue: Sendable {
     private static let ofThread = ThreadSpecificVariable<TurnQueue>()
-    // A loop for tests may move from one thread to another, so this is locked.
+    // Locked, because an event loop for tests may move from one thread to another.
     private let state = Mutex<(isTaken: Bool, waiting: CircularBuffer<@Sendable () -> Void>)>((false, []))
 
-    /// The one of the loop that calls.
+    /// The queue of the calling event loop.
     static var current: TurnQueue {
         if let queue = ofThread.currentValue { return queue }
         let queue = TurnQueue()
@@ -21,7 +22,8 @@ final class TurnQueue: Sendable {
         return queue
     }
 
-    /// Whether the turn has come. If not, `whenItHas` is called once it has. ``leave()`` has to follow in either case.
+    /// Returns whether the turn has come. If not, `whenItHas` is called once it has. In either case, a call to
+    /// ``leave()`` must follow.
     func enter(_ whenItHas: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
             if state.isTaken {

@@ -12,21 +12,23 @@ import TokenBrokerTesting
 
 @Suite struct NIOAdapterTests {
     @Test(arguments: RouteAdapterContract.cases(for: NIOFixture.self), NIOFixture.Pipeline.allCases)
-    func contract(_ test: RouteAdapterContract.Case, _ pipeline: NIOFixture.Pipeline) async throws {
+    func `SwiftNIO passes the route adapter contract in every pipeline`(
+        _ test: RouteAdapterContract.Case, _ pipeline: NIOFixture.Pipeline
+    ) async throws {
         try await test.run(on: NIOFixture(pipeline: pipeline))
     }
 
     @Test(arguments: RouteAdapterContract.cases(for: HTTPServerFixture.self))
-    func contractOfTheServer(_ test: RouteAdapterContract.Case) async throws {
+    func `the server passes the route adapter contract`(_ test: RouteAdapterContract.Case) async throws {
         try await test.run(on: HTTPServerFixture())
     }
 
     @Test(arguments: RouteAdapterContract.cases(for: NIOHTTP2Fixture.self))
-    func contractOverHTTP2(_ test: RouteAdapterContract.Case) async throws {
+    func `SwiftNIO passes the route adapter contract over HTTP/2`(_ test: RouteAdapterContract.Case) async throws {
         try await test.run(on: NIOHTTP2Fixture())
     }
 
-    @Test func aStreamThatIsResetCancelsItsWorkAndNoOther() async throws {
+    @Test func `a reset stream cancels its own work only`() async throws {
         let (entered, enter) = AsyncStream.makeStream(of: Void.self)
         let (ended, end) = AsyncStream.makeStream(of: Bool.self)
         let endpoints = EndpointSet([
@@ -44,7 +46,7 @@ import TokenBrokerTesting
             let request = HTTPRequest(method: .post, scheme: "http", authority: authority, path: "/waits")
             let (stream, answer) = try await transport.open(request, body: [1, 2, 3])
             for await _ in entered { break }
-            // It reports the reset as an error.
+            // Closing the stream reports the reset as an error.
             try? await stream.close()
             for await isCancelled in ended {
                 #expect(isCancelled)
@@ -56,7 +58,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func nothingIsReadBeforeTheEndpointAsks() async throws {
+    @Test func `nothing is read before the endpoint asks for the body`() async throws {
         let (go, goOn) = AsyncStream.makeStream(of: Void.self)
         let (counts, count) = AsyncStream.makeStream(of: Int.self)
         let endpoint = Fixed(path: "/body") { request in
@@ -70,7 +72,7 @@ import TokenBrokerTesting
         try await channel.testingEventLoop.executeInContext { channel.pipeline.read() }
         #expect(reads.count.withLock { $0 } == before)
         goOn.yield()
-        // The read that was held back goes out as the endpoint waits for the body.
+        // The read that was held back goes out once the endpoint waits for the body.
         await reads.wait(for: before + 1)
         try await channel.writeInbound(HTTPServerRequestPart.body(ByteBuffer(string: "abc")))
         try await channel.writeInbound(HTTPServerRequestPart.body(ByteBuffer(string: "def")))
@@ -83,7 +85,7 @@ import TokenBrokerTesting
         _ = try await channel.finish()
     }
 
-    @Test func theNextRequestWaitsForAClientThatDoesNotRead() async throws {
+    @Test func `the next request waits while the client does not read`() async throws {
         let asked = Mutex<[String]>([])
         let (channel, reads) = try await channel(
             EndpointSet([
@@ -108,7 +110,7 @@ import TokenBrokerTesting
         _ = try await channel.finish()
     }
 
-    @Test func aClientThatReadsNothingForTooLongIsGivenUp() async throws {
+    @Test func `a connection whose client reads nothing for too long is closed`() async throws {
         let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }]))
         try await send(request(.GET, "/a"), on: channel)
         try await #expect(response(channel).status == .ok)
@@ -122,7 +124,7 @@ import TokenBrokerTesting
         try await channel.closeFuture.get()
     }
 
-    @Test func anOldClientIsToldWhetherItsConnectionStays() async throws {
+    @Test func `an HTTP/1.0 client is told whether its connection stays open`() async throws {
         let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }]))
         for (fields, connection) in [(["connection": "keep-alive"], "keep-alive"), ([:], "close")] {
             try await send(request(.GET, "/a", fields, version: .http1_0), on: channel)
@@ -131,7 +133,7 @@ import TokenBrokerTesting
         try await channel.closeFuture.get()
     }
 
-    @Test func aRequestWithTwoHostsReachesNoEndpoint() async throws {
+    @Test func `a request with two hosts reaches no endpoint`() async throws {
         let endpoint = Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }
         let (channel, _) = try await channel(EndpointSet([endpoint]))
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/a")
@@ -141,7 +143,7 @@ import TokenBrokerTesting
         try await channel.closeFuture.get()
     }
 
-    @Test func partsWithoutAHeadArePassedOn() async throws {
+    @Test func `request parts without a head are passed on`() async throws {
         let (channel, _) = try await channel(EndpointSet([Fixed(path: "/a") { _ in EndpointResponse(status: .ok) }]))
         try await channel.writeInbound(HTTPServerRequestPart.body(ByteBuffer(string: "x")))
         try await channel.writeInbound(HTTPServerRequestPart.end(nil))
@@ -174,7 +176,7 @@ import TokenBrokerTesting
         return .head(HTTPRequestHead(version: version, method: method, uri: path, headers: headers))
     }
 
-    /// A request that arrives in one piece.
+    /// Writes a request to the channel in one piece.
     private func send(_ head: HTTPServerRequestPart, on channel: NIOAsyncTestingChannel) async throws {
         try await channel.testingEventLoop.executeInContext {
             channel.pipeline.fireChannelRead(head)
@@ -183,7 +185,7 @@ import TokenBrokerTesting
         }
     }
 
-    /// The head of the next answer; its other parts are passed over.
+    /// Returns the head of the next response and skips its other parts.
     private func response(_ channel: NIOAsyncTestingChannel) async throws -> HTTPResponseHead {
         while true {
             if case .head(let head) = try await channel.waitForOutboundWrite(as: HTTPServerResponsePart.self) {

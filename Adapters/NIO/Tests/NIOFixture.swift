@@ -10,15 +10,15 @@ import TokenBroker
 import TokenBrokerNIO
 import TokenBrokerTesting
 
-/// A server of the adopter's: a bootstrap, a pipeline, a handler with routes of its own.
+/// An adopter's server, with its own bootstrap, pipeline and routes.
 struct NIOFixture: RouteAdapterFixture {
     static let capabilities = RouteAdapterContract.Capabilities.all
     var pipeline = Pipeline.assisted
 
     enum Pipeline: CaseIterable {
-        /// As `configureHTTPServerPipeline` makes it.
+        /// The pipeline that `configureHTTPServerPipeline` creates.
         case assisted
-        /// Without `HTTPServerPipelineHandler`, and with connections that may be closed on one side.
+        /// A pipeline without `HTTPServerPipelineHandler`, on connections that may be half-closed.
         case bare
     }
 
@@ -37,7 +37,7 @@ struct NIOFixture: RouteAdapterFixture {
     }
 }
 
-/// The server that the program runs, which has no routes but ours.
+/// The server that the program runs, which has only the broker's routes.
 struct HTTPServerFixture: RouteAdapterFixture {
     static let capabilities = RouteAdapterContract.Capabilities.all
     var limits = HTTPServer.Limits()
@@ -51,7 +51,7 @@ struct HTTPServerFixture: RouteAdapterFixture {
         do {
             try await body(
                 RouteAdapterContract.Server(port: server.port) {
-                    // As the program does, whose shutdown has a timeout.
+                    // The program's shutdown has a timeout, too.
                     let alarm = Task {
                         try await Task.sleep(for: .seconds(10))
                         server.abort()
@@ -75,7 +75,7 @@ struct HTTPServerFixture: RouteAdapterFixture {
     }
 }
 
-/// The same over streams of HTTP/2 in clear text.
+/// An adopter's server that serves HTTP/2 streams in clear text.
 struct NIOHTTP2Fixture: RouteAdapterFixture {
     static let capabilities: RouteAdapterContract.Capabilities = [.repeatedFields, .gracefulShutdown]
 
@@ -125,7 +125,7 @@ private func withServer(
             }
         }
         .childChannelOption(.allowRemoteHalfClosure, value: allowsHalfClosure)
-        // What the system takes for a connection is not what is looked at.
+        // Fixed buffer sizes keep the system's own buffers out of the measurement.
         .childChannelOption(.socketOption(.so_rcvbuf), value: 65_536)
         .childChannelOption(.socketOption(.so_sndbuf), value: 65_536)
         .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try initialize(channel) } }
@@ -151,7 +151,7 @@ private final class HostHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // It wants no bodies, and so answers before they arrive.
+        // These routes take no bodies, so they respond before a body arrives.
         guard case .head(let head) = unwrapInboundIn(data) else { return }
         let isFound = head.method == .GET && ["/host", "/healthz"].contains(head.uri)
         let buffer = ByteBuffer(string: isFound ? "host" : "nothing")
@@ -171,7 +171,7 @@ private final class HostHandler: ChannelInboundHandler {
     }
 }
 
-/// Sends requests as streams of one HTTP/2 connection in clear text.
+/// A transport that sends requests as streams of one HTTP/2 connection in clear text.
 struct HTTP2Transport: HTTPTransport {
     private let channel: any Channel
     private let multiplexer: NIOHTTP2Handler.StreamMultiplexer
@@ -188,7 +188,7 @@ struct HTTP2Transport: HTTPTransport {
 
     func close() async { try? await channel.close() }
 
-    /// A stream that was opened with a request's head and body, and its answer.
+    /// Opens a stream with a request's head and body, and returns the stream and its future response.
     func open(
         _ request: HTTPRequest, body: [UInt8]
     ) async throws -> (stream: any Channel, answer: EventLoopFuture<TransportResponse>) {
@@ -209,7 +209,7 @@ struct HTTP2Transport: HTTPTransport {
         if !body.isEmpty {
             stream.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil)
         }
-        // A stream whose answer came early takes no more.
+        // A stream with an early response takes no more, so this write may fail.
         stream.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
         return (stream, answer.futureResult)
     }

@@ -5,45 +5,47 @@ import Subprocess
 import SystemPackage
 public import TokenBroker
 
-/// Reads the pair from what a program prints, like `credential_process` of the AWS tools: a password manager, a cloud's
-/// secret store.
+/// A credential source that reads what a program prints, like `credential_process` of the AWS tools.
 ///
-/// The program prints JSON: an object with `client_id` and `client_secret`, or an array of such objects in order of
-/// preference. The first may have `expires_at` (RFC 3339, or seconds since 1970), after which what was printed is not
-/// used any more.
+/// The program may ask a password manager or a cloud's secret store, for instance. It prints JSON: an object with
+/// `client_id` and `client_secret`, or an array of such objects in order of preference. The first may have `expires_at`
+/// (RFC 3339, or seconds since 1970), after which the output is no longer used.
 ///
-/// It runs without a shell and without standard input, in a session of its own, and is killed with all it started when
-/// its time is up. What it prints to standard error is dropped. It gets `PATH`, `HOME` and `LANG`, and no other
-/// variable that is not named.
+/// It runs without a shell and without standard input, in a session of its own. After a timeout it is killed with its
+/// process group. Its standard error is discarded. It gets the variables `PATH` and `LANG`, and those that are
+/// configured.
 ///
-/// It runs once in a while and not each time; while it fails, what it printed last counts. An exit code other than 0,
-/// no or too much output, and output in another form are broken; an empty array is absent.
+/// The output is cached for ``Configuration/refresh``. While the program fails, its last output remains in use. An exit
+/// code other than 0, no or too much output, and output in another form are errors. An empty array means that the
+/// program has no credential.
 public struct CommandCredentials: CredentialSource, CredentialPlaces {
-    /// The program.
+    /// The program, and that it printed an empty array.
     public let places: [String]
     private let cache: CredentialCache
 
-    /// How the program is run.
+    /// The settings for running the program.
     public struct Configuration: Sendable {
-        /// Its variables, besides `PATH`, `HOME` and `LANG`.
+        /// The environment variables to pass to the program, besides `PATH` and `LANG`.
         public var environment: [String: String] = [:]
-        /// Whether the client has a secret; without one a `client_id` is enough.
+        /// Whether the client has a secret. If not, a `client_id` is enough.
         public var needsSecret = true
         /// How long one run may take.
         public var timeout: Duration = .seconds(10)
-        /// How long what was printed is used before the program runs again.
+        /// How long the output is used before the program runs again.
         public var refresh: Duration = .seconds(30)
 
-        /// The defaults.
+        /// Creates a configuration with the defaults.
         public init() {}
     }
 
+    /// Creates a credential source.
+    ///
     /// - Parameters:
     ///   - command: The absolute path of a program, and its arguments.
-    ///   - configuration: How it is run.
-    ///   - clock: Measures how old what was printed is.
-    ///   - wallClock: Turns `expires_at` into a remaining life.
-    ///   - logger: For failures while what was printed before is used.
+    ///   - configuration: The settings for running it.
+    ///   - clock: Measures the age of the output.
+    ///   - wallClock: The time that `expires_at` is compared with.
+    ///   - logger: Logs failures while earlier output is in use.
     public init(
         _ command: [String], configuration: Configuration = Configuration(),
         clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
@@ -58,7 +60,9 @@ public struct CommandCredentials: CredentialSource, CredentialPlaces {
         }
     }
 
-    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
+    /// Returns the cached credentials, or runs the program.
+    ///
+    /// - Throws: `CredentialError` if the program fails and no earlier output can be used.
     public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         try await cache.credentials()
     }
@@ -79,7 +83,7 @@ private struct CommandRun: Sendable {
         guard let end = try expiry(in: output) else { return .init(pairs) }
         let life = end.timeIntervalSince(wallClock())
         guard life > 0 else {
-            throw CredentialError(.malformed, source: source, message: "what it printed has expired already")
+            throw CredentialError(.malformed, source: source, message: "its output has expired already")
         }
         return .init(pairs, life: .seconds(min(life, 366 * 86_400)))
     }
@@ -125,13 +129,13 @@ private struct CommandRun: Sendable {
             throw CredentialError(.unreadable, source: source, message: "it could not be run")
         }
         guard let result else {
-            throw CredentialError(.unreadable, source: source, message: "it did not end within its time and was killed")
+            throw CredentialError(.unreadable, source: source, message: "it exceeded its timeout and was killed")
         }
         switch result.terminationStatus {
         case .exited(0): return Array(withoutByteOrderMark(result.standardOutput))
         case .exited(let code):
             throw CredentialError(.unreadable, source: source, message: "it ended with exit code \(code)")
-        default: throw CredentialError(.unreadable, source: source, message: "it was ended by a signal")
+        default: throw CredentialError(.unreadable, source: source, message: "it was terminated by a signal")
         }
     }
 

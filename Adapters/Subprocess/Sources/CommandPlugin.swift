@@ -3,10 +3,10 @@ public import TokenBroker
 public import TokenBrokerComposer
 
 extension CredentialPlugin {
-    /// `command`: what a program prints.
+    /// The `command` source, which reads credentials that a program prints.
     public static var command: Self {
         Self(
-            "command", "The pair from what a program prints: JSON as in a `file`, optionally with `expires_at`.",
+            "command", "Credentials that a program prints: JSON as in a `file`, optionally with `expires_at`.",
             trait: "CommandSupport", keys: CommandKeys()
         ) { context, values in
             let passed = ["HOME"] + values.passEnvironment
@@ -29,19 +29,19 @@ private struct CommandKeys: ConfigurationKeys {
         ConfigurationType.list(of: .text).filter("a list: the absolute path of a program, and its arguments") {
             $0.first?.hasPrefix("/") == true
         },
-        "What to run, without a shell."
+        "The program and its arguments. It runs without a shell."
     )
     let passEnvironment = ConfigurationKey(
         "passEnvironment", .list(of: .variableName), default: [],
-        "Names of variables that it gets besides `PATH`, `HOME` and `LANG`."
+        "Names of environment variables to pass to it besides `PATH`, `HOME` and `LANG`."
     )
     let timeout = ConfigurationKey(
         "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(10),
-        "For one run; then it is killed."
+        "How long one run may take before it is killed."
     )
     let refresh = ConfigurationKey(
         "refresh", .duration(.seconds(1) ... .seconds(3600)), default: .seconds(30),
-        "How long what was printed is used before it runs again, if it does not say that it expires before."
+        "How long the output is used before the program runs again, unless it expires earlier."
     )
 }
 #endif

@@ -2,12 +2,13 @@
 import Foundation
 import InMemoryLogging
 import Logging
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerSubprocess
 import TokenBrokerTesting
 
-/// Real programs, run by the shell that the test names; the source itself uses none.
+/// Tests with real programs. They run in a shell that the test names; the source itself uses no shell.
 @Suite struct CommandCredentialTests {
     private let clock = ManualClock()
 
@@ -39,7 +40,7 @@ import TokenBrokerTesting
         }
     }
 
-    @Test func whatItPrintsIsAPairOrSeveralOrNone() async throws {
+    @Test func `a command prints one credential, several or none`() async throws {
         #expect(try await pairs(#"echo '{"client_id": "id", "client_secret": "s", "Version": 1}'"#) == [["id", "s"]])
         #expect(
             try await pairs(
@@ -50,7 +51,7 @@ import TokenBrokerTesting
         #expect(try await alone.credentials(for: "x") == [Credential(clientID: Secret("id"), clientSecret: Secret(""))])
     }
 
-    @Test func argumentsReachItAsTheyStandAndNoOtherVariableDoes() async throws {
+    @Test func `a command gets its arguments unchanged and no variable but those listed`() async throws {
         setenv("TOKEN_BROKER_TEST_SENTINEL", "sentinel", 1)
         let script = #"printf '{"client_id": "%s", "client_secret": "%s"}' "$1" "$TOKEN_BROKER_TEST_SENTINEL$A:$PATH""#
         let found = try await pairs(script, environment: ["A": "a"])
@@ -60,14 +61,15 @@ import TokenBrokerTesting
     }
 
     @Test(arguments: [
-        ("echo sentinel >&2; exit 3", "exit code 3"), ("kill -9 $$", "ended by a signal"),
-        ("true", "not a JSON object"),
-        ("echo sentinel", "not a JSON object"), (#"echo '{"client_id": "sentinel"}'"#, "client_secret is missing"),
+        ("echo sentinel >&2; exit 3", "exit code 3"), ("kill -9 $$", "terminated by a signal"),
+        ("true", "expected a JSON object without duplicate keys"),
+        ("echo sentinel", "expected a JSON object without duplicate keys"),
+        (#"echo '{"client_id": "sentinel"}'"#, "client_secret is missing"),
         ("yes sentinel", "more than 65536 bytes"), ("head -c 70000 /dev/zero", "more than 65536 bytes"),
         (#"echo '{"client_id": "a", "client_secret": "b", "expires_at": "soon"}'"#, "expires_at is not a time"),
         (#"echo '{"client_id": "a", "client_secret": "b", "expires_at": 1000}'"#, "has expired already"),
     ])
-    func whatIsWrongIsToldWithoutWhatItPrinted(script: String, message: String) async throws {
+    func `a command's failure is reported without what it printed`(script: String, message: String) async throws {
         let handler = InMemoryLogHandler()
         let error = await error(source(script, logger: Logger(label: "test") { _ in handler }))
         #expect(error?.description.contains(message) == true, "\(error.map { "\($0)" } ?? "no error")")
@@ -75,13 +77,13 @@ import TokenBrokerTesting
         #expect(!"\(handler.entries)".contains("sentinel"))
     }
 
-    @Test func aProgramThatIsNotThereIsBroken() async throws {
+    @Test func `a missing program is reported as broken`() async throws {
         let missing = CommandCredentials(["/nowhere/get-secret"])
         #expect(await error(missing)?.description.contains("no such program") == true)
         #expect(await error(CommandCredentials([]))?.code == .incomplete)
     }
 
-    /// Runs a script that writes its number, which is that of its process group.
+    /// Runs a script that writes its process id, which is also the id of its process group.
     private func group(_ script: String, timeout: Duration) async throws -> (pid_t, CredentialError?) {
         let folder = FileManager.default.temporaryDirectory.appending(path: "command-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -94,20 +96,20 @@ import TokenBrokerTesting
     @Test(
         .timeLimit(.minutes(2)), arguments: ["sleep 1000 & wait", "trap '' TERM; while true; do sleep 1000; done"]
     )
-    func whatTakesTooLongIsKilledWithAllItStarted(script: String) async throws {
+    func `a command that takes too long is killed with everything it started`(script: String) async throws {
         let (group, error) = try await group(script, timeout: .seconds(1))
-        #expect(error?.description.contains("within its time") == true)
+        #expect(error?.description.contains("exceeded its timeout") == true)
         while kill(-group, 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
     }
 
-    @Test(.timeLimit(.minutes(2))) func whatItLeavesBehindDoesNotHoldItUp() async throws {
+    @Test(.timeLimit(.minutes(2))) func `a process that a command leaves behind does not hold it up`() async throws {
         let script = #"sleep 1000 & echo '{"client_id": "id", "client_secret": "s"}'"#
         let (group, error) = try await group(script, timeout: .seconds(600))
         #expect(error == nil)
         #expect(kill(-group, SIGKILL) == 0)
     }
 
-    @Test func itRunsOnceInAWhileAndARotationTakesEffect() async throws {
+    @Test func `a command runs once in a while, and a rotation takes effect`() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "command-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -123,15 +125,15 @@ import TokenBrokerTesting
         #expect(try runs() == 1)
         try set("second")
         clock.advance(by: .seconds(30))
-        while try await secret() != "second" { await Task.yield() }
+        try await waitUntil { try await secret() == "second" }
         #expect(try runs() == 2)
-        // The last good one counts.
+        // The last good credential stays in use.
         try FileManager.default.removeItem(atPath: folder + "/pair")
         clock.advance(by: .seconds(3600))
         #expect(try await secret() == "second")
     }
 
-    @Test func whatHasExpiredIsNotUsed() async throws {
+    @Test func `credentials that a command printed are not used after they expire`() async throws {
         let soon = Date(timeIntervalSinceNow: 100).timeIntervalSince1970
         let source = source(
             #"[ -e "$A" ] || exit 1; echo '{"client_id": "a", "client_secret": "b", "expires_at": \#(soon)}'"#,

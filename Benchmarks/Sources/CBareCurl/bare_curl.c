@@ -18,7 +18,7 @@ static size_t receive(char *bytes, size_t size, size_t count, void *context) {
     return length;
 }
 
-// Kept from run to run, so that connections are.
+// Kept between runs, so that its connections are kept, too.
 static CURLM *multi;
 
 int bare_curl_run(

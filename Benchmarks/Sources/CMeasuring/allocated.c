@@ -11,7 +11,7 @@ size_t allocated_bytes(void) {
 
 size_t allocation_count(void) { return count; }
 
-// In front of glibc's own, which it also exports under these names.
+// glibc also exports its own functions under these names. The functions below replace and call them.
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t number, size_t size);
 void *__libc_realloc(void *old, size_t size);

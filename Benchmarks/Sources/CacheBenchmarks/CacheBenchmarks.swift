@@ -3,7 +3,7 @@ import Measuring
 import Synchronization
 import TokenBroker
 
-/// Issues a token of a checkout token's size at once.
+/// A provider that immediately returns a token with the size of a checkout token.
 struct Issuer: TokenProvider {
     static let secret = String(repeating: "x", count: 400)
 
@@ -18,7 +18,7 @@ final class Guarded<Value: Sendable>: Sendable {
     init(_ value: Value) { self.value = Mutex(value) }
 }
 
-/// The optimizer must not find out that nobody needs the value.
+/// Keeps the optimizer from removing an unused value.
 @inline(never) func keep<Value>(_ value: Value) { withExtendedLifetime(value) {} }
 
 let request = TokenRequest(customer: "cus_0123456789", invoice: "inv_0123456789")
@@ -28,7 +28,7 @@ func requests(_ range: Range<Int>) -> [TokenRequest] {
     range.map { TokenRequest(customer: "cus_0123456789", invoice: "inv_\($0)") }
 }
 
-/// Hits from `tasks` tasks at once, `count` altogether.
+/// Makes `count` hits in total, from `tasks` concurrent tasks.
 func hit(_ cache: CachingTokenProvider<Issuer>, count: Int, tasks: Int = 1) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
         for _ in 0..<tasks {
@@ -82,16 +82,16 @@ func allocations() async throws {
     let (cache, count) = (CachingTokenProvider(Issuer()), 10_000)
     _ = try await cache.token(for: request, demand: demand)
     let before = allocationCount()
-    // Nothing of this suspends, so that it stays on this thread.
+    // No call suspends, so everything stays on this thread.
     for _ in 0..<count { _ = try await cache.token(for: request, demand: demand) }
     print(
         "\n"
             + row(
-                "Allocations for each hot hit",
+                "Allocations per hot hit",
                 String(format: "%.2f", Double(allocationCount() - before) / Double(count))))
 }
 
-/// Beyond the secret's own bytes.
+/// Measures the memory that a cached token takes beyond its secret's own bytes.
 func sizes() async throws {
     let count = 100_000
     let requests = requests(0..<count)
@@ -106,7 +106,7 @@ func sizes() async throws {
     withExtendedLifetime(requests) {}
 }
 
-/// What a request that is new costs while the cache is full, which is a fetch and an eviction.
+/// Measures a new request while the cache is full, which costs a fetch and an eviction.
 func evictions() async throws {
     let count = 20_000
     var contenders: [Contender] = []
@@ -129,7 +129,7 @@ func evictions() async throws {
     try await compare("A miss that evicts", contenders)
 }
 
-/// Issues tokens after 300 ms, that live just long enough.
+/// A provider that returns tokens after 300 ms.
 struct SlowIssuer: TokenProvider {
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         try? await Task.sleep(for: .milliseconds(300))
@@ -137,7 +137,7 @@ struct SlowIssuer: TokenProvider {
     }
 }
 
-/// Ten thousand callers at once without a token, in real time.
+/// Measures ten thousand concurrent callers without a token, in real time.
 func stampede() async throws {
     let cache = CachingTokenProvider(SlowIssuer())
     let slowest = try await withThrowingTaskGroup(of: Duration.self) { group in
@@ -150,8 +150,8 @@ func stampede() async throws {
         }
         return try await group.reduce(.zero) { max($0, $1) }
     }
-    print("\n10,000 callers at expiry, an issuer that answers after 300 ms")
-    print(row("the slowest waits", inNanoseconds(slowest / .nanoseconds(1))))
+    print("\n10,000 callers at expiry, with an issuer that responds after 300 ms")
+    print(row("the longest wait", inNanoseconds(slowest / .nanoseconds(1))))
 }
 
 @main

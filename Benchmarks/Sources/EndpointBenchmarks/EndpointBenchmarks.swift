@@ -1,9 +1,11 @@
 import Foundation
 import Measuring
 
-/// Throughput and CPU per request of a server that hands out tokens, from its cache and with a call to a vendor (an nginx) for each
-/// request, next to the same host answering a constant, and to a Go program. All are processes of their own; the load is wrk's, from 32
-/// connections. `ROUND_SECONDS` in the environment is how long it lasts for each figure.
+/// Measures the throughput and CPU time per request of a server that returns tokens.
+///
+/// Tokens come from the cache, or with a call to a vendor (an nginx) for each request. For comparison, the same host
+/// returns a constant, and a Go program does the same job. All servers are separate processes. wrk causes the load,
+/// from 32 connections. The environment variable `ROUND_SECONDS` is the time of each measurement.
 @main
 enum EndpointBenchmarks {
     static let rounds = Measuring.rounds(usually: 5)
@@ -35,7 +37,7 @@ enum EndpointBenchmarks {
             let program = try goProgram(in: folder)
             servers.append(try Server("Go", ["constant", "uncached"], [program, vendor]))
         } catch {
-            print("Without Go (Debian: golang-go, golang-golang-x-oauth2-dev), since it built nothing:\n\(error)")
+            print("Skipping Go (Debian: golang-go, golang-golang-x-oauth2-dev), since its build failed:\n\(error)")
         }
         for host in ["Hummingbird", "NIO", "FlyingFox"] {
             let command = ["/proc/self/exe", "serve", host, vendor]
@@ -54,7 +56,7 @@ enum EndpointBenchmarks {
         let medians = figures.mapValues { Figure(rate: median($0.map(\.rate)), cpu: median($0.map(\.cpu))) }
         for server in servers {
             print("\n\(server.name)")
-            print(row("", "a second", "CPU", "to constant", "to Go"))
+            print(row("", "per second", "CPU", "to constant", "to Go"))
             for path in server.paths {
                 guard let own = medians[Subject(server: server.name, path: path)] else { continue }
                 func ratio(_ other: Subject) -> String { medians[other].map { ratioText(own.cpu / $0.cpu) } ?? "" }
@@ -74,9 +76,9 @@ enum EndpointBenchmarks {
     }
 
     struct Figure {
-        /// Requests a second.
+        /// The requests per second.
         var rate: Double
-        /// Seconds for each request.
+        /// The CPU seconds per request.
         var cpu: Double
     }
 
@@ -85,7 +87,7 @@ enum EndpointBenchmarks {
         let url = "http://127.0.0.1:\(server.port)/\(path)"
         let output = try run(["/usr/bin/wrk", "-t1", "-c32", "-d\(seconds)s", "-s", script, url])
         let spent = try server.processorTime() - before
-        // Requests, errors and microseconds.
+        // The numbers are requests, errors and microseconds.
         let numbers = output.split(separator: "\n").last?.split(separator: " ").compactMap { Double($0) } ?? []
         guard numbers.count == 3, numbers[1] == 0, numbers[0] > 0 else { throw Failed(reason: "\(url): \(output)") }
         return Figure(rate: numbers[0] / numbers[2] * 1e6, cpu: spent / numbers[0])
@@ -102,7 +104,7 @@ enum EndpointBenchmarks {
         end
         """
 
-    /// Builds it with the libraries that Debian brings as source.
+    /// Builds the Go program with the library sources that Debian packages, and returns its path.
     static func goProgram(in folder: URL) throws -> String {
         let program = folder.appending(path: "go-program").path
         let source = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Go/main.go").path

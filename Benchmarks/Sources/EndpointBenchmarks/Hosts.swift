@@ -13,14 +13,15 @@ import TokenBrokerFlyingFox
 import TokenBrokerHummingbird
 import TokenBrokerNIO
 
-/// A server with `/constant`, its own, and the broker's `/cached` and `/uncached`. Prints its port, then serves until it is ended.
+/// Runs a server with its own `/constant`, and the broker's `/cached` and `/uncached`. It prints its port, then serves
+/// until it is killed.
 func serve(host: String, vendor: String) async throws {
     let endpoints = try endpoints(vendor: vendor)
     switch host {
     case "Hummingbird": try await serveHummingbird(endpoints)
     case "NIO": try await serveNIO(endpoints)
     case "FlyingFox": try await serveFlyingFox(endpoints)
-    default: throw Failed(reason: "there is no host \(host)")
+    default: throw Failed(reason: "expected Hummingbird, NIO or FlyingFox, found \(host)")
     }
 }
 

@@ -5,10 +5,10 @@ struct Failed: Error, CustomStringConvertible {
     var description: String { reason }
 }
 
-/// A server in a process of its own that prints its port.
+/// A server in a separate process that prints its port.
 struct Server {
     let name: String
-    /// What it answers, without the slash.
+    /// The paths that it serves, without the slash.
     let paths: [String]
     let port: Int
     private let process = Process()
@@ -28,13 +28,13 @@ struct Server {
         self.port = port
     }
 
-    /// Seconds so far, for itself and in the kernel.
+    /// Returns the CPU seconds so far, in user and kernel mode.
     func processorTime() throws -> Double {
         let text = try String(contentsOfFile: "/proc/\(process.processIdentifier)/stat", encoding: .utf8)
-        // After the name, which may contain spaces.
+        // The fields after the name, which may contain spaces.
         let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
         guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else {
-            throw Failed(reason: "\(name) tells no CPU time")
+            throw Failed(reason: "cannot read the CPU time of \(name)")
         }
         return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
@@ -45,8 +45,8 @@ struct Server {
     }
 }
 
-/// What a command prints.
-/// - Throws: ``Failed`` with that if it fails.
+/// Runs a command and returns its output.
+/// - Throws: ``Failed`` with the output if the command fails.
 func run(_ command: [String]) throws -> String {
     let (process, pipe) = (Process(), Pipe())
     process.executableURL = URL(filePath: command[0])

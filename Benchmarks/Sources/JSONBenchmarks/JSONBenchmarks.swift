@@ -2,15 +2,16 @@ import Foundation
 import Measuring
 import TokenBroker
 
-/// JSON of the shapes that cost a parser most, at the sizes that strangers can send: a token's header, a request's body, a vendor's answer.
+/// Measures JSON of the shapes that cost a parser most, with the sizes that strangers can send: a token's header, a
+/// request's body and a vendor's response.
 @main enum JSONBenchmarks {
-    /// `element`s between brackets, up to `bytes`.
+    /// Returns an array of `element`s with up to `bytes` bytes.
     static func wide(_ element: String, bytes: Int) -> [UInt8] {
         let count = (bytes - 2) / (element.utf8.count + 1)
         return Array("[\(Array(repeating: element, count: count).joined(separator: ","))]".utf8)
     }
 
-    /// An object with as many members as fit.
+    /// Returns an object with as many members as fit.
     static func members(bytes: Int) -> [UInt8] {
         var text = "{"
         var number = 0
@@ -39,7 +40,7 @@ import TokenBroker
                 ("one string", Array("\"\(String(repeating: #"\n"#, count: bytes / 2 - 1))\"".utf8)),
             ]
             try await compare(
-                "Parsing \(name), an operation being the whole text",
+                "Parsing \(name) (one operation is the whole text)",
                 shapes.map { shape in
                     Contender(shape.0, operations: 8) {
                         for _ in 0..<8 { withExtendedLifetime(try? JSONValue.parse(shape.1)) {} }

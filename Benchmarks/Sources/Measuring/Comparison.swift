@@ -5,16 +5,16 @@ import Foundation
 import Glibc
 #endif
 
-/// One way of doing the thing that is measured.
+/// One of the implementations that are compared.
 public struct Contender: Sendable {
-    /// What the table calls it.
+    /// The contender's name in the table.
     public let name: String
-    /// How often ``run`` does the thing.
+    /// The number of operations that ``run`` performs.
     public let operations: Int
-    /// Does it.
+    /// Performs the operations.
     public let run: @Sendable () async throws -> Void
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a contender.
     public init(_ name: String, operations: Int, run: @escaping @Sendable () async throws -> Void) {
         self.name = name
         self.operations = operations
@@ -22,8 +22,10 @@ public struct Contender: Sendable {
     }
 }
 
-/// Lets the contenders take turns, and prints the medians: time and CPU of this process for each operation, in nanoseconds, and the
-/// ratios of both to those of the first contender. One round before is not counted.
+/// Runs the contenders in turns, and prints the medians of all rounds.
+///
+/// The table has the time and this process's CPU time per operation, in nanoseconds, and the ratios of both to those of
+/// the first contender. A warm-up round is not counted.
 /// - Returns: The median times in nanoseconds, in the order of the contenders.
 @discardableResult
 public func compare(
@@ -57,37 +59,37 @@ public func compare(
     return medians
 }
 
-/// How many rounds to measure: `ROUNDS` in the environment, for a short look, or as many as make figures that count.
+/// Returns the number of rounds: `ROUNDS` in the environment, for a quick look, or `count`, for reliable figures.
 public func rounds(usually count: Int) -> Int {
     ProcessInfo.processInfo.environment["ROUNDS"].flatMap(Int.init) ?? count
 }
 
-/// The middle one of `values`, the upper of two; not a number if there are none.
+/// Returns the median of `values`, the upper one of two; NaN if there are none.
 public func median(_ values: [Double]) -> Double { values.isEmpty ? .nan : values.sorted()[values.count / 2] }
 
-/// What the processors spent on this process so far, for itself and in the kernel.
+/// Returns this process's CPU time so far, in user and kernel mode.
 public func processorTime() -> Duration {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return .seconds(Int64(time.tv_sec)) + .nanoseconds(Int64(time.tv_nsec))
 }
 
-/// What the allocator has handed out and not got back.
+/// Returns the bytes that are allocated and not yet freed.
 public func allocatedBytes() -> Int { Int(allocated_bytes()) }
 
-/// How often this thread has asked the allocator for memory.
+/// Returns the number of allocations by this thread.
 public func allocationCount() -> Int { Int(allocation_count()) }
 
-/// One line of a table.
+/// Returns one line of a table.
 public func row(_ name: String, _ columns: String...) -> String {
     let wide = name.padding(toLength: max(48, name.count), withPad: " ", startingAt: 0)
     return columns.reduce(wide) { $0 + String(repeating: " ", count: max(1, 12 - $1.count)) + $1 }
 }
 
-/// A ratio in text.
+/// Returns a ratio as text.
 public func ratioText(_ value: Double) -> String { String(format: "%.2f", value) }
 
-/// A time in text, with a unit that suits it.
+/// Returns a time as text, with a suitable unit.
 public func inNanoseconds(_ value: Double) -> String {
     switch value {
     case ..<10_000: String(format: "%.1f ns", value)

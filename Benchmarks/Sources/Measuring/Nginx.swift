@@ -1,21 +1,22 @@
 import Foundation
 
-/// An nginx that answers POSTs at once with fixed JSON, plain and over TLS with HTTP/2, in a process of its own.
+/// An nginx process that immediately responds to POST requests with fixed JSON, in plain HTTP and over TLS with HTTP/2.
 public final class Nginx {
-    /// `127.0.0.1:port`, plain.
+    /// The authority `127.0.0.1:port`, for plain HTTP.
     public let plainAuthority: String
-    /// `localhost:port`, over TLS.
+    /// The authority `localhost:port`, for TLS.
     public let tlsAuthority: String
-    /// The PEM file with its certificate.
+    /// The path of the PEM file with its certificate.
     public let caFile: String
     private let folder: URL
     private let process = Process()
 
-    /// - Parameter answers: The JSON by path.
+    /// Starts nginx.
+    /// - Parameter answers: The JSON of each path.
     public init(answers: [String: String]) throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "benchmark-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        // Two next to each other that nobody has, most likely; nginx says so if not.
+        // Two adjacent ports that are most likely free. If not, nginx reports it.
         let port = Int.random(in: 10_000..<15_000) * 2
         plainAuthority = "127.0.0.1:\(port)"
         tlsAuthority = "localhost:\(port + 1)"
@@ -34,7 +35,8 @@ public final class Nginx {
 
         let path = folder.path
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map { "\($0)_temp_path \(path)/\($0);" }
-        // Not with `return`, which answers before it has read the body: over HTTP/2, AsyncHTTPClient then waits for ever now and then.
+        // `return` would respond before nginx has read the body. Over HTTP/2, AsyncHTTPClient then sometimes waits for
+        // ever.
         let locations = answers.map {
             "location \($0.key) { default_type application/json; echo_read_request_body; echo -n '\($0.value)'; }"
         }
@@ -54,14 +56,14 @@ public final class Nginx {
         """.write(to: folder.appending(path: "nginx.conf"), atomically: true, encoding: .utf8)
         process.executableURL = URL(filePath: "/usr/sbin/nginx")
         process.arguments = ["-p", path, "-c", "nginx.conf", "-e", "\(path)/error.log"]
-        // Not ours: whoever reads our output would wait for its end, too.
+        // nginx must not inherit our output, or the reader of that would also wait for nginx to exit.
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
         for _ in 0..<500 where !FileManager.default.fileExists(atPath: "\(path)/nginx.pid") { usleep(10_000) }
     }
 
-    /// Ends it and removes its files.
+    /// Stops nginx and removes its files.
     public func stop() {
         process.terminate()
         process.waitUntilExit()

@@ -3,7 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 
-/// AsyncHTTPClient as its users call it.
+/// AsyncHTTPClient, called as its users do.
 struct AsyncHTTP: Client {
     let name = "AsyncHTTPClient"
     let client: HTTPClient
@@ -13,7 +13,7 @@ struct AsyncHTTP: Client {
         configuration.tlsConfiguration = .makeClientConfiguration()
         configuration.tlsConfiguration?.trustRoots = .file(caFile)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
-        // Otherwise whatever fails is tried again until time is up, and nobody is told what it was.
+        // Otherwise a failed connection is retried until the timeout, which hides the error.
         configuration.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }

@@ -4,7 +4,7 @@ import Foundation
 import HTTPTypes
 import TokenBroker
 
-/// What every contender sends.
+/// The request that every contender sends.
 struct Job: Sendable {
     var scheme: String
     var authority: String
@@ -15,7 +15,7 @@ struct Job: Sendable {
     var url: String { "\(scheme)://\(authority)\(path)" }
 }
 
-/// A client under measurement.
+/// A client that is measured.
 protocol Client: Sendable {
     var name: String { get }
     /// Sends `count` requests, `concurrency` at a time.
@@ -25,7 +25,7 @@ protocol Client: Sendable {
 
 struct Failed: Error { var reason: String }
 
-/// `count` sends from `concurrency` tasks.
+/// Calls `send` `count` times in total, from `concurrency` tasks.
 func spread(
     _ concurrency: Int, _ count: Int, on executor: (any TaskExecutor)? = nil,
     _ send: @escaping @Sendable () async throws -> Bool
@@ -42,13 +42,13 @@ func spread(
     }
 }
 
-/// libcurl's multi interface from C.
+/// libcurl's multi interface, called from C.
 struct BareCurl: Client {
     let name = "bare C"
 
     func run(_ job: Job, concurrency: Int, count: Int) async throws {
         let failed: Bool = await withCheckedContinuation { continuation in
-            // A thread of its own: the C function blocks.
+            // The C function blocks, so it runs on its own thread.
             Thread.detachNewThread {
                 let texts = [
                     "Expect:", "Accept: application/json", "Authorization: \(job.authorization)",
@@ -69,7 +69,7 @@ struct BareCurl: Client {
     func stop() async {}
 }
 
-/// This package's transport, from tasks on the global executor or on its own.
+/// This package's transport, called from tasks on the global executor or on the transport's.
 struct Curl: Client {
     let name: String
     let transport: CurlTransport

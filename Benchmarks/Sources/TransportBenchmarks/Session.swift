@@ -1,7 +1,7 @@
 import Foundation
 import FoundationNetworking
 
-/// Foundation's URLSession. On Linux it trusts the system's authorities and cannot be told of another.
+/// Foundation's URLSession. On Linux it trusts only the system's authorities.
 struct Session: Client {
     let name = "URLSession"
     let session: URLSession

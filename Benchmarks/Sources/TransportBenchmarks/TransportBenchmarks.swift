@@ -1,8 +1,8 @@
 import Foundation
 import Measuring
 
-/// What one request costs the process that sends it, next to libcurl's multi interface from C: POSTs over kept connections to an nginx in a
-/// process of its own.
+/// Measures what a request costs the client process, in comparison with libcurl's multi interface in C. The requests
+/// are POSTs over kept connections to an nginx in a separate process.
 @main
 enum TransportBenchmarks {
     static func main() async throws {
@@ -16,9 +16,9 @@ enum TransportBenchmarks {
         for (scheme, authority) in [("http", nginx.plainAuthority), ("https", nginx.tlsAuthority)] {
             let job = Job(scheme: scheme, authority: authority, caFile: nginx.caFile)
             for concurrency in [1, 16, 64, 256] {
-                // It does not trust our server.
+                // URLSession does not trust our server.
                 let contenders = clients.filter { scheme == "http" || !($0 is Session) }.map { client in
-                    // As many as take about as long as the others'.
+                    // URLSession gets fewer requests, so that all contenders take about the same time.
                     let count = (concurrency == 1 ? 2000 : 6000) / (client is Session ? 4 : 1)
                     return Contender(client.name, operations: count) {
                         try await client.run(job, concurrency: concurrency, count: count)

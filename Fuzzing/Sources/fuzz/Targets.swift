@@ -5,21 +5,22 @@ import Logging
 @testable import TokenBroker
 @testable import TokenBrokerComposer
 
-/// Each reads what comes from outside. It must not trap, hang or grow, and what it lets pass has to be what it promises.
+/// The fuzz targets by name. Each one parses external input. It must not trap, hang or use unbounded memory, and what
+/// it accepts must be valid.
 let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "addresses": addresses, "claims": claims, "configuration": configuration, "dotenv": dotenv, "expiry": expiry,
     "forwarded": forwarded, "json": json, "jwks": jwks, "jwt": jwt, "proof": proof, "proxies": proxies,
     "request": request, "retry-after": retryAfterField, "text": text, "vendor": vendor,
 ]
 
-/// A JSON text that is accepted means the same once it is written out again.
+/// Checks that accepted JSON has the same value after it is serialized and parsed again.
 private func json(_ bytes: [UInt8]) {
     guard let value = try? JSONValue.parse(bytes) else { return }
     for text in [value.serialized, value.serialized(indented: true)] {
-        expect((try? JSONValue.parse(text)) == value, "written out, it is another value")
+        expect((try? JSONValue.parse(text)) == value, "the serialized text is another value")
     }
-    expect(!bytes.contains(0), "another encoding than UTF-8 is read")
-    // Foundation compares the names of members by canonical equivalence, and so has one where we have two.
+    expect(!bytes.contains(0), "an encoding other than UTF-8 is read")
+    // Foundation compares the names of members by canonical equivalence, so it may merge two of ours.
     guard !hasNamesThatLookAlike(value), let theirs = try? JSONDecoder().decode(Reference.self, from: Data(bytes))
     else { return }
     expect(rounded(value) == theirs.value, "Foundation reads another value")
@@ -34,7 +35,7 @@ private func hasNamesThatLookAlike(_ value: JSONValue) -> Bool {
     }
 }
 
-/// The same with numbers as Foundation knows them.
+/// Returns the value with its numbers rounded as Foundation rounds them.
 private func rounded(_ value: JSONValue) -> JSONValue {
     switch value {
     case .number: value.number.map { JSONValue.number($0) } ?? .null
@@ -44,7 +45,7 @@ private func rounded(_ value: JSONValue) -> JSONValue {
     }
 }
 
-/// What Foundation's decoder reads.
+/// A JSON value as Foundation's decoder reads it.
 private struct Reference: Decodable {
     var value: JSONValue
 
@@ -66,20 +67,20 @@ private struct Reference: Decodable {
     }
 }
 
-/// Claims are read, and an expiry is a point in time that can be reckoned with.
+/// Reads claims, and checks that an expiry is within the calendar.
 private func jwt(_ bytes: [UInt8]) {
     let text = String(decoding: bytes, as: UTF8.self)
     if let token = UnverifiedJWT(text) {
         expect(text.split(separator: ".", omittingEmptySubsequences: false).count == 3, "not three parts")
         check(token.expiry)
     }
-    // Most of what a fuzzer makes up is no base64url; so it may also make up what would be in it.
+    // Most generated input is not base64url, so also use the input as the decoded payload.
     let payload = base64URL(bytes)
-    expect(base64URLDecoded(payload) == bytes, "base64url is read otherwise than it was written")
+    expect(base64URLDecoded(payload) == bytes, "base64url does not decode to what was encoded")
     check(UnverifiedJWT("e30.\(payload).e30")?.expiry)
 }
 
-/// Any of the forms in which a vendor may say when a token ends.
+/// Reads every form in which a vendor may state an expiry.
 private func expiry(_ bytes: [UInt8]) {
     check(timestamp(.string(String(decoding: bytes, as: UTF8.self))))
     if let value = try? JSONValue.parse(bytes) { check(timestamp(value)) }
@@ -104,25 +105,26 @@ private func retryAfterField(_ bytes: [UInt8]) {
 private func dotenv(_ bytes: [UInt8]) {
     guard let text = String(validating: bytes, as: UTF8.self), let values = dotEnv(text) else { return }
     for name in values.keys {
-        expect(!name.isEmpty && !name.unicodeScalars.contains { $0.properties.isWhitespace }, "no name of a variable")
+        let isInvalid = name.isEmpty || name.unicodeScalars.contains { $0.properties.isWhitespace }
+        expect(!isInvalid, "an invalid variable name")
     }
-    // Any value that has no line break can be written so that it is read again.
+    // Every value without a line break can be quoted so that it is read back unchanged.
     for value in values.values where !value.unicodeScalars.contains(where: { $0 == "\n" || $0 == "\r" }) {
         var quoted = String.UnicodeScalarView()
         for scalar in value.unicodeScalars {
             if scalar == "\"" || scalar == "\\" { quoted.append("\\") }
             quoted.append(scalar)
         }
-        expect(dotEnv("A=\"\(String(quoted))\"")?["A"] == value, "a quoted value is read otherwise than it was written")
+        expect(dotEnv("A=\"\(String(quoted))\"")?["A"] == value, "a quoted value is not read back unchanged")
     }
 }
 
-/// Paths, authorities and percent-encoding, as they stand in a request.
+/// Reads paths, authorities and percent-encoding, as in a request.
 private func text(_ bytes: [UInt8]) {
     let text = String(decoding: bytes, as: UTF8.self)
-    expect(percentDecoded(percentEncoded(text)) == text, "percent-encoding is read otherwise than it was written")
+    expect(percentDecoded(percentEncoded(text)) == text, "percent-encoding does not decode to what was encoded")
     if let authority = Authority(text) {
-        expect(Authority(authority.description) == authority, "an authority is read otherwise than it was written")
+        expect(Authority(authority.description) == authority, "an authority is not read back unchanged")
     }
     for (_, value) in RoutePath("/a/{id}/{other}").match(text) ?? [:] { _ = value.count }
     if let duration = Duration(configured: text) {
@@ -130,7 +132,7 @@ private func text(_ bytes: [UInt8]) {
     }
 }
 
-/// The file, and up to a line of NUL the values of two overriding variables.
+/// Reads a configuration. The input is the file and the values of two overriding variables, separated by NULs.
 private func configuration(_ bytes: [UInt8]) {
     let parts = bytes.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
         .map { String(decoding: $0, as: UTF8.self) }
@@ -142,10 +144,10 @@ private func configuration(_ bytes: [UInt8]) {
     let reader = ConfigurationReader(configuration)
     let settings = Settings(reader, .standard, choosesTransport: false)
     expect((settings == nil) == !reader.problems.isEmpty, "refused without a problem, or accepted with one")
-    for problem in reader.problems { expect(!problem.message.isEmpty, "a problem without words") }
+    for problem in reader.problems { expect(!problem.message.isEmpty, "a problem without a message") }
 }
 
-/// A whole request: header fields up to an empty line, then the body.
+/// Handles a whole request. The input is header fields up to an empty line, then the body.
 private func request(_ bytes: [UInt8]) {
     let (fields, body) = fieldsAndBody(bytes)
     let head = HTTPRequest(
@@ -156,14 +158,14 @@ private func request(_ bytes: [UInt8]) {
             to: EndpointRequest(head: head, body: EndpointBody(body), peer: PeerAddress(ip: "192.0.2.1")))
     }
     expect([200, 400, 403, 413, 415].contains(answer.head.status.code), "an undocumented status")
-    expect(answer.head.headerFields[.cacheControl] == "no-store", "an answer that may be stored")
+    expect(answer.head.headerFields[.cacheControl] == "no-store", "a response that may be stored")
     if answer.head.headerFields[.accessControlAllowOrigin] != nil {
-        expect(fields[values: .origin] == ["https://shop.example"], "another origin may read the answer")
+        expect(fields[values: .origin] == ["https://shop.example"], "another origin may read the response")
     }
     guard answer.head.status == .ok else { return }
     guard let session = try? CheckoutSessionRequest(body) else { return expect(false, "a body that cannot be read") }
     for id in [session.customer, session.invoice] {
-        expect((1...255).contains(id.unicode.unicodeScalars.count), "an id of a length that is not accepted")
+        expect((1...255).contains(id.unicode.unicodeScalars.count), "an id with an invalid length")
         let hasControl = id.unicode.unicodeScalars.contains { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }
         expect(!hasControl, "a control character")
     }
@@ -175,7 +177,8 @@ private let endpoint = CheckoutTokenEndpoint(
     configuration: .init(environment: "demo", allowedOrigins: ["https://shop.example"], limits: .withoutQuotas),
     logger: silent)
 
-/// What the vendor answers at either step: a digit for the status, header fields up to an empty line, then the body.
+/// Reads a vendor's response at either step. The input is a byte that selects the status, header fields up to an empty
+/// line, then the body.
 private func vendor(_ bytes: [UInt8]) {
     let statuses = [200, 200, 200, 400, 401, 403, 404, 422, 429, 503]
     let status = statuses[Int(bytes.first ?? 0) % statuses.count]
@@ -184,7 +187,7 @@ private func vendor(_ bytes: [UInt8]) {
         response: TransportResponse(head: HTTPResponse(status: .init(code: status), headerFields: fields), body: body)
     )
     guard let vendor = try? Vendor(profile: .alternativePayments, baseURL: "https://vendor.example") else {
-        return expect(false, "the profile has no valid address")
+        return expect(false, "the profile has no valid URL")
     }
     let accessTokens = ClientCredentialsProvider(
         vendor: vendor, credentials: StaticCredentials(clientID: Secret("id"), clientSecret: Secret("secret")),
@@ -197,16 +200,16 @@ private func vendor(_ bytes: [UInt8]) {
         ] {
             do throws(TokenError) {
                 let token = try await provider.token(for: request, demand: TokenDemand())
-                expect(token.remaining > .zero && token.remaining <= .seconds(86_400), "a life that is none")
+                expect(token.remaining > .zero && token.remaining <= .seconds(86_400), "an invalid lifetime")
                 expect(!token.secret.reveal().isEmpty, "an empty token")
             } catch {
-                expect(error.retryAfter.map { $0 >= .zero && $0 <= .seconds(86_400) } ?? true, "a pause that is none")
+                expect(error.retryAfter.map { $0 >= .zero && $0 <= .seconds(86_400) } ?? true, "an invalid pause")
             }
         }
     }
 }
 
-// MARK: What the targets need
+// MARK: Support for the targets
 
 let silent = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
 
@@ -238,7 +241,7 @@ func fieldsAndBody(_ bytes: some Collection<UInt8>) -> (HTTPFields, [UInt8]) {
     return (fields, Array(rest))
 }
 
-/// libFuzzer's thread waits, and belongs to nobody else.
+/// Blocks this thread until an operation ends. Only libFuzzer uses this thread, so blocking it is safe.
 @discardableResult
 func wait<Value: Sendable>(for operation: @escaping @Sendable () async -> Value) -> Value {
     let done = DispatchSemaphore(value: 0)
@@ -252,7 +255,7 @@ func wait<Value: Sendable>(for operation: @escaping @Sendable () async -> Value)
     return value
 }
 
-/// A fuzzer looks for crashes.
+/// Crashes if a condition does not hold, since a fuzzer looks for crashes.
 func expect(_ holds: Bool, _ otherwise: String) {
     if !holds { fatalError(otherwise) }
 }

@@ -1,7 +1,8 @@
 import CFuzzer
 import Foundation
 
-/// `fuzz TARGET ARGUMENTS…`: what libFuzzer makes of the arguments, for one of the targets. Without any: the names of the targets.
+/// `fuzz TARGET ARGUMENTS…` runs libFuzzer with the arguments for one of the targets. Without arguments it prints the
+/// names of the targets.
 let arguments = CommandLine.arguments
 guard arguments.count > 1, let chosen = targets[arguments[1]] else {
     for name in targets.keys.sorted() { print(name) }
@@ -9,7 +10,7 @@ guard arguments.count > 1, let chosen = targets[arguments[1]] else {
 }
 let target = chosen
 
-// The C boundary: libFuzzer wants argc and argv, without the target's name, and a callback that captures nothing.
+// libFuzzer takes argc and argv, without the target's name, and a C callback, which cannot capture anything.
 var argumentCount = CommandLine.argc - 1
 var pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = CommandLine.unsafeArgv
 pointers?[1] = CommandLine.unsafeArgv[0]

@@ -1,20 +1,22 @@
 import Synchronization
 
-/// Remembers what a policy answered, and asks it once for all who want to know the same at the same time.
+/// A decorator that remembers a policy's decisions, and asks it once for all concurrent callers with the same question.
 ///
-/// What is remembered belongs to one principal and one request, so that nobody can tell from the speed of an answer
-/// what others asked for. Yes and no are remembered alike, a failure is not.
+/// A decision is remembered for one principal and one request, so that the speed of a response reveals nothing about
+/// other principals' requests. Permissions and refusals are remembered alike; failures are not.
 public struct CachingPolicy<Upstream: AccessPolicy>: AccessPolicy {
     private let upstream: Upstream
     private let alarm: Alarm
     private let answers: Answers
     private let flights = SingleFlight<Question, Verdict>()
 
+    /// Creates a caching policy.
+    ///
     /// - Parameters:
-    ///   - upstream: Who decides. It must come to an end by itself.
-    ///   - lifetime: How long an answer holds; with zero only those who ask at the same time share one.
-    ///   - clock: Measures it.
-    ///   - maximumEntries: How many answers are remembered; the oldest go first.
+    ///   - upstream: The policy that decides. It must return by itself.
+    ///   - lifetime: How long a decision is remembered. With zero, only concurrent callers share one.
+    ///   - clock: The clock that measures the lifetime.
+    ///   - maximumEntries: The number of decisions that are remembered. The oldest one is evicted first.
     public init(
         _ upstream: Upstream, for lifetime: Duration, clock: some Clock<Duration> = ContinuousClock(),
         maximumEntries: Int = 1000
@@ -24,10 +26,10 @@ public struct CachingPolicy<Upstream: AccessPolicy>: AccessPolicy {
         self.answers = Answers(lifetime: lifetime, maximumEntries: maximumEntries)
     }
 
-    /// See ``AccessPolicy/binds``.
+    /// What a permission from the upstream policy proves.
     public var binds: AccessBinding { upstream.binds }
 
-    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    /// Returns the remembered decision, or the upstream policy's.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let question = Question(principal: principal, request: request)
         if let answer = answers.answer(to: question, now: alarm.now) { return try answer.get() }
@@ -44,12 +46,16 @@ public struct CachingPolicy<Upstream: AccessPolicy>: AccessPolicy {
 }
 
 extension CachingPolicy: Composite {
-    /// The policy that it remembers the answers of.
+    /// The upstream policy.
     public var components: [any Sendable] { [upstream] }
 }
 
 extension AccessPolicy {
-    /// ``CachingPolicy`` in front of this policy.
+    /// Returns a ``CachingPolicy`` that decorates this policy.
+    ///
+    /// - Parameters:
+    ///   - lifetime: How long a decision is remembered.
+    ///   - clock: The clock that measures the lifetime.
     public func caching(
         for lifetime: Duration, clock: some Clock<Duration> = ContinuousClock()
     ) -> CachingPolicy<Self> {
@@ -62,7 +68,7 @@ private struct Question: Sendable, Hashable {
     var request: TokenRequest
 }
 
-/// Answers until they are too old, in bounded memory.
+/// Decisions until they are too old, in bounded memory.
 private final class Answers: Sendable {
     private struct Entry {
         var answer: Verdict

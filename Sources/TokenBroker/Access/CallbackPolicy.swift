@@ -1,14 +1,14 @@
 import HTTPTypes
 public import Logging
 
-/// Asks a service of the adopter's.
+/// A policy that asks a service of your own.
 ///
-/// One `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. The service decides
-/// with 200 and a JSON object whose `allow` is `true` or `false`; 403 and 404 are a no as well. Any other answer, a
-/// redirect included, decides nothing and is a failure, as is no answer in time. Put
-/// ``AccessPolicy/caching(for:clock:)`` behind it.
+/// The policy sends one `POST` with `{"principal": {"subject", "tenant", "claims"}, "customerId", "invoiceId"}`. The
+/// service decides with 200 and a JSON object whose `allow` is `true` or `false`; 403 and 404 also deny access. Any
+/// other response, including a redirect, decides nothing and is a failure, and so is a timeout. Decorate the policy
+/// with ``AccessPolicy/caching(for:clock:)``.
 public struct CallbackPolicy: AccessPolicy {
-    /// The service is asked about all of it.
+    /// The whole session: the service is asked about both the customer and the invoice.
     public let binds: AccessBinding = .session
     private let url: ServerURL
     private let transport: any HTTPTransport
@@ -16,12 +16,15 @@ public struct CallbackPolicy: AccessPolicy {
     private let timeout: Duration
     private let logger: Logger?
 
+    /// Creates a policy.
+    ///
     /// - Parameters:
-    ///   - url: Where to ask.
-    ///   - transport: Carries the call.
-    ///   - secrets: The first is sent as bearer token, so that the service can tell who asks.
-    ///   - timeout: For the call.
-    ///   - logger: For answers that make no sense.
+    ///   - url: The URL of the service.
+    ///   - transport: The transport for the call.
+    ///   - secrets: The secrets that the service shares with the broker. The first one is sent as bearer token, so that
+    ///     the service can authenticate the broker.
+    ///   - timeout: The timeout of the call.
+    ///   - logger: Logs responses that decide nothing.
     public init(
         url: ServerURL, transport: any HTTPTransport, secrets: SharedSecrets? = nil, timeout: Duration = .seconds(2),
         logger: Logger? = nil
@@ -34,7 +37,8 @@ public struct CallbackPolicy: AccessPolicy {
     }
 
     /// Asks the service.
-    /// - Throws: If it does not answer, or decides nothing.
+    /// - Throws: ``AccessRefusal`` if the service denies access. Any other error if it does not respond or does not
+    ///   decide.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let answer = try await ask(principal, request)
         switch answer.decision {
@@ -42,7 +46,7 @@ public struct CallbackPolicy: AccessPolicy {
         case false?: throw AccessRefusal("callback_denied")
         case nil:
             logger?.warning(
-                "the access callback answered neither 200 with {\"allow\": true} or false, nor 403 or 404, which decides nothing",
+                "the access callback did not decide: expected 200 with {\"allow\": true} or false, 403 or 404",
                 metadata: ["status": "\(answer.status)"]
             )
             throw Undecided()
@@ -62,7 +66,7 @@ public struct CallbackPolicy: AccessPolicy {
         members["invoiceId"] = request.inputs[.invoice].map(JSONValue.string)
         var fields: HTTPFields = [.contentType: "application/json", .accept: "application/json"]
         if let secret = try await secrets?.current().first { fields[.authorization] = "Bearer " + secret.reveal() }
-        // No account: it is no call to the vendor, and does not count against its limit.
+        // Without an account, because the call does not go to the vendor and does not count against its rate limit.
         let response = try await transport.send(
             url.request(.post, fields), body: JSONValue.object(members).serialized,
             options: TransportOptions(timeout: timeout, maximumResponseBytes: 64 << 10)
@@ -77,12 +81,12 @@ public struct CallbackPolicy: AccessPolicy {
         }
     }
 
-    /// The service answered, but not whether they may.
+    /// The service responded without a decision.
     package struct Undecided: Error {}
 }
 
 extension CallbackPolicy: LiveChecking {
-    /// The service, by its host.
+    /// The name of the service in a check, with its host.
     public var checked: String { "access callback at \(Authority(url.authority)?.host.description ?? "")" }
 
     /// Asks the service about a principal, a customer and an invoice that do not exist.
@@ -93,16 +97,16 @@ extension CallbackPolicy: LiveChecking {
             answer = try await ask(Principal(subject: "token-broker-check"), request)
         } catch {
             let cause: (any Error)? = error as? TransportError ?? (error as? CredentialError)
-            throw TokenError(.unavailable, message: "it cannot be asked", cause: cause)
+            throw TokenError(.unavailable, message: "the access callback cannot be called", cause: cause)
         }
         switch answer.decision {
-        case false?: return "answers no to an invoice that is made up, as it should"
-        case true?: return "answers yes to an invoice that is made up; see that it decides"
+        case false?: return "denies a made-up invoice, as expected"
+        case true?: return "allows a made-up invoice; check that it really decides"
         case nil:
             throw TokenError(
                 .unavailable,
                 message: "expected 200 with {\"allow\": true} or false, 403 or 404, found \(answer.status)"
-                    + (answer.status == 200 ? " with something else" : ""))
+                    + (answer.status == 200 ? " with another body" : ""))
         }
     }
 }

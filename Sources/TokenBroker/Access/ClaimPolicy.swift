@@ -1,14 +1,15 @@
-/// Says yes if a claim of the principal's names the customer, the invoice, or both, as what it authenticated with says.
+/// A policy that allows access if a claim of the principal names the customer, the invoice, or both.
 ///
-/// A claim is text that is equal, or a list with an element that is. Of several claims each has to say so.
+/// A claim matches if it is a string that is equal, or an array with an element that is. If there are two claims, both
+/// must match.
 public struct ClaimPolicy: AccessPolicy {
     private let claims: [TokenRequest.Input: String]
 
-    /// At least one of the two; with none the answer is no.
+    /// Creates a policy. At least one claim is required; without any, access is always denied.
     /// - Parameters:
     ///   - customer: The claim that names the principal's customer or customers: a name, or a JSON pointer (RFC 6901)
-    ///     to one further in, such as `/shop/customers`.
-    ///   - invoice: The one that names the principal's invoice or invoices.
+    ///     to a nested claim, such as `/shop/customers`.
+    ///   - invoice: The claim that names the principal's invoice or invoices, in the same form.
     public init(customer: String? = nil, invoice: String? = nil) {
         var claims: [TokenRequest.Input: String] = [:]
         claims[.customer] = customer
@@ -16,7 +17,7 @@ public struct ClaimPolicy: AccessPolicy {
         self.claims = claims
     }
 
-    /// Those for which there is a claim.
+    /// The inputs for which there is a claim.
     public var binds: AccessBinding {
         var binds: AccessBinding = []
         if claims[.customer] != nil { binds.insert(.customer) }
@@ -24,7 +25,8 @@ public struct ClaimPolicy: AccessPolicy {
         return binds
     }
 
-    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    /// Compares the claims with the request.
+    /// - Throws: ``AccessRefusal`` if a claim is missing or malformed, or does not name the input.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let found = (
             customer: find(.customer, principal, request), invoice: find(.invoice, principal, request)
@@ -46,7 +48,7 @@ public struct ClaimPolicy: AccessPolicy {
 
     private enum Finding { case match, missing, malformed, other }
 
-    /// `nil` if there is no claim for it.
+    /// Compares one claim with its input; `nil` if there is no claim for the input.
     private func find(_ input: TokenRequest.Input, _ principal: Principal, _ request: TokenRequest) -> Finding? {
         guard let claim = claims[input] else { return nil }
         guard let asked = request.inputs[input] else { return .other }
@@ -60,9 +62,9 @@ public struct ClaimPolicy: AccessPolicy {
 }
 
 extension Principal {
-    /// The claim of that name, or the one that a JSON pointer leads to, through objects only.
+    /// Returns the claim with that name, or the one that a JSON pointer leads to, through objects only.
     package func claim(_ name: String) -> JSONValue? {
-        // Scalar by scalar, since a slash and a combining mark after it are one character.
+        // Split by scalars, because a slash and a combining mark after it are one character.
         let scalars = name.unicodeScalars
         guard scalars.first == "/" else { return claims[ExactString(name)] }
         return scalars.dropFirst().split(separator: "/", omittingEmptySubsequences: false)

@@ -1,12 +1,14 @@
-/// An authenticator made of a closure, for an adopter who already knows who is signed in.
+/// An authenticator made of a closure, for an application that already knows who is signed in.
 public struct ClosureAuthenticator: Authenticator {
     /// The value of `WWW-Authenticate` in a 401.
     public let challenge: String
     private let closure: @Sendable (EndpointRequest) async throws -> Principal?
 
+    /// Creates an authenticator.
+    ///
     /// - Parameters:
     ///   - challenge: The value of `WWW-Authenticate` in a 401.
-    ///   - closure: What ``Authenticator/authenticate(_:)`` does.
+    ///   - closure: The implementation of ``Authenticator/authenticate(_:)``.
     public init(
         challenge: String = "Bearer", _ closure: @escaping @Sendable (EndpointRequest) async throws -> Principal?
     ) {
@@ -14,19 +16,22 @@ public struct ClosureAuthenticator: Authenticator {
         self.closure = closure
     }
 
-    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
+    /// Calls the closure.
     public func authenticate(_ request: EndpointRequest) async throws -> Principal? { try await closure(request) }
 }
 
-/// A policy made of a closure, for an adopter who can look up whose invoice it is.
+/// A policy made of a closure, for an application that can look up the owner of an invoice.
 public struct ClosurePolicy: AccessPolicy {
-    /// What its yes proves.
+    /// What a permission from the closure proves.
     public let binds: AccessBinding
     private let closure: @Sendable (Principal, TokenRequest) async throws -> Bool
 
+    /// Creates a policy.
+    ///
     /// - Parameters:
-    ///   - binds: What its yes proves: ``AccessBinding/session`` if it looks at both customer and invoice.
-    ///   - closure: What ``AccessPolicy/authorize(_:for:)`` does.
+    ///   - binds: What a permission proves: ``AccessBinding/session`` if the closure checks both the customer and the
+    ///     invoice.
+    ///   - closure: The implementation of ``AccessPolicy/authorize(_:for:)``.
     public init(
         binds: AccessBinding, _ closure: @escaping @Sendable (Principal, TokenRequest) async throws -> Bool
     ) {
@@ -34,7 +39,7 @@ public struct ClosurePolicy: AccessPolicy {
         self.closure = closure
     }
 
-    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    /// Calls the closure.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         try await closure(principal, request)
     }

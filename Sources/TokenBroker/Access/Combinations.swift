@@ -1,22 +1,25 @@
-/// Says yes if every one of its members does.
+/// A policy that allows access if all of its members do.
 ///
-/// Every member is asked, all at once, whatever the others say: neither the time that a refusal takes nor which
-/// server is asked for it tells who refused. A member that fails makes the whole fail, even if another says no:
-/// otherwise the answer would tell, while one member is out of reach, what the other one says, such as whether an
-/// invoice is there.
+/// All members are asked at once, whatever the others decide. Neither the time that a refusal takes nor the servers
+/// that are asked therefore reveal which member refused. If a member fails, the combination fails, even if another
+/// member refuses. Otherwise, while one member is unreachable, the response would reveal the decision of the other,
+/// such as whether an invoice exists.
 public struct AllOf: AccessPolicy {
-    /// At least one; with none the answer is no.
+    /// The members. Without any, access is denied.
     public let members: [any AccessPolicy]
 
-    /// - Parameter members: At least one.
+    /// Creates a combination.
+    ///
+    /// - Parameter members: The members, at least one.
     public init(_ members: [any AccessPolicy]) { self.members = members }
 
-    /// What any of them proves, and what follows from it together.
+    /// What any of the members proves, and what follows from all of it together.
     public var binds: AccessBinding {
         members.reduce(AccessBinding()) { $0.union($1.binds) }.consequences
     }
 
-    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    /// Asks all members and returns whether all of them allow access.
+    /// - Throws: The error of a member that fails, or ``AccessRefusal`` with the reasons of all members that refuse.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let verdicts = try await verdicts(of: members, principal, request).map { try $0.get() }
         if verdicts.isEmpty { return false }
@@ -24,23 +27,26 @@ public struct AllOf: AccessPolicy {
     }
 }
 
-/// Says yes if one of its members does.
+/// A policy that allows access if at least one of its members does.
 ///
-/// Every member is asked, all at once, as in ``AllOf``. One that fails does not count as long as another says yes.
+/// All members are asked at once, as in ``AllOf``. The failure of a member does not count if another one allows access.
 public struct AnyOf: AccessPolicy {
-    /// At least one; with none the answer is no.
+    /// The members. Without any, access is denied.
     public let members: [any AccessPolicy]
 
-    /// - Parameter members: At least one.
+    /// Creates a combination.
+    ///
+    /// - Parameter members: The members, at least one.
     public init(_ members: [any AccessPolicy]) { self.members = members }
 
-    /// What every one of them proves.
+    /// What every one of the members proves.
     public var binds: AccessBinding {
         guard let first = members.first else { return [] }
         return members.dropFirst().reduce(first.binds.consequences) { $0.intersection($1.binds.consequences) }
     }
 
-    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
+    /// Asks all members and returns whether one of them allows access.
+    /// - Throws: The error of a member that fails, or ``AccessRefusal`` with the reasons of all members that refuse.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
         let verdicts = await verdicts(of: members, principal, request)
         if verdicts.contains(where: { (try? $0.get()) == .yes }) { return true }
@@ -48,14 +54,14 @@ public struct AnyOf: AccessPolicy {
     }
 }
 
-/// A no with the reasons of all that refuse, each once.
+/// Returns a refusal with the reasons of all members that refuse, each once.
 private func combinedRefusal(_ verdicts: [Verdict]) -> Verdict {
     var reasons: [String] = []
     for case .no(let refusal?) in verdicts { reasons += refusal.reasons.filter { !reasons.contains($0) } }
     return .no(reasons.isEmpty ? nil : AccessRefusal(reasons: reasons))
 }
 
-/// In the order of the members, when the last of them has answered.
+/// Returns the verdicts in the order of the members, once all of them have decided.
 private func verdicts(
     of members: [any AccessPolicy], _ principal: Principal, _ request: TokenRequest
 ) async -> [Result<Verdict, any Error>] {
@@ -76,11 +82,11 @@ private func verdicts(
 }
 
 extension AllOf: Composite {
-    /// Its members.
+    /// The members.
     public var components: [any Sendable] { members }
 }
 
 extension AnyOf: Composite {
-    /// Its members.
+    /// The members.
     public var components: [any Sendable] { members }
 }

@@ -1,10 +1,10 @@
 public import HTTPTypes
 
-/// Takes the word of a reverse proxy that has found out who asks, as it stands in header fields.
+/// An authenticator that trusts the header fields of a reverse proxy that has authenticated the caller.
 ///
-/// The proxy has to prove that it is the proxy: with a secret in a header field, by its address, or both if both are
-/// given. It must remove those fields from what clients send. A field that stands twice, or has a comma where there
-/// can only be one value, was not set by the proxy alone, and proves nothing.
+/// The proxy has to prove that it is the proxy: with a secret in a header field, by its address, or by both if both are
+/// configured. It must remove these fields from the requests of clients. A field that is repeated, or has a comma where
+/// only one value is possible, was not set by the proxy alone and is refused.
 public struct ForwardedAuthenticator: Authenticator {
     private let subject: HTTPField.Name
     private let tenant: HTTPField.Name?
@@ -14,14 +14,18 @@ public struct ForwardedAuthenticator: Authenticator {
     private let peers: [IPAddressBlock]
     private let areEverybody: Bool
 
+    /// Creates an authenticator.
+    ///
     /// - Parameters:
-    ///   - subject: The field that names who asks.
-    ///   - tenant: The field that names the tenant; it has to be there then.
-    ///   - claims: Fields that become claims of these names where they are there; values with commas become lists.
-    ///   - secretField: The field with the secret.
-    ///   - secrets: What has to stand there, if anything.
-    ///   - peers: Where the proxy's connections come from, if that has to be looked at. Nobody is believed without a
-    ///     secret if there are no peers, or if practically everybody is among them, such as with `0.0.0.0/0`.
+    ///   - subject: The field that names the principal.
+    ///   - tenant: The field that names the tenant. If there is one, the field is required.
+    ///   - claims: The fields that become claims, by the name of the claim. An absent field is skipped; a value with
+    ///     commas becomes an array.
+    ///   - secretField: The field with the proxy's secret.
+    ///   - secrets: The accepted secrets; `nil` if no secret is required.
+    ///   - peers: The addresses that the proxy connects from; empty if they are not checked. Without a secret, all
+    ///     requests are refused if there are no peers, or if the peers include practically everyone, such as with
+    ///     `0.0.0.0/0`.
     public init(
         subject: HTTPField.Name, tenant: HTTPField.Name? = nil, claims: [String: HTTPField.Name] = [:],
         secretField: HTTPField.Name, secrets: SharedSecrets?, peers: [IPAddressBlock] = []
@@ -35,20 +39,21 @@ public struct ForwardedAuthenticator: Authenticator {
         self.areEverybody = peers.areEverybody
     }
 
-    /// The fields that the proxy sets.
+    /// The header fields that only the proxy may set.
     public var reservedFields: Set<HTTPField.Name> {
         Set([subject, secretField] + [tenant].compactMap(\.self) + claims.values)
     }
 
-    /// See ``Authenticator/proof(in:)``. A sign-in at a proxy is as a rule kept in a cookie, which may not have come
-    /// this far.
+    /// Returns ``Proof/ambient`` if the proxy names a principal and there is no bearer token. A sign-in at a proxy is
+    /// usually kept in a cookie, which may not have reached this server.
     public func proof(in request: EndpointRequest) -> Proof {
         let fields = request.head.headerFields
         return fields[.authorization].flatMap(bearerToken) != nil || !fields.contains(subject) ? .presented : .ambient
     }
 
-    /// See ``Authenticator/authenticate(_:)``; the type tells what is particular.
-    /// - Throws: ``CredentialError`` if the secret cannot be had.
+    /// Returns the principal that the proxy names.
+    /// - Throws: ``AccessRefusal`` if the proxy is not proven or a field is missing or malformed. ``CredentialError``
+    ///   if the secret cannot be loaded.
     public func authenticate(_ request: EndpointRequest) async throws -> Principal? {
         try await checkProxy(request)
         let subject =
@@ -92,7 +97,7 @@ public struct ForwardedAuthenticator: Authenticator {
         let given = request.head.headerFields[values: secretField]
         guard let secret = given.first.map({ Secret($0) }) else { throw AccessRefusal("proxy_secret_missing") }
         guard given.count == 1 else { throw AccessRefusal("proxy_secret_repeated") }
-        // All of them, so that the time does not tell which.
+        // Compares all of them, so that the time does not reveal which one is right.
         let isRight = try await secrets.current().reduce(false) { $1 == secret || $0 }
         guard isRight else { throw AccessRefusal("proxy_secret_wrong") }
     }
@@ -114,7 +119,8 @@ public struct ForwardedAuthenticator: Authenticator {
     }
 }
 
-/// Without spaces and tabs at both ends, which are no part of a value (RFC 9110, section 5.5). Other white space is.
+/// Returns the text without spaces and tabs at both ends, which are not part of a value (RFC 9110, section 5.5). Other
+/// white space is.
 private func trimmingSpaces(_ text: Substring.UTF8View) -> Substring {
     func isSpace(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
     var text = text.drop(while: isSpace)
@@ -123,8 +129,8 @@ private func trimmingSpaces(_ text: Substring.UTF8View) -> Substring {
 }
 
 extension HTTPField {
-    /// The value; `nil` if it is not UTF-8, or if a host may have put U+FFFD where it was not, since values that
-    /// differ would look the same.
+    /// The value; `nil` if it is not UTF-8, or if a host may have replaced invalid bytes with U+FFFD, which would make
+    /// different values look the same.
     var textForSure: String? {
         let text = withUnsafeBytesOfValue { String(validating: $0, as: UTF8.self) }
         guard let text, !text.unicodeScalars.contains("\u{FFFD}") else { return nil }

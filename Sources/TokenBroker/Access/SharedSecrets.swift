@@ -1,7 +1,7 @@
 public import Logging
 
-/// The secrets that the broker shares with another server. There may be several, so that one can be replaced without
-/// a moment in which the two do not agree.
+/// The secrets that the broker shares with another server. There may be several, so that one can be replaced without an
+/// interruption.
 public struct SharedSecrets: Sendable {
     private enum Place: Sendable {
         case file(RestingFile<[Secret]>, source: String)
@@ -10,20 +10,21 @@ public struct SharedSecrets: Sendable {
     private let place: Place
     private let minimumBytes: Int
 
-    /// Secrets in a file: one a line, one to four lines. White space around a secret is not part of it.
+    /// Creates secrets from a file: one secret per line, one to four lines. White space around a secret is not part of
+    /// it.
     ///
-    /// The file is read when it has changed and rested for half a second. Until then, and while it is missing or
-    /// cannot be used, what was there last counts.
+    /// The file is read again once it has changed and then stayed unchanged for half a second. Until then, and while
+    /// the file is missing or unusable, the previous secrets remain valid.
     /// - Parameters:
-    ///   - path: Of a regular file of at most 64 KiB.
-    ///   - minimumBytes: How long each secret has to be.
-    ///   - logger: For what is wrong with the file while what was there last counts, and for the warning about a file
-    ///     that others than its owner can read.
+    ///   - path: The path of a regular file of at most 64 KiB.
+    ///   - minimumBytes: The minimum length of each secret.
+    ///   - logger: Logs what is wrong with the file while the previous secrets remain valid, and warns about a file
+    ///     that is readable by group or others.
     public init(file path: String, minimumBytes: Int = 16, logger: Logger? = nil) {
         self.init(file: path, minimumBytes: minimumBytes, clock: ContinuousClock(), logger: logger)
     }
 
-    /// - Parameter clock: Measures how long the file rests.
+    /// - Parameter clock: Measures how long the file stays unchanged.
     package init(file path: String, minimumBytes: Int = 16, clock: some Clock<Duration>, logger: Logger? = nil) {
         let file = RestingFile<[Secret]>(
             path: path, maximumBytes: 64 << 10, isSecret: true, clock: clock, logger: logger
@@ -32,8 +33,12 @@ public struct SharedSecrets: Sendable {
         self.minimumBytes = minimumBytes
     }
 
-    /// The secrets that stood in a variable, in the same form.
-    /// - Parameter logger: For a value that stands in quotes.
+    /// Creates secrets from an environment variable, in the same form as in a file.
+    /// - Parameters:
+    ///   - variable: The name of the variable.
+    ///   - environment: The environment.
+    ///   - minimumBytes: The minimum length of each secret.
+    ///   - logger: Warns about a value in quotes.
     public init(
         variable: String, in environment: [String: String], minimumBytes: Int = 16, logger: Logger? = nil
     ) {
@@ -44,10 +49,10 @@ public struct SharedSecrets: Sendable {
         self.minimumBytes = minimumBytes
     }
 
-    /// The secrets that count now, at least one; the first is the one to use, all are to be accepted. It does not
-    /// wait for a file that has just changed.
-    /// - Throws: ``CredentialError`` if there have not been any yet, also for a secret that is so short that it could
-    ///   be guessed.
+    /// Returns the current secrets, at least one. Use the first one, and accept all of them. The method does not wait
+    /// for a file that has just changed.
+    /// - Throws: ``CredentialError`` if no valid secrets have been loaded yet. A secret that is so short that it could
+    ///   be guessed is not valid.
     public func load() throws(CredentialError) -> [Secret] {
         switch place {
         case .text(let text, let source): return try secrets(in: text.reveal(), source)
@@ -56,7 +61,7 @@ public struct SharedSecrets: Sendable {
         }
     }
 
-    /// The same, for whoever can wait for a file that has just changed to come to rest.
+    /// Returns the current secrets, after a wait for a file that has just changed.
     /// - Throws: ``CredentialError`` as ``load()`` does.
     public func current() async throws(CredentialError) -> [Secret] {
         guard case .file(let file, let source) = place else { return try load() }
@@ -80,7 +85,7 @@ public struct SharedSecrets: Sendable {
         }
         guard lines.allSatisfy({ $0.utf8.count >= minimumBytes }) else {
             throw CredentialError(
-                .malformed, source: source, message: "expected at least \(minimumBytes) bytes in a secret, found less"
+                .malformed, source: source, message: "expected at least \(minimumBytes) bytes in a secret, found fewer"
             )
         }
         return lines.map { Secret(String($0)) }

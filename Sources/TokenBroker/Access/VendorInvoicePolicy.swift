@@ -2,26 +2,28 @@ public import FoundationEssentials
 import HTTPTypes
 public import Logging
 
-/// Asks the vendor whose invoice it is, and says yes if it is the customer's.
+/// A policy that looks up the invoice at the vendor, and allows access if it belongs to the customer.
 ///
-/// That proves nothing about who asks: another policy has to bind the customer to the principal. An invoice that is not
-/// there and one that is another's are the same no, at the cost of one call. Put
-/// ``AccessPolicy/caching(for:clock:)`` behind it.
+/// This proves nothing about the caller: another policy has to bind the customer to the principal. An invoice that does
+/// not exist and one that belongs to another customer are refused alike, at the cost of one call. Decorate the policy
+/// with ``AccessPolicy/caching(for:clock:)``.
 public struct VendorInvoicePolicy: AccessPolicy, AsksVendor {
-    /// It looks at the two together.
+    /// The invoice belongs to the customer.
     public let binds: AccessBinding = .invoiceOfCustomer
     private let lookup: VendorProfile.InvoiceLookup
     private let step: VendorStep
     private let accessTokens: any TokenProvider
 
+    /// Creates a policy.
+    ///
     /// - Parameters:
-    ///   - vendor: Where to ask, and how.
-    ///   - accessTokens: Step 1, normally behind a cache.
-    ///   - transport: Carries the calls, rate-limited like all calls to the vendor.
-    ///   - timeout: For each call, queueing included.
-    ///   - clock: Measures timeouts, and how long refusals are remembered.
-    ///   - wallClock: For a `Retry-After` that is a date, if the vendor does not tell its own time.
-    ///   - logger: For what stands in the way to the vendor.
+    ///   - vendor: The vendor, with its profile and address.
+    ///   - accessTokens: The provider for step 1, normally cached.
+    ///   - transport: The transport for the calls, rate-limited like all calls to the vendor.
+    ///   - timeout: The timeout of each call, including time in a queue.
+    ///   - clock: The clock that measures timeouts and how long refusals are remembered.
+    ///   - wallClock: The clock for a `Retry-After` date, if the response does not tell the vendor's time.
+    ///   - logger: Logs obstacles on the way to the vendor.
     /// - Returns: `nil` if the vendor's profile has no ``VendorProfile/invoiceLookup``.
     public init?(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
@@ -37,16 +39,17 @@ public struct VendorInvoicePolicy: AccessPolicy, AsksVendor {
         self.accessTokens = accessTokens
     }
 
-    /// See ``AccessPolicy/authorize(_:for:)``; the type tells what is particular.
-    /// - Throws: ``TokenError`` if the vendor does not answer, or answers nonsense.
+    /// Looks up the invoice at the vendor.
+    /// - Throws: ``AccessRefusal`` if the invoice does not exist or is not the customer's. ``TokenError`` if the vendor
+    ///   does not answer or its response makes no sense.
     public func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool {
-        // Dots would change the path, even encoded (RFC 3986, section 5.2.4).
+        // A dot segment would change the path, even percent-encoded (RFC 3986, section 5.2.4).
         guard let customer = request.inputs[.customer], let invoice = request.inputs[.invoice],
             !["", ".", ".."].contains(invoice)
         else { throw AccessRefusal("invoice_unusable") }
         let made = VendorStep.Request(
             method: .get, parameters: ["id": percentEncoded(invoice)], fields: [.accept: "application/json"])
-        // Nobody has proven yet that the ids are this principal's.
+        // Nothing has proven yet that the ids belong to this principal.
         let (answer, _) = try await step.execute(
             with: accessTokens, for: request, by: .principal(principal), timeout: step.timeout, made)
         if case .failure(let error) = answer.content, error.code == .requestRejected {

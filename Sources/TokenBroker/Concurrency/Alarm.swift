@@ -1,10 +1,10 @@
 import HeapModule
 import Synchronization
 
-/// Calls back when time has passed.
+/// Runs actions after a given time.
 ///
-/// One sleeping task serves any number of alarms. A sleep for each would do as well, but one that is cancelled keeps its memory until its
-/// time would have come, which is hundreds of megabytes under load.
+/// One sleeping task serves any number of alarms. One sleep for each alarm would also work, but a cancelled sleep keeps
+/// its memory until it would have ended, which is hundreds of megabytes under load.
 package final class Alarm: Sendable {
     package typealias ID = UInt64
 
@@ -16,17 +16,17 @@ package final class Alarm: Sendable {
     }
 
     private struct State {
-        /// Entries without an action were cancelled.
+        /// The entries, earliest first. An entry without an action was cancelled.
         var heap = Heap<Entry>()
         var actions: [ID: @Sendable () -> Void] = [:]
         var lastID: ID = 0
-        /// When the runner wakes; `nil` while there is none.
+        /// When the runner wakes; `nil` if there is none.
         var wake: Duration?
         var runner: Task<Void, Never>?
     }
 
     private let state = Mutex(State())
-    /// What ``now`` reads.
+    /// The source of ``now``.
     package let stopwatch: Stopwatch
     private let sleep: @Sendable (_ until: Duration) async -> Void
 
@@ -38,10 +38,14 @@ package final class Alarm: Sendable {
 
     deinit { state.withLock { $0.runner }?.cancel() }
 
-    /// Since the alarm was made.
+    /// The time since the alarm was created.
     package var now: Duration { stopwatch.now }
 
-    /// - Parameter action: Called once, from some task, unless it is cancelled before. It must not block.
+    /// Schedules an action.
+    /// - Parameters:
+    ///   - pause: The time until the action runs.
+    ///   - action: Called once, from some task, unless it is cancelled first. It must not block.
+    /// - Returns: The id with which the action can be cancelled.
     package func schedule(after pause: Duration, _ action: @escaping @Sendable () -> Void) -> ID {
         let time = now + max(.zero, pause)
         return state.withLock { state in
@@ -72,15 +76,15 @@ package final class Alarm: Sendable {
             var wake: Duration? = first
             while let time = wake {
                 await sleep(time)
-                // Another one has taken over.
+                // Another runner has taken over.
                 if Task.isCancelled { return }
                 wake = self?.fire()
             }
         }
     }
 
-    /// Calls back what is due.
-    /// - Returns: When to do so next.
+    /// Runs the actions that are due.
+    /// - Returns: When to run the next ones.
     private func fire() -> Duration? {
         let now = now
         let (due, next) = state.withLock { state in

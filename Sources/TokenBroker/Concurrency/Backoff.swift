@@ -1,4 +1,4 @@
-/// How long to rest after failures in a row: a pause that doubles with each, up to a longest.
+/// The pause after consecutive failures, which doubles with each failure up to a limit.
 package struct Backoff: Sendable {
     package let first: Duration
     package let longest: Duration
@@ -11,10 +11,10 @@ package struct Backoff: Sendable {
         self.longest = longest
     }
 
-    /// The pause after so many failures in a row; zero after none.
+    /// Returns the pause after a number of consecutive failures; zero after none.
     package func pause(after failures: Int) -> Duration {
         guard failures > 0 else { return .zero }
-        // Beyond that the longest is reached, whatever the first.
+        // By then the longest pause is reached, whatever the first one is.
         return min(first * (1 << min(failures - 1, 20)), longest)
     }
 }

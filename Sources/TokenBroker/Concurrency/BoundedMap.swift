@@ -1,9 +1,9 @@
-/// A dictionary of bounded size: when it is full, the key that was used longest ago makes room, in constant time.
+/// A dictionary of bounded size. When it is full, the least recently used key makes room, in constant time.
 package struct BoundedMap<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let capacity: Int
     private var places: [Key: Int] = [:]
     private var entries: [Entry] = []
-    /// Both ends of the list through the entries, by last use.
+    /// Both ends of the linked list of entries, which is ordered by last use.
     private var newest = -1
     private var oldest = -1
 
@@ -14,17 +14,17 @@ package struct BoundedMap<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         var older: Int
     }
 
-    /// - Parameter capacity: How many keys it holds; at least 1.
+    /// - Parameter capacity: The maximum number of keys, at least 1.
     package init(capacity: Int) { self.capacity = max(1, capacity) }
 
-    /// How many keys it holds.
+    /// The number of keys.
     package var count: Int { entries.count }
 
-    /// The value of a key, which does not count as using it.
+    /// The value of a key. Reading it does not count as using the key.
     package subscript(key: Key) -> Value? { places[key].map { entries[$0].value } }
 
-    /// Changes the value of a key, and makes it the one that was used last.
-    /// - Parameter initial: Its value if it is new.
+    /// Changes the value of a key, and makes the key the most recently used one.
+    /// - Parameter initial: The value of a new key.
     package mutating func update<Answer>(
         _ key: Key, default initial: @autoclosure () -> Value, _ body: (inout Value) -> Answer
     ) -> Answer {
@@ -32,7 +32,7 @@ package struct BoundedMap<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return body(&entries[place].value)
     }
 
-    /// Where the key stands, now as the newest.
+    /// Returns the index of a key, which becomes the most recently used one.
     private mutating func place(of key: Key, _ initial: () -> Value) -> Int {
         if let place = places[key] {
             guard place != newest else { return place }

@@ -1,32 +1,33 @@
 import Synchronization
 
-/// A value that is read anew from time to time, by one reader at a time and for all callers together.
+/// A value that is read again from time to time, by one read at a time, on behalf of all callers.
 ///
-/// It knows what was read last, and how that went. Whoever owns it decides, from that knowledge, what is too old and when to read again
-/// (``answer(_:)``). A reading belongs to nobody: a caller that is cancelled ends only its own wait.
+/// It remembers the last value and the outcome of the last read. Its owner decides from that knowledge what is too old
+/// and when to read again (``answer(_:)``). A read belongs to no caller: a caller that is cancelled ends only its own
+/// wait.
 package final class RefreshedValue<Value: Sendable, Failure: Error>: Sendable {
-    /// What is known of the value.
+    /// What is known about the value.
     package struct Knowledge: Sendable {
-        /// What was read last; `nil` if nothing ever was.
+        /// The last value that was read; `nil` if there was none.
         package fileprivate(set) var value: Value?
-        /// When the reading of ``value`` began, and when it ended.
+        /// When the read of ``value`` began, and when it ended.
         package fileprivate(set) var readAt: (begin: Duration, end: Duration) = (.zero, .zero)
-        /// How the last reading failed; `nil` if it did not.
+        /// The failure of the last read; `nil` if it succeeded.
         package fileprivate(set) var failure: Failure?
-        /// How many readings in a row have failed.
+        /// The number of consecutive reads that failed.
         package fileprivate(set) var failures = 0
-        /// When the last reading began, and when the last that has ended did.
+        /// When the last read began, and when the last finished read ended.
         package fileprivate(set) var beganAt: Duration?
         package fileprivate(set) var endedAt: Duration?
-        /// Whether it is being read.
+        /// Whether a read is under way.
         package fileprivate(set) var isReading = false
     }
 
-    /// What is to become of a caller.
+    /// What happens to a caller.
     package enum Decision<Answer> {
-        /// It has its answer. `refreshes` begins a reading that nobody waits for, unless one is under way.
+        /// The caller receives its answer. `refreshes` begins a read in the background, unless one is under way.
         case answer(Answer, refreshes: Bool = false)
-        /// It waits for the reading that is under way, or that begins with it; then it is decided anew.
+        /// The caller waits for the read that is under way, or begins one. Then the decision is made again.
         case wait
     }
 
@@ -42,9 +43,9 @@ package final class RefreshedValue<Value: Sendable, Failure: Error>: Sendable {
     private let ended: @Sendable (_ failure: Failure?, _ former: Knowledge) -> Void
 
     /// - Parameters:
-    ///   - stopwatch: Time for ages.
-    ///   - read: Must end by itself, in a bounded time.
-    ///   - ended: Told of each reading: how it failed, if it did, and what was known before.
+    ///   - stopwatch: Measures ages.
+    ///   - read: Reads the value. It must return by itself, in a bounded time.
+    ///   - ended: Called after each read, with its failure, if any, and with what was known before.
     package init(
         _ stopwatch: Stopwatch, read: @escaping @Sendable () async throws(Failure) -> Value,
         ended: @escaping @Sendable (_ failure: Failure?, _ former: Knowledge) -> Void = { _, _ in }
@@ -57,7 +58,7 @@ package final class RefreshedValue<Value: Sendable, Failure: Error>: Sendable {
     /// What is known now.
     package var knowledge: Knowledge { state.withLock { $0.knowledge } }
 
-    /// Decides what becomes of the caller, and again after each reading that it waited for.
+    /// Decides what happens to the caller, and decides again after each read that the caller waited for.
     /// - Throws: `CancellationError` if the caller was cancelled while it waited.
     package func answer<Answer: Sendable>(
         _ decide: (_ knowledge: Knowledge, _ now: Duration) -> Decision<Answer>
@@ -83,7 +84,7 @@ package final class RefreshedValue<Value: Sendable, Failure: Error>: Sendable {
         }
     }
 
-    /// Until the reading ends that is under way, or the caller is cancelled.
+    /// Waits until the current read ends or the caller is cancelled.
     private func waitForReading() async {
         let id = state.withLock { state in
             state.lastWaiter += 1
@@ -98,7 +99,7 @@ package final class RefreshedValue<Value: Sendable, Failure: Error>: Sendable {
     }
 
     private func begin(at begin: Duration) {
-        // Of this value and not of the caller, which may leave.
+        // The task belongs to this value and not to the caller, which may leave.
         Task {
             let result: Result<Value, Failure>
             do throws(Failure) {

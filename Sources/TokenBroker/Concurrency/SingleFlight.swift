@@ -1,12 +1,12 @@
 import Synchronization
 
-/// Does a piece of work once for all who ask for it at the same time, by key. The work belongs to none of them: who
-/// is cancelled ends only its own wait. It must end by itself.
+/// Runs a piece of work once for all concurrent callers with the same key. The work belongs to none of them: a caller
+/// that is cancelled ends only its own wait. The work must end by itself.
 package final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private typealias Answer = Result<Value, any Error>
 
     private struct State {
-        /// An entry for each key that is being worked on, even when all have left.
+        /// An entry for each key whose work is under way, even if all callers have left.
         var waiting: [Key: Waiters<Answer>] = [:]
         var lastWaiter: UInt64 = 0
     }

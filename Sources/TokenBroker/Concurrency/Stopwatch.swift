@@ -1,9 +1,10 @@
-/// The time since some beginning, on any clock.
+/// The time since some origin, on any clock.
 package struct Stopwatch: Sendable {
     private let elapsed: @Sendable () -> Duration
 
     package init(_ clock: some Clock<Duration>) {
-        // The usual one is read directly, since a cached token is handed out in about the time that going through the protocol takes.
+        // The usual clock is read directly, because reading it through the protocol takes about as long as handing out
+        // a cached token.
         if clock is ContinuousClock {
             let origin = ContinuousClock.now
             elapsed = { origin.duration(to: ContinuousClock.now) }
@@ -13,6 +14,6 @@ package struct Stopwatch: Sendable {
         }
     }
 
-    /// Since the stopwatch was made.
+    /// The time since the stopwatch was created.
     package var now: Duration { elapsed() }
 }

@@ -1,11 +1,12 @@
 import Synchronization
 
-/// Runs `operation` for at most `limit`; `nil` if it takes longer. It is cancelled then.
+/// Runs `operation` for at most `limit`. If it takes longer, cancels it and returns `nil`.
 ///
 /// - Parameters:
-///   - limit: Since the call. It is asked again when it has passed, and may have grown.
-///   - mayAbandon: Asked when time is up: whether to return without waiting for the operation's end. Otherwise it must
-///     end when it is cancelled.
+///   - limit: The limit, measured from the call. It is evaluated again when it has passed, and may have grown.
+///   - mayAbandon: Called when time is up. Returns whether to return without waiting for the operation. Otherwise the
+///     operation must end when it is cancelled.
+///   - operation: The operation.
 package func withTimeLimit<Success: Sendable>(
     _ limit: @escaping @autoclosure @Sendable () -> Duration, _ alarm: Alarm,
     mayAbandon: @escaping @Sendable () -> Bool = { false },
@@ -21,7 +22,7 @@ package func withTimeLimit<Success: Sendable>(
     }
     race.setAlarm(alarm.schedule(after: limit(), timeOut))
     defer { race.alarm.map(alarm.cancel) }
-    // Unstructured, since only a task that has a handle can be cancelled by an alarm.
+    // Unstructured, because an alarm can only cancel a task that has a handle.
     let task = Task {
         do {
             race.finish(.success(try await operation()))
@@ -38,7 +39,7 @@ package func withTimeLimit<Success: Sendable>(
     return try result?.get()
 }
 
-/// Between an operation and the time it has.
+/// The race between an operation and its time limit.
 private final class Race<Success: Sendable>: Sendable {
     typealias Outcome = Result<Success, any Error>?
 
@@ -46,7 +47,7 @@ private final class Race<Success: Sendable>: Sendable {
         var isOver = false
         var task: Task<Void, Never>?
         var alarm: Alarm.ID?
-        /// Inner `nil`: there was no time left.
+        /// The inner `nil` means that time was up.
         var outcome: Outcome?
         var continuation: CheckedContinuation<Outcome, Never>?
     }
@@ -71,7 +72,7 @@ private final class Race<Success: Sendable>: Sendable {
         task?.cancel()
     }
 
-    /// - Parameter outcome: Does not count when time is up, or if there is one already.
+    /// - Parameter outcome: Ignored if time is up, or if there already is an outcome.
     func finish(_ outcome: Outcome) {
         let (continuation, outcome): (CheckedContinuation<Outcome, Never>?, Outcome) = state.withLock { state in
             let outcome = state.outcome ?? (state.isOver ? nil : outcome)

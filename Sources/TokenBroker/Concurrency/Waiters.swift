@@ -1,7 +1,8 @@
 /// Suspends the caller until it is answered.
 /// - Parameters:
-///   - register: Hands over the continuation, normally to ``Waiters/add(_:_:)``. It must see to it that it is resumed once.
-///   - onCancel: Called when the caller is cancelled, perhaps before `register`.
+///   - register: Receives the continuation, normally for ``Waiters/add(_:_:)``. It must make sure that the continuation
+///     is resumed exactly once.
+///   - onCancel: Called when the caller is cancelled, possibly before `register`.
 package func suspended<Answer: Sendable>(
     _ register: (CheckedContinuation<Answer, Never>) -> Void, onCancel: @escaping @Sendable () -> Void
 ) async -> Answer {
@@ -12,7 +13,7 @@ package func suspended<Answer: Sendable>(
     }
 }
 
-/// The callers that wait for an answer, by number. It stands in a state under a lock.
+/// The callers that wait for an answer, by id. Keep it in state that a lock protects.
 package struct Waiters<Answer: Sendable>: Sendable {
     package typealias ID = UInt64
 
@@ -20,21 +21,21 @@ package struct Waiters<Answer: Sendable>: Sendable {
 
     package init() {}
 
-    /// Adds the caller, before anything can suspend.
-    /// - Returns: `false` if it was cancelled, since its cancellation handler may have run already and found nobody to wake. Then it is to be
-    ///   answered at once.
+    /// Adds a caller, before anything can suspend.
+    /// - Returns: `false` if the caller was cancelled. Its cancellation handler may already have run and found nobody
+    ///   to resume, so the caller must be answered at once.
     package mutating func add(_ id: ID, _ continuation: CheckedContinuation<Answer, Never>) -> Bool {
         guard !Task.isCancelled else { return false }
         continuations[id] = continuation
         return true
     }
 
-    /// Takes out one who is to be answered; `nil` if it has been.
+    /// Removes a caller that is to be answered; `nil` if it was already answered.
     package mutating func remove(_ id: ID) -> CheckedContinuation<Answer, Never>? {
         continuations.removeValue(forKey: id)
     }
 
-    /// Takes out all.
+    /// Removes all callers.
     package mutating func removeAll() -> [CheckedContinuation<Answer, Never>] {
         defer { continuations = [:] }
         return Array(continuations.values)

@@ -1,19 +1,20 @@
 package import Logging
 
-/// Asks what costs something, a process or a call, only once in a while, and for all callers together.
+/// Caches credentials that are expensive to read, such as from a process or a network call, and shares each read among
+/// all callers.
 ///
-/// What was read is used for `refresh`. After that it is still answered while it is read anew, unless it is older than
-/// twice as long; so nobody waits while there is something. When reading fails, what was read last counts on, and
-/// reading is tried again after a second, doubling to `refresh`. A caller that is cancelled ends only its own wait.
+/// Credentials are used for `refresh` after they were read. After that, they are still returned while a new read is in
+/// progress, up to twice that age, so callers do not wait. When a read fails, the last credentials stay in use, and the
+/// read is retried after one second, doubling up to `refresh`. A caller that is cancelled ends only its own wait.
 package final class CredentialCache: Sendable {
-    /// What was read, and how long it may be used if that is limited.
+    /// The result of a read, and how long it may be used if that is limited.
     package struct Reading: Sendable {
         package var credentials: [Credential]
         package var life: Duration?
 
         package init(_ credentials: [Credential], life: Duration? = nil) {
             self.credentials = credentials
-            // At least a second, or it would be read again and again.
+            // At least one second, so that it is not read again all the time.
             self.life = life.map { max($0, .seconds(1)) }
         }
     }
@@ -25,12 +26,14 @@ package final class CredentialCache: Sendable {
     private let backoff: Backoff
     private let value: Value
 
+    /// Creates a cache.
+    ///
     /// - Parameters:
-    ///   - source: What the log calls it.
-    ///   - refresh: How long what was read is used before it is read again.
-    ///   - clock: Measures that.
-    ///   - logger: For failures while what was read before is used.
-    ///   - read: Must end by itself, in a bounded time.
+    ///   - source: The name of the source in the log.
+    ///   - refresh: How long credentials are used before they are read again.
+    ///   - clock: Measures the age of the credentials.
+    ///   - logger: Receives failures while earlier credentials are used.
+    ///   - read: Reads the credentials. It must end by itself, in a bounded time.
     package init(
         source: String, refresh: Duration, clock: some Clock<Duration>, logger: Logger?,
         read: @escaping @Sendable () async throws(CredentialError) -> Reading
@@ -47,7 +50,7 @@ package final class CredentialCache: Sendable {
             }
             guard former.failures == 0, former.value != nil else { return }
             logger?.warning(
-                "the credentials cannot be read; those read last are used: \(failure)",
+                "the credentials cannot be read; those read last stay in use: \(failure)",
                 metadata: ["source": "\(source)"]
             )
         }
@@ -58,7 +61,7 @@ package final class CredentialCache: Sendable {
         do {
             answer = try await value.answer(decide)
         } catch {
-            throw CredentialError(.unreadable, source: source, message: "the caller did not wait for it")
+            throw CredentialError(.unreadable, source: source, message: "the caller was cancelled while waiting")
         }
         return try answer.get()
     }
@@ -70,27 +73,27 @@ package final class CredentialCache: Sendable {
         let good = end.map { now >= $0 } == true ? nil : known.value?.credentials
         let (due, stale) = times(known, end)
         let isReading = known.isReading || now >= due
-        // What is too old is answered only while it is not being read.
+        // Credentials that are too old are returned only while no read is in progress.
         if let good, now < stale || !isReading { return .answer(.success(good), refreshes: now >= due) }
         if !isReading, let failure = known.failure { return .answer(.failure(failure)) }
         return .wait
     }
 
-    /// When the next reading is due, and when nobody is answered without it.
+    /// Returns when the next read is due, and from when on callers wait for it.
     private func times(_ known: Value.Knowledge, _ end: Duration?) -> (due: Duration, stale: Duration) {
         var (due, stale) = (Duration.zero, Duration.zero)
         if let value = known.value {
             let pause = min(refresh, value.life.map { $0 * 2 / 3 } ?? refresh)
-            // What is not there yet is looked for more often.
+            // Missing credentials are looked for more often.
             due = known.readAt.end + (value.credentials.isEmpty ? min(pause, .seconds(5)) : pause)
             stale = due + pause
         }
         if known.failures > 0, let endedAt = known.endedAt {
             due = endedAt + backoff.pause(after: known.failures)
-            // What was read last counts on, though it is old.
+            // The last credentials stay in use although they are old.
             stale = max(stale, due + refresh)
         }
-        // What has ended since is looked for at once.
+        // Credentials that have expired since the last read are read again at once.
         if let end, known.endedAt.map({ $0 < end }) ?? true { due = min(due, end) }
         return (due, stale)
     }

@@ -1,15 +1,19 @@
-/// Asks sources in order. One that has nothing is passed over; one that is broken stops the chain with its error, so
-/// that a mistake in a deployment is not hidden by what happens to come next.
+/// Asks several sources in order, and returns the credentials of the first that has any.
+///
+/// A source without credentials is skipped. A broken source stops the chain with its error, so that the next source
+/// does not hide a mistake in the deployment.
 public struct CredentialChain: CredentialSource, Composite {
     private let sources: [any CredentialSource]
 
-    /// - Parameter sources: In order of preference.
+    /// Creates a chain.
+    ///
+    /// - Parameter sources: The sources in order of preference.
     public init(_ sources: [any CredentialSource]) { self.sources = sources }
 
-    /// The sources.
+    /// The sources, in order of preference.
     public var components: [any Sendable] { sources }
 
-    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
+    /// Returns the credentials of the first source that has any for an account.
     public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         for source in sources {
             let found = try await source.credentials(for: account)
@@ -20,6 +24,6 @@ public struct CredentialChain: CredentialSource, Composite {
 }
 
 extension CredentialChain: CredentialPlaces {
-    /// Those of its sources, in their order.
+    /// The places of its sources, in order.
     public var places: [String] { sources.flatMap { placesOfCredentials(in: $0) } }
 }

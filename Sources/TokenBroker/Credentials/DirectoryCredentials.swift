@@ -8,19 +8,19 @@ import Darwin
 public import Logging
 import Synchronization
 
-/// Reads the pair from two files of a directory, anew each time it is asked: secrets mounted by Docker or Kubernetes,
-/// or what systemd puts in `$CREDENTIALS_DIRECTORY`.
+/// Reads credentials from the files of a directory each time they are requested: secrets mounted by Docker or
+/// Kubernetes, or by systemd in `$CREDENTIALS_DIRECTORY`.
 ///
-/// Both halves are read through one open directory, and again if it, or a file in it, changed meanwhile. So a pair is
-/// never torn when the directory is replaced in one step, as Kubernetes does by its `..data` link, or you by a link
-/// of your own. Files that are rewritten where they are count when none of them has changed for a tenth of a second,
-/// which bridges the time between two that are rewritten one after the other, if that is short.
+/// Id and secret are read through one open directory, and read again if the directory or one of the files changed
+/// meanwhile. They therefore always belong together if the directory is replaced in one step, as Kubernetes does by its
+/// `..data` link, or you by your own link. Files that are rewritten in place are used once none of them has changed for
+/// a tenth of a second. This bridges a short time between the rewriting of two files.
 ///
-/// A second client secret, with a client id of its own or that of the first, is a second pair: both count while a
-/// rotation is under way.
+/// A second client secret, with its own client id or that of the first, is a second credential for use during a
+/// rotation.
 ///
-/// A directory that does not exist, or has none of the files, is absent; half of a pair, or an empty file, is broken.
-/// Files that others than their owner can read are used, with one warning.
+/// If the directory does not exist or has none of the files, the source has no credentials. A missing id or secret and
+/// an empty file are errors. Files that are accessible to group or others are used, with one warning.
 public struct DirectoryCredentials: CredentialSource {
     private let path: String
     private let names: CredentialNames
@@ -29,11 +29,13 @@ public struct DirectoryCredentials: CredentialSource {
     private let warned = Once()
     private let last = LastDirectory()
 
+    /// Creates a source for a directory.
+    ///
     /// - Parameters:
-    ///   - path: Of the directory.
-    ///   - names: Of its files, each of at most 64 KiB.
-    ///   - secondNames: Of the files of a second pair, if there may be one.
-    ///   - logger: For the warning about files that others can read.
+    ///   - path: The path of the directory.
+    ///   - names: The names of the files, each of at most 64 KiB.
+    ///   - secondNames: The names of the files of a second credential; `nil` if there is none.
+    ///   - logger: Receives the warning about files that are accessible to group or others.
     public init(
         path: String, names: CredentialNames = .init(clientID: "client_id", clientSecret: "client_secret"),
         secondNames: CredentialNames? = .init(clientID: "client_id_2", clientSecret: "client_secret_2"),
@@ -45,20 +47,20 @@ public struct DirectoryCredentials: CredentialSource {
         self.logger = logger
     }
 
-    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
+    /// Returns the credentials in the directory, whichever the account.
     public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         let source = ConfiguredNames.directory(path)
-        // A directory is replaced once in a while, not again and again.
+        // A directory is replaced now and then, so a few attempts suffice.
         for _ in 0..<16 {
             guard let content = try MountedDirectory(path, source) else { return [] }
             let found = Result { () throws(CredentialError) in try pairs(in: content) }
-            // What was found while it was being replaced means nothing, be it a pair or an error.
+            // Whatever was found during a replacement is meaningless, whether credentials or an error.
             guard try content.isUnchanged() else { continue }
-            // Another directory was whole when it was put there, and at the start there is nothing that could be used
-            // meanwhile.
+            // A directory that replaced another was complete when it was put in place. On the first read there are no
+            // earlier credentials to use meanwhile.
             if last.isSwapped(to: content) || content.rest(for: .milliseconds(100)) { return try found.get() }
         }
-        throw CredentialError(.unreadable, source: source, message: "it changes again and again")
+        throw CredentialError(.unreadable, source: source, message: "it keeps changing")
     }
 
     private func pairs(in content: MountedDirectory) throws(CredentialError) -> [Credential] {
@@ -69,7 +71,7 @@ public struct DirectoryCredentials: CredentialSource {
             guard let file = try content.read(name) else { continue }
             if file.isReadableByOthers, content.isOpenToOthers, warned.first() {
                 logger?.warning(
-                    "others than its owner can read a file with credentials; set its mode to 400",
+                    "a file with credentials is accessible to group or others; set its mode to 400",
                     metadata: ["path": "\(path)/\(name)"]
                 )
             }
@@ -79,7 +81,7 @@ public struct DirectoryCredentials: CredentialSource {
             }
             values[name] = text
         }
-        // Often the client id stays, and only its secret is rotated.
+        // Often only the secret is rotated, and the client id stays the same.
         if let secondNames, let secret = secondNames.clientSecret, values[secret] != nil,
             values[secondNames.clientID] == nil
         {
@@ -94,7 +96,7 @@ public struct DirectoryCredentials: CredentialSource {
 }
 
 extension DirectoryCredentials: CredentialPlaces {
-    /// The directory and the files of the first pair.
+    /// The directory and the files of the first credential.
     public var places: [String] {
         let files = [names.clientID, names.clientSecret].compactMap(\.self).map(ConfiguredNames.name)
         return [
@@ -103,11 +105,11 @@ extension DirectoryCredentials: CredentialPlaces {
     }
 }
 
-/// Which directory was read last.
+/// The directory that was read last.
 private final class LastDirectory: Sendable {
     private let directory = Mutex<[FileIdentity.Place]?>(nil)
 
-    /// Whether `content` is in another directory than what this was asked about before.
+    /// Returns whether `content` is in another directory than at the previous call.
     func isSwapped(to content: MountedDirectory) -> Bool {
         directory.withLock { last in
             defer { last = content.places }
@@ -116,8 +118,8 @@ private final class LastDirectory: Sendable {
     }
 }
 
-/// A directory of secret files as it is at one moment. With a `..data` link, as Kubernetes mounts have it, that is
-/// where the files are.
+/// A directory of secret files as it is at one moment. If it has a `..data` link, as Kubernetes mounts have, the files
+/// are read from there.
 private final class MountedDirectory {
     private let path: String
     private let source: String
@@ -125,7 +127,7 @@ private final class MountedDirectory {
     private let data: Directory?
     private var seen: [String: FileIdentity?] = [:]
 
-    /// `nil` if there is none.
+    /// Opens the directory; `nil` if it does not exist.
     init?(_ path: String, _ source: String) throws(CredentialError) {
         guard let base = try Directory(path: path, source: source) else { return nil }
         self.path = path
@@ -138,8 +140,9 @@ private final class MountedDirectory {
 
     var places: [FileIdentity.Place] { [base.place] + (data.map { [$0.place] } ?? []) }
 
-    /// Waits until none of the files has changed for `quiet`, by their own time of change.
-    /// - Returns: Whether they are still the ones that were read.
+    /// Waits until none of the files has changed for `quiet`, by their own change times.
+    ///
+    /// - Returns: Whether the files are still the ones that were read.
     func rest(for quiet: Duration) -> Bool {
         let age = seen.values.compactMap { $0?.age }.min() ?? quiet
         guard age < quiet else { return true }
@@ -149,7 +152,7 @@ private final class MountedDirectory {
 
     private var files: Int32 { (data ?? base).descriptor }
 
-    /// `nil` if there is no such file.
+    /// Reads a file; `nil` if it does not exist.
     func read(_ name: String) throws(CredentialError) -> SmallFile? {
         let file = try SmallFile(
             path: name, in: files, maximumBytes: 64 << 10, source: ConfiguredNames.file("\(path)/\(name)"))
@@ -157,7 +160,7 @@ private final class MountedDirectory {
         return file
     }
 
-    /// Whether another look finds the same directory with the same files.
+    /// Returns whether the path still leads to the same directory with the same files.
     func isUnchanged() throws(CredentialError) -> Bool {
         guard let now = try Directory(path: path, source: source), now.isSame(as: base) else { return false }
         let nowData = try Directory(path: "..data", in: now.descriptor, source: source)

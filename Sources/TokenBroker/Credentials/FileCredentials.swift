@@ -1,12 +1,16 @@
 public import Logging
 
-/// Reads the pair from a file, anew each time it is asked, in one read, so that a replaced file takes effect and a
-/// pair is never torn. A file that has just been rewritten is read when it has rested for a tenth of a second.
+/// Reads credentials from a file each time they are requested.
 ///
-/// The file is a JSON object with `client_id` and `client_secret`, an array of such objects in order of preference
-/// (two pairs while a rotation is under way), or lines of `NAME=value` with the configured variable names or
-/// `client_id` and `client_secret`. A file that does not exist is absent; anything else that is wrong with it is
-/// broken. A file that others than its owner can read is used, with one warning.
+/// A replaced file takes effect without a restart. Id and secret come from a single read, so they always belong
+/// together. A file that has just been rewritten is read once it has not changed for a tenth of a second.
+///
+/// The file is a JSON object with `client_id` and `client_secret`, or an array of such objects in order of preference
+/// (two during a rotation). It may also consist of lines of `NAME=value`, with the configured variable names or
+/// `client_id` and `client_secret`.
+///
+/// If the file does not exist, the source has no credentials. Any other problem with the file is an error. A file that
+/// is accessible to group or others is used, with one warning.
 public struct FileCredentials: CredentialSource {
     private let path: String
     private let names: CredentialNames
@@ -14,25 +18,28 @@ public struct FileCredentials: CredentialSource {
     private let warned = Once()
     private let isFirst = Once()
 
+    /// Creates a source for a file.
+    ///
     /// - Parameters:
-    ///   - path: Of a regular file of at most 64 KiB.
+    ///   - path: The path of a regular file of at most 64 KiB.
     ///   - names: The names in a file of `NAME=value` lines.
-    ///   - logger: For the warning about a file that others can read.
+    ///   - logger: Receives the warning about a file that is accessible to group or others.
     public init(path: String, names: CredentialNames, logger: Logger? = nil) {
         self.path = path
         self.names = names
         self.logger = logger
     }
 
-    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
+    /// Returns the credentials in the file, whichever the account.
     public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         let source = ConfiguredNames.file(path)
-        // At the start there is nothing that could be used meanwhile, and a pair that is wrong is soon replaced.
+        // The first read does not wait: there is no earlier credential to use meanwhile, and a wrong one is soon
+        // replaced.
         let file = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: !isFirst.first())
         guard let file else { return [] }
         if file.isReadableByOthers, warned.first() {
             logger?.warning(
-                "others than its owner can read the credentials file; set its mode to 600",
+                "the credentials file is accessible to group or others; set its mode to 600",
                 metadata: ["path": "\(path)"]
             )
         }
@@ -62,15 +69,15 @@ public struct FileCredentials: CredentialSource {
 }
 
 extension FileCredentials: CredentialPlaces {
-    /// The file.
+    /// The file, which does not exist.
     public var places: [String] { [ConfiguredNames.file(path) + ", which does not exist"] }
 }
 
-/// Reads lines of `NAME=value`; `nil` if a line is none. `export `, comments, blank lines and quotes around a value
-/// are understood, as is `\n`, `\"` and `\\` between double quotes. The last of two lines with one name counts.
+/// Parses lines of `NAME=value`; `nil` if a line has another form. It understands `export `, comments, blank lines and
+/// quotes around a value, and `\n`, `\"` and `\\` between double quotes. If a name occurs twice, the last line wins.
 func dotEnv(_ text: String) -> [String: String]? {
     var values: [String: String] = [:]
-    // Scalar by scalar: as characters, a quote and a combining mark after it would be one, and no quote.
+    // Parse scalars, not characters: a quote and a combining mark after it form one character, which is not a quote.
     for line in text.unicodeScalars.split(whereSeparator: { $0 == "\n" || $0 == "\r" }) {
         var line = line.trimmingWhiteSpace
         if line.isEmpty || line.first == "#" { continue }
@@ -87,7 +94,7 @@ func dotEnv(_ text: String) -> [String: String]? {
 
 private func dotEnvValue(_ text: Substring.UnicodeScalarView) -> String? {
     guard let quote = text.first, quote == "\"" || quote == "'" else {
-        // A comment begins with a space before it, so that a value may contain the sign.
+        // A comment needs a space before its `#`, so that a value may contain one.
         let comment = text.firstRange(of: " #".unicodeScalars)
         return String(comment.map { text[..<$0.lowerBound].trimmingWhiteSpace } ?? text)
     }

@@ -1,4 +1,5 @@
-/// The pair under two names; `nil` if neither is there. White space and line ends around a value are not part of it.
+/// Returns the credential stored under two names; `nil` if neither is present. Surrounding white space and line ends
+/// are not part of a value.
 package func pair(
     from values: [String: String], _ names: CredentialNames, source: String
 ) throws(CredentialError) -> Credential? {
@@ -19,13 +20,13 @@ package func pair(
 }
 
 extension CredentialNames {
-    /// What they are called in JSON, as in RFC 6749.
+    /// The names in JSON, as in RFC 6749.
     package static func json(needsSecret: Bool) -> Self {
         Self(clientID: "client_id", clientSecret: needsSecret ? "client_secret" : nil)
     }
 }
 
-/// The pairs in a JSON object, or in an array of such objects in order of preference.
+/// Returns the credentials in a JSON object, or in an array of such objects in order of preference.
 package func pairs(
     inJSON bytes: [UInt8], needsSecret: Bool, source: String
 ) throws(CredentialError) -> [Credential] {
@@ -46,11 +47,11 @@ package func pairs(
 private func notJSON(_ source: String) -> CredentialError {
     CredentialError(
         .malformed, source: source,
-        message: "it is not a JSON object with each key once, nor an array of one to four such objects"
+        message: "expected a JSON object without duplicate keys, or an array of one to four such objects"
     )
 }
 
-/// The pair in the members of a JSON object.
+/// Returns the credential in the members of a JSON object.
 func pair(
     in members: [ExactString: JSONValue], _ names: CredentialNames, source: String
 ) throws(CredentialError) -> Credential {

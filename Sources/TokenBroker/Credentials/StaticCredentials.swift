@@ -1,20 +1,22 @@
-/// Credentials that are handed over when the source is made, for a test or for a program that finds them in a way of its own.
+/// Fixed credentials, for a test or for a program that finds them in its own way.
 ///
-/// They do not change: a source that takes a rotation up is one of the others, or your own.
+/// They never change. To follow a rotation, use another source, or write your own.
 public struct StaticCredentials: CredentialSource, CredentialPlaces {
     private let credentials: [Credential]
 
-    /// - Parameter credentials: In order of preference; none for a source that has nothing.
+    /// Creates a source with fixed credentials.
+    ///
+    /// - Parameter credentials: The credentials in order of preference; empty for a source that has none.
     public init(_ credentials: [Credential]) { self.credentials = credentials }
 
-    /// One pair.
+    /// Creates a source with one fixed credential.
     public init(clientID: Secret, clientSecret: Secret) {
         self.init([Credential(clientID: clientID, clientSecret: clientSecret)])
     }
 
-    /// The program itself.
-    public var places: [String] { ["the credentials that the program was given, of which there are none"] }
+    /// The program itself, in words for an error message.
+    public var places: [String] { ["the credentials given in code, which are empty"] }
 
-    /// The credentials, whichever the account.
+    /// Returns the credentials, whichever the account.
     public func credentials(for account: Account) async throws(CredentialError) -> [Credential] { credentials }
 }

@@ -2,20 +2,20 @@ import FoundationEssentials
 import HTTPTypes
 public import Logging
 
-/// Reads the pair from a secret in HashiCorp Vault's key/value engine, version 2, with a token.
+/// Reads credentials from a secret in HashiCorp Vault's key/value engine, version 2, using a token.
 ///
-/// The secret's newest version counts. With two versions, the one before it is a second pair, as long as it is
-/// neither deleted nor destroyed: both count while a rotation is under way.
+/// The newest version of the secret is used. If two versions are configured, the version before it is a second
+/// credential for use during a rotation, unless it is deleted or destroyed.
 ///
-/// Vault is asked once in a while and not each time; while it does not answer, what it had last counts. A secret that
-/// is not there is absent; a token that is refused, a Vault that is sealed or does not answer, and a secret without
-/// the pair are broken.
+/// The result is cached for ``Configuration/refresh``, and the last credentials stay in use while Vault does not
+/// respond. If the secret does not exist, the source has no credentials. A refused token, a sealed or unreachable
+/// Vault, and a secret without the credential are errors.
 public struct VaultCredentials: CredentialSource, CredentialPlaces {
-    /// The secret in Vault.
+    /// The secret in Vault, which does not exist.
     public let places: [String]
     private let cache: CredentialCache
 
-    /// Where the token for Vault is.
+    /// The place of the token for Vault.
     public struct VaultToken: Sendable {
         fileprivate enum Place {
             case file(path: String)
@@ -23,11 +23,14 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
         }
         fileprivate var place: Place
 
-        /// A file with nothing else in it, read each time, so that it may be replaced, as Vault Agent does.
+        /// A file that contains only the token. It is read each time, so it may be replaced, as Vault Agent does.
         public static func file(_ path: String) -> Self { Self(place: .file(path: path)) }
 
-        /// An environment variable, as it is now.
-        /// - Parameter environment: Instead of the process's.
+        /// An environment variable, read once, now.
+        ///
+        /// - Parameters:
+        ///   - name: The name of the variable.
+        ///   - environment: The variables to use; `nil` for those of the process.
         public static func variable(_ name: String, environment: [String: String]? = nil) -> Self {
             let environment = environment ?? ProcessInfo.processInfo.environment
             return Self(
@@ -37,32 +40,33 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
         }
     }
 
-    /// Where the secret is, and how Vault is asked for it.
+    /// The location of the secret, and how to request it from Vault.
     public struct Configuration: Sendable {
         /// Vault's base URL: `https://host[:port]`.
         public var address: ServerURL
-        /// Where the engine is mounted.
+        /// The path at which the engine is mounted.
         public var mount = "secret"
-        /// The secret below the mount, without `data/`.
+        /// The path of the secret below the mount, without `data/`.
         public var path: String
-        /// The fields of the secret.
+        /// The names of the secret's fields.
         public var names = CredentialNames(clientID: "client_id", clientSecret: "client_secret")
-        /// How many of the secret's versions count: one, or two during a rotation.
+        /// The number of the secret's versions to use: one, or two during a rotation.
         public var versions = 1
         /// The Vault Enterprise namespace.
         public var namespace: String?
         /// The token for Vault.
         public var token: VaultToken
-        /// How long one call may take.
+        /// The timeout of one call.
         public var timeout: Duration = .seconds(5)
-        /// How long what was read is used before it is read again.
+        /// How long credentials are used before they are read again.
         public var refresh: Duration = .seconds(10)
 
-        /// The defaults.
+        /// Creates a configuration with default values for everything else.
+        ///
         /// - Parameters:
         ///   - address: Vault's base URL.
-        ///   - path: The secret below the mount, without `data/`.
-        ///   - token: The token for Vault.
+        ///   - path: The path of the secret below the mount, without `data/`.
+        ///   - token: The place of the token for Vault.
         public init(address: ServerURL, path: String, token: VaultToken) {
             self.address = address
             self.path = path
@@ -70,11 +74,13 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
         }
     }
 
+    /// Creates a source for a secret in Vault.
+    ///
     /// - Parameters:
-    ///   - configuration: Where the secret is, and how Vault is asked for it.
-    ///   - transport: Carries the calls.
-    ///   - clock: Measures how old what was read is.
-    ///   - logger: For failures while what was read before is used.
+    ///   - configuration: The location of the secret, and how to request it.
+    ///   - transport: Sends the requests to Vault.
+    ///   - clock: Measures the age of the cached credentials.
+    ///   - logger: Receives warnings about failed reads and about a token file that is accessible to group or others.
     public init(
         configuration: Configuration, transport: any HTTPTransport, clock: some Clock<Duration> = ContinuousClock(),
         logger: Logger? = nil
@@ -86,7 +92,7 @@ public struct VaultCredentials: CredentialSource, CredentialPlaces {
         }
     }
 
-    /// See ``CredentialSource/credentials(for:)``; the type tells what is particular.
+    /// Returns the cached credentials, or reads them, whichever the account.
     public func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
         try await cache.credentials()
     }
@@ -109,14 +115,14 @@ private struct VaultSecret: Sendable {
         return [newest, former]
     }
 
-    /// `nil` if there is no such secret, or not in that version.
+    /// Returns one version of the secret; `nil` if the secret or that version does not exist.
     private func read(
         version: Int?, _ token: Secret
     ) async throws(CredentialError) -> (Credential, version: Int?)? {
         let encoded = [configuration.mount, "data", configuration.path].map(percentEncodedPath).joined(separator: "/")
         let query = version.map { "?version=\($0)" } ?? ""
         var fields: HTTPFields = [.accept: "application/json"]
-        // The second is Vault's defence against forged requests, which it may demand.
+        // `X-Vault-Request` is Vault's protection against server-side request forgery, which it may require.
         let own = [
             ("X-Vault-Token", token.reveal()), ("X-Vault-Request", "true"),
             ("X-Vault-Namespace", configuration.namespace),
@@ -134,7 +140,7 @@ private struct VaultSecret: Sendable {
                 options: TransportOptions(timeout: configuration.timeout)
             )
         } catch {
-            throw CredentialError(.unreadable, source: source, message: "Vault does not answer: \(error)")
+            throw CredentialError(.unreadable, source: source, message: "the request to Vault failed: \(error)")
         }
         switch response.status.code {
         case 200: break
@@ -142,12 +148,12 @@ private struct VaultSecret: Sendable {
         case 403: throw CredentialError(.unreadable, source: source, message: "Vault refuses the token (403)")
         case 503: throw CredentialError(.unreadable, source: source, message: "Vault is sealed or down (503)")
         case let status:
-            throw CredentialError(.unreadable, source: source, message: "Vault answers with status \(status)")
+            throw CredentialError(.unreadable, source: source, message: "Vault responded with status \(status)")
         }
         guard let data = try? JSONValue.parse(response.body)["data"], case .object(let members)? = data["data"] else {
             throw CredentialError(
                 .malformed, source: source,
-                message: "Vault's answer is not that of a key/value engine of version 2; is \(configuration.mount) one?"
+                message: "expected a key/value engine, version 2, at the mount \(configuration.mount)"
             )
         }
         let number = data["metadata"]?["version"]?.number.flatMap { Int(exactly: $0) }
@@ -160,24 +166,24 @@ private struct VaultSecret: Sendable {
             guard let value, !value.isEmpty else {
                 throw CredentialError(
                     .incomplete, source: source,
-                    message: "\(ConfiguredNames.variable(name)) is not set; it holds the token")
+                    message: "\(ConfiguredNames.variable(name)) is not set; it must hold the token")
             }
             return value
         case .file(let path):
             let source = ConfiguredNames.file(path)
             let found = try SmallFile(path: path, maximumBytes: 64 << 10, source: source, isAtRest: true)
             guard let file = found else {
-                throw CredentialError(.unreadable, source: source, message: "the file with Vault's token is not there")
+                throw CredentialError(.unreadable, source: source, message: "the Vault token file does not exist")
             }
             if file.isReadableByOthers, warned.first() {
                 logger?.warning(
-                    "others than its owner can read the file with Vault's token; set its mode to 600",
+                    "the Vault token file is accessible to group or others; set its mode to 600",
                     metadata: ["path": "\(path)"]
                 )
             }
             let text = String(validating: file.bytes, as: UTF8.self)?.trimmingWhiteSpace ?? ""
             guard !text.isEmpty, text.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
-                throw CredentialError(.malformed, source: source, message: "it is empty or holds more than a token")
+                throw CredentialError(.malformed, source: source, message: "it is empty or contains more than a token")
             }
             return Secret(String(text))
         }

@@ -1,5 +1,7 @@
-/// Decodes base64url without padding (RFC 7515, appendix C), byte by byte; `nil` unless `text` is the one spelling of what it encodes: no
-/// other characters, no length that nothing has, and no bits behind the last byte (RFC 4648, section 3.5).
+/// Decodes base64url without padding (RFC 7515, appendix C).
+///
+/// The result is `nil` unless `text` is the only spelling of what it encodes: no other characters, no impossible
+/// length, and no bits set after the last byte (RFC 4648, section 3.5).
 package func base64URLDecoded(_ text: some StringProtocol) -> [UInt8]? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(text.utf8.count * 3 / 4)

@@ -1,5 +1,5 @@
 extension Duration {
-    /// Reads `\d+(ms|s|m|h)`, such as `250ms`, `10s`, `2m`, `1h`; `nil` for anything else or out of range.
+    /// Parses `\d+(ms|s|m|h)`, such as `250ms`, `10s`, `2m`, `1h`; `nil` for anything else, or out of range.
     package init?(configured text: String) {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         guard let count = Int64(digits), count <= 1_000_000_000 else { return nil }
@@ -14,7 +14,8 @@ extension Duration {
 }
 
 extension Duration {
-    /// As it is written in a configuration, in the largest unit that leaves no rest: `2m`. Fractions of a millisecond are left out.
+    /// The duration as written in a configuration, in the largest unit that leaves no remainder, such as `2m`.
+    /// Fractions of a millisecond are left out.
     package var configured: String {
         let milliseconds = components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
         for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, Int64)]

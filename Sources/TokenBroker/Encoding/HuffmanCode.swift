@@ -1,8 +1,8 @@
-/// Takes bits from bytes, the lowest first. What takes them sets the cursor back if there are too few.
+/// Reads bits from bytes, the lowest bit first. If there are too few bits, the caller resets the cursor.
 struct BitReader: Sendable {
     struct Cursor {
         var position = 0
-        /// Taken from the bytes before the position.
+        /// Bits taken from the bytes before the position.
         var buffer: UInt64 = 0
         var count = 0
     }
@@ -14,13 +14,14 @@ struct BitReader: Sendable {
 
     mutating func append(_ new: RawSpan) { new.withUnsafeBytes { bytes.append(contentsOf: $0) } }
 
-    /// Forgets the bytes before the cursor.
+    /// Discards the bytes before the cursor.
     mutating func compact() {
         bytes.removeFirst(cursor.position)
         cursor.position = 0
     }
 
-    /// - Parameter count: At most 48.
+    /// Takes bits; `nil` if there are too few.
+    /// - Parameter count: The number of bits, at most 48.
     mutating func take(_ count: Int) -> UInt64? {
         while cursor.count < count {
             guard cursor.position < bytes.count else { return nil }
@@ -42,9 +43,9 @@ struct BitReader: Sendable {
 
     mutating func alignToByte() { _ = take(cursor.count % 8) }
 
-    /// The next symbol of a code; `nil` if it has not all arrived.
+    /// Decodes the next symbol of a code; `nil` if it has not arrived completely.
     mutating func decode(_ code: HuffmanCode) throws(TransportError) -> Int? {
-        // The canonical order: of each length, the codes follow one another, after those that are shorter.
+        // In canonical order, the codes of one length are consecutive, and follow the shorter ones.
         var (value, first, index) = (0, 0, 0)
         for count in code.counts {
             guard let bit = take(1) else { return nil }
@@ -58,14 +59,14 @@ struct BitReader: Sendable {
     }
 }
 
-/// A canonical Huffman code, as the numbers of its codes of 1 to 15 bits, and its symbols in order.
+/// A canonical Huffman code: the number of codes of each length from 1 to 15 bits, and the symbols in order.
 struct HuffmanCode: Sendable {
     let counts: [Int]
     let symbols: [Int]
-    /// Whether every sequence of bits means something.
+    /// Whether every sequence of bits has a meaning.
     let isComplete: Bool
 
-    /// - Parameter lengths: By symbol; 0 for one that has no code.
+    /// - Parameter lengths: The length of each symbol's code; 0 for a symbol without one.
     /// - Returns: `nil` if there are more codes than bits for them.
     init?(_ lengths: some RandomAccessCollection<UInt8>) {
         var counts = [Int](repeating: 0, count: 15)
@@ -79,7 +80,7 @@ struct HuffmanCode: Sendable {
         var ends = [Int]()
         for count in counts { ends.append((ends.last ?? 0) + count) }
         var symbols = [Int](repeating: 0, count: ends.last ?? 0)
-        // From the back, so that each length's first free place is known from its end.
+        // Backwards, so that each length's next free place is found from its end.
         for (symbol, length) in zip((0..<lengths.count).reversed(), lengths.reversed()) where length > 0 {
             ends[Int(length) - 1] -= 1
             symbols[ends[Int(length) - 1]] = symbol

@@ -1,12 +1,12 @@
-/// Undoes one `gzip` (RFC 1952) or `deflate` (RFC 1950, or RFC 1951 without its wrapper) coding as its bytes arrive.
+/// Removes one `gzip` (RFC 1952) or `deflate` (RFC 1950, or RFC 1951 without its wrapper) coding as its bytes arrive.
 ///
-/// Each step of the format is taken whole: where its bytes have not all arrived, it is tried again with more of them.
+/// Each step of the format is taken as a whole. If its bytes have not all arrived, it is repeated when there are more.
 struct Inflater: Sendable {
     enum Format: Sendable { case gzip, deflate }
 
     private enum State {
         case beginning
-        /// The optional parts of a gzip header that are left, as its flags.
+        /// The optional parts of a gzip header that are left, as flags.
         case gzipHeader(UInt8)
         case block
         case stored(left: Int)
@@ -17,7 +17,7 @@ struct Inflater: Sendable {
 
     private enum Wrapper { case none, zlib, gzip }
 
-    /// What is decoded so far.
+    /// The output decoded so far.
     private(set) var output: [UInt8] = []
     private let format: Format
     private let maximumBytes: Int
@@ -25,7 +25,7 @@ struct Inflater: Sendable {
     private var state = State.beginning
     private var isLastBlock = false
     private var bits = BitReader()
-    /// Where the member of a gzip stream began in the output, and how far its checksum has come.
+    /// Where the current member of a gzip stream begins in the output, and how far its checksum has been computed.
     private var memberStart = 0
     private var checked = 0
     private var checksum: UInt32 = 0
@@ -35,7 +35,7 @@ struct Inflater: Sendable {
         self.maximumBytes = maximumBytes
     }
 
-    /// Whether the stream is whole. One without a single byte is an empty body.
+    /// Whether the stream is complete. A stream without a single byte is an empty body.
     var isComplete: Bool {
         switch state {
         case .ended: true
@@ -44,8 +44,8 @@ struct Inflater: Sendable {
         }
     }
 
-    /// Decodes as much as there is.
-    /// - Throws: ``TransportError`` of kind `malformed`, or `tooLarge` when the output would exceed its ceiling.
+    /// Decodes as much as has arrived.
+    /// - Throws: ``TransportError`` with the code `malformed`, or `tooLarge` if the output would exceed its limit.
     mutating func append(_ bytes: RawSpan) throws(TransportError) {
         bits.append(bytes)
         while try step() {}
@@ -55,7 +55,8 @@ struct Inflater: Sendable {
     private static let malformed = TransportError(.malformed, message: "the content coding is malformed")
     private static let tooLarge = TransportError(.tooLarge, message: "the decoded response body is too large")
 
-    /// - Returns: Whether to go on; otherwise the next step needs more bytes.
+    /// Takes one step.
+    /// - Returns: Whether to continue; `false` if the next step needs more bytes.
     private mutating func step() throws(TransportError) -> Bool {
         let start = bits.cursor
         switch state {
@@ -69,7 +70,7 @@ struct Inflater: Sendable {
         }
     }
 
-    /// Sets the cursor back to where a step began that needs more bytes.
+    /// Resets the cursor to the start of a step that needs more bytes.
     private mutating func stop(at start: BitReader.Cursor) -> Bool {
         bits.cursor = start
         return false
@@ -81,7 +82,7 @@ struct Inflater: Sendable {
         (memberStart, checked) = (output.count, output.count)
         if format == .gzip {
             guard let start = bits.take(32), let _ = bits.take(48) else { return false }
-            // 31, 139, deflate, no reserved flag.
+            // The magic bytes 31 and 139, the method deflate, and no reserved flag.
             guard start & 0xff_ffff == 0x08_8b1f, start >> 29 == 0 else { throw Self.malformed }
             (wrapper, checksum) = (.gzip, 0)
             state = .gzipHeader(UInt8(truncatingIfNeeded: start >> 24))
@@ -91,7 +92,7 @@ struct Inflater: Sendable {
         guard let header = bits.take(16) else { return false }
         let (method, flags) = (header & 0xff, header >> 8)
         if method & 0xf == 8, (method << 8 | flags) % 31 == 0 {
-            // A preset dictionary is nothing that HTTP knows.
+            // HTTP knows no preset dictionary.
             guard flags & 0x20 == 0 else { throw Self.malformed }
             (wrapper, checksum) = (.zlib, 1)
         } else {
@@ -102,13 +103,13 @@ struct Inflater: Sendable {
         return true
     }
 
-    /// Passes over a file's name and the like.
+    /// Skips the optional parts of the header, such as a file name.
     private mutating func readGzipHeader(_ flags: UInt8) -> Bool {
         if flags & 4 != 0 {
             guard let length = bits.take(16), bits.skip(Int(length)) else { return false }
             state = .gzipHeader(flags & ~4)
         } else if flags & 0x18 != 0 {
-            // A text that ends with a zero: the name, then the comment.
+            // A zero-terminated text: the file name, then the comment.
             guard let byte = bits.take(8) else { return false }
             if byte == 0 { state = .gzipHeader(flags & 8 != 0 ? flags & ~8 : flags & ~0x10) }
         } else if flags & 2 != 0 {
@@ -120,7 +121,7 @@ struct Inflater: Sendable {
         return true
     }
 
-    /// What follows the end: another member of a gzip stream, or zeros that pad it.
+    /// Reads what follows the end: another member of a gzip stream, or zeros as padding.
     private mutating func readOn() throws(TransportError) -> Bool {
         let start = bits.cursor
         guard let next = bits.take(8) else { return false }
@@ -210,7 +211,7 @@ struct Inflater: Sendable {
         output.append(byte)
     }
 
-    /// The two codes of a block that brings its own; `nil` if they have not all arrived.
+    /// Reads the two codes of a block that brings its own; `nil` if they have not arrived completely.
     private mutating func readCodes() throws(TransportError) -> (HuffmanCode, HuffmanCode)? {
         guard let counts = bits.take(14) else { return nil }
         let (lengthCount, distanceCount) = (Int(counts & 31) + 257, Int(counts >> 5 & 31) + 1)
@@ -233,7 +234,8 @@ struct Inflater: Sendable {
             guard let repeated = symbol == 16 ? lengths.last : 0 else { throw Self.malformed }
             lengths.append(contentsOf: repeatElement(repeated, count: base + Int(more)))
         }
-        // A block without an end could never end. One with a single distance may leave its code incomplete.
+        // A block without an end symbol could never end. A block with a single distance may have an incomplete code for
+        // it.
         guard lengths.count == lengthCount + distanceCount, lengths[256] > 0,
             let literals = HuffmanCode(lengths[..<lengthCount]), literals.isComplete,
             let distances = HuffmanCode(lengths[lengthCount...]), distances.isComplete || distances.symbols.count <= 1
@@ -270,7 +272,8 @@ struct Inflater: Sendable {
 
     private static let codeLengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
-    /// What a symbol from 257 on, or a distance code, means: its least value, and how many bits are added to that.
+    /// The meaning of a symbol from 257 on, or of a distance code: its base value, and the number of bits that are
+    /// added to it.
     private static let lengths =
         (0..<8).map { (base: $0 + 3, bits: 0) }
         + ranges(from: 11, bits: (1...5).flatMap { [$0, $0, $0, $0] })

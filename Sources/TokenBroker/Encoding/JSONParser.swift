@@ -1,17 +1,21 @@
 extension JSONValue {
     /// Parses a whole JSON text in one pass, in time linear in its length.
     ///
-    /// The grammar is that of RFC 8259, without extensions. The text is UTF-8, with or without a byte order mark; a lone surrogate is malformed.
-    /// A name that is repeated in an object, in whatever spelling, and nesting deeper than `maximumDepth` are errors. Numbers keep their digits.
+    /// The grammar is that of RFC 8259, without extensions. The text is UTF-8, with or without a byte order mark; a
+    /// lone surrogate is malformed. A repeated name in an object, however it is escaped, and nesting deeper than
+    /// `maximumDepth` are errors. Numbers keep their digits.
     ///
-    /// - Throws: ``JSONError``, which says at most what kind of fault there is.
+    /// - Parameters:
+    ///   - bytes: The JSON text in UTF-8.
+    ///   - maximumDepth: The maximum nesting of arrays and objects.
+    /// - Throws: ``JSONError``, which tells the kind of fault and nothing else.
     public static func parse(_ bytes: [UInt8], maximumDepth: Int = 32) throws(JSONError) -> JSONValue {
         var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth)
         return try parser.document()
     }
 }
 
-/// Reads a JSON text from its beginning to its end, each byte once.
+/// Reads a JSON text from start to end, each byte once.
 private struct JSONParser {
     let bytes: [UInt8]
     let maximumDepth: Int
@@ -85,7 +89,7 @@ private struct JSONParser {
         position += 1
     }
 
-    /// Whether a container ends where it began, empty.
+    /// Whether a container that has just begun is empty and ends here.
     private mutating func closes(_ bracket: UInt8) -> Bool {
         skipWhiteSpace()
         guard peek == bracket else { return false }
@@ -150,7 +154,7 @@ private struct JSONParser {
         }
     }
 
-    /// The scalar of `\uXXXX`, or of two that are a surrogate pair.
+    /// Returns the scalar of `\uXXXX`, or of two escapes that form a surrogate pair.
     private mutating func escapedScalar() throws(JSONError) -> Unicode.Scalar {
         let first = try codeUnit()
         if let scalar = Unicode.Scalar(first) { return scalar }
@@ -176,7 +180,7 @@ private struct JSONParser {
     }
 
     private func text(_ bytes: ArraySlice<UInt8>) throws(JSONError) -> ExactString {
-        // Decoding replaces what is not UTF-8, which ASCII always is; validating costs four times as much.
+        // Decoding would replace invalid UTF-8. ASCII is always valid, and validating costs four times as much.
         if bytes.allSatisfy({ $0 < 0x80 }) { return ExactString(String(decoding: bytes, as: UTF8.self)) }
         guard let text = String(validating: bytes, as: UTF8.self) else { throw .malformed }
         return ExactString(text)

@@ -1,8 +1,9 @@
 extension JSONValue {
-    /// This value as compact JSON text in UTF-8. Members are in the order of their names' bytes.
+    /// The value as compact JSON text in UTF-8. Members are sorted by the bytes of their names.
     public var serialized: [UInt8] { serialized(indented: false) }
 
-    /// - Parameter isIndented: Whether each element stands on a line of its own, for people to read.
+    /// Returns the value as JSON text in UTF-8.
+    /// - Parameter isIndented: Whether each element is on a line of its own, for people to read.
     package func serialized(indented isIndented: Bool) -> [UInt8] {
         var serializer = JSONSerializer(isIndented: isIndented)
         serializer.append(self)

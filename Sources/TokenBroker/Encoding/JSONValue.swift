@@ -1,4 +1,4 @@
-/// Any JSON value (RFC 8259). Strings and member names compare by their bytes.
+/// Any JSON value (RFC 8259). Strings and member names are compared by their bytes.
 public enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)
@@ -7,17 +7,17 @@ public enum JSONValue: Sendable, Hashable {
     case array([JSONValue])
     case object([ExactString: JSONValue])
 
-    /// The member of an object; `nil` if this is no object or has no such member.
+    /// The member of an object; `nil` if this is not an object or has no such member.
     public subscript(name: ExactString) -> JSONValue? {
         if case .object(let members) = self { members[name] } else { nil }
     }
 
-    /// The member of an object; `nil` if this is no object or has no such member.
+    /// The member of an object; `nil` if this is not an object or has no such member.
     public subscript(name: String) -> JSONValue? { self[ExactString(name)] }
 
-    /// The text of a string; otherwise `nil`.
+    /// The text of a string; `nil` for any other value.
     public var string: ExactString? { if case .string(let value) = self { value } else { nil } }
-    /// The value of a number, rounded to the nearest floating-point number; otherwise `nil`.
+    /// The value of a number, rounded to the nearest floating-point number; `nil` for any other value, or out of range.
     public var number: Double? { if case .number(let value) = self { value.double } else { nil } }
 }
 
@@ -41,13 +41,13 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByDictionaryLiteral 
     /// A JSON string.
     public init(stringLiteral value: String) { self = .string(ExactString(value)) }
 
-    /// A JSON object; of a name that is repeated the last value counts.
+    /// A JSON object. If a name is repeated, its last value counts.
     public init(dictionaryLiteral elements: (ExactString, JSONValue)...) {
         self = .object(Dictionary(elements) { $1 })
     }
 }
 
-/// Why a JSON text was not accepted. It holds none of the content.
+/// The reason why a JSON text was refused. It contains nothing of the text.
 public enum JSONError: Error, Sendable, Hashable {
     case malformed, duplicateKey, tooDeep
 }

@@ -1,4 +1,4 @@
-/// `words` times 64 bits from the system's secure generator, in lower-case hexadecimal.
+/// Returns `words` times 64 bits from the system's secure generator, in lower-case hexadecimal.
 package func randomHex(words: Int) -> String {
     var generator = SystemRandomNumberGenerator()
     var text = ""
@@ -34,8 +34,8 @@ package func percentEncoded(_ text: String) -> String {
 /// Percent-encodes everything but RFC 3986's unreserved characters.
 package func percentEncoded(_ text: ExactString) -> String { percentEncoded(text.unicode) }
 
-/// `application/x-www-form-urlencoded` as the URL standard serializes it, which RFC 6749 (appendix B) refers to: a space
-/// becomes `+`, and everything but letters, digits and `*-._` is percent-encoded.
+/// Encodes text as `application/x-www-form-urlencoded` like the URL standard, which RFC 6749 (appendix B) refers to. A
+/// space becomes `+`, and everything but letters, digits and `*-._` is percent-encoded.
 package func formEncoded(_ text: String) -> String {
     encoded(text, space: "+") { $0 == UInt8(ascii: "*") }
 }
@@ -69,7 +69,8 @@ package func hexDigitValue(_ byte: UInt8) -> UInt8? {
 }
 
 extension StringProtocol {
-    /// Without white space at both ends, scalar by scalar: a mark after a space does not make it another character.
+    /// The text without white space at both ends. It is trimmed scalar by scalar, so that a combining mark after a
+    /// space does not protect the space.
     package var trimmingWhiteSpace: SubSequence {
         let scalars = unicodeScalars
         let start = scalars.firstIndex { !$0.properties.isWhitespace } ?? endIndex

@@ -1,7 +1,7 @@
 package import FoundationEssentials
 
-/// Reads a point in time in any of the forms that token endpoints use: ISO 8601 with or without zone (none is UTC) and fraction, seconds
-/// since 1970, milliseconds since 1970, and those numbers as strings; `nil` for anything else.
+/// Parses a time in any of the forms that token endpoints use: ISO 8601 with or without a zone (UTC if it is absent)
+/// and a fraction, seconds since 1970, milliseconds since 1970, and those numbers as strings; `nil` for anything else.
 package func timestamp(_ value: JSONValue) -> Date? {
     switch value {
     case .number(let number): number.double.flatMap(date(sinceEpoch:))
@@ -10,7 +10,7 @@ package func timestamp(_ value: JSONValue) -> Date? {
     }
 }
 
-/// As seconds up to the year 5138, above as milliseconds; both are clear for any token's expiry.
+/// Reads numbers up to the year 5138 as seconds, and larger ones as milliseconds. No expiry of a token is ambiguous.
 private func date(sinceEpoch number: Double) -> Date? {
     guard number.isFinite, number > 0, number < 1e14 else { return nil }
     return Date(timeIntervalSince1970: number < 1e11 ? number : number / 1000)
@@ -42,7 +42,7 @@ private func iso8601(_ text: String) -> Date? {
     return Date(timeIntervalSince1970: Double(seconds - offset) + fraction)
 }
 
-/// Seconds east of UTC. Without a zone: UTC.
+/// Parses the offset from UTC in seconds, positive to the east; zero without a zone.
 private func zone(_ rest: inout Substring.UTF8View) -> Int? {
     if rest.isEmpty || skip(&rest, "Z") || skip(&rest, "z") { return 0 }
     let sign = skip(&rest, "+") ? 1 : skip(&rest, "-") ? -1 : 0
@@ -52,10 +52,10 @@ private func zone(_ rest: inout Substring.UTF8View) -> Int? {
     return sign * (hours * 3600 + minutes * 60)
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, with or without a fraction, or an HTTP date.
+/// Parses `Retry-After` (RFC 9110, section 10.2.3): seconds, with or without a fraction, or an HTTP date.
 ///
-/// White space around it is ignored. A date in the past is zero, and nothing is longer than a day.
-/// - Parameter now: What a date is compared with: the server's own time, if it is known.
+/// White space around the value is ignored. A date in the past is zero, and the result is at most a day.
+/// - Parameter now: The time that a date is compared with: the server's own time, if it is known.
 /// - Returns: `nil` for anything else, such as a list.
 package func retryAfter(_ text: String, now: Date) -> Duration? {
     let day = 86_400.0
@@ -65,19 +65,19 @@ package func retryAfter(_ text: String, now: Date) -> Duration? {
     return .seconds(min(max(date.timeIntervalSince(now), 0), day))
 }
 
-/// `7` or `2.5`: ASCII digits, at most one point, and digits on both sides of it.
+/// Parses `7` or `2.5`: ASCII digits, with at most one point, and digits on both sides of it.
 private func decimal(_ text: Substring.UTF8View) -> Double? {
     let parts = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
     guard parts.count <= 2, parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { 48...57 ~= $0 } }) else { return nil }
     return Double(Substring(text))
 }
 
-/// Reads an HTTP date (RFC 9110, section 5.6.7) in any of its three forms; `nil` for anything else.
+/// Parses an HTTP date (RFC 9110, section 5.6.7) in any of its three forms; `nil` for anything else.
 ///
 /// - `Sun, 06 Nov 1994 08:49:37 GMT`
 /// - `Sunday, 06-Nov-94 08:49:37 GMT` (RFC 850)
 /// - `Sun Nov  6 08:49:37 1994` (`asctime`)
-/// - Parameter now: A year of two digits is the one that is not more than 50 years after this.
+/// - Parameter now: A two-digit year is the latest one that is not more than 50 years after this.
 package func httpDate(_ text: String, now: Date = Date()) -> Date? {
     let parts = text.trimmingWhiteSpace.split(separator: " ").map(\.utf8)
     guard let name = parts.first, let day = weekdays.first(where: { name.starts(with: $0.utf8.prefix(3)) }) else {
@@ -95,7 +95,7 @@ package func httpDate(_ text: String, now: Date = Date()) -> Date? {
     } else {
         return nil
     }
-    // Only `asctime` has days of one digit, and only RFC 850 years of two.
+    // Only `asctime` has one-digit days, and only RFC 850 has two-digit years.
     let (dayLength, yearLength) = (parts.count == 5 ? date[0].count : 2, parts.count == 4 ? 2 : 4)
     guard date.count == 3, let day = number(date[0], dayLength), date[0].count <= 2,
         let month = months.firstIndex(where: { date[1].elementsEqual($0.utf8) }),
@@ -114,7 +114,7 @@ package func httpDate(_ text: String, now: Date = Date()) -> Date? {
     return Date(timeIntervalSince1970: Double(seconds))
 }
 
-/// Writes an HTTP date in the preferred form, with the fraction of the second left out.
+/// Returns an HTTP date in the preferred form, without the fraction of the second.
 package func httpDateText(_ date: Date) -> String {
     func padded(_ number: Int, _ length: Int = 2) -> String {
         String(repeating: "0", count: max(0, length - "\(number)".utf8.count)) + "\(number)"
@@ -129,19 +129,19 @@ package func httpDateText(_ date: Date) -> String {
 private let weekdays = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 private let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-/// A number of exactly `count` digits.
+/// Parses a number of exactly `count` digits.
 private func number(_ text: Substring.UTF8View, _ count: Int) -> Int? {
     var rest = text
     let number = digits(&rest, count)
     return rest.isEmpty ? number : nil
 }
 
-/// The day in the proleptic Gregorian calendar, UTC, with its number since 1970 and the second within it.
+/// Returns the day in the proleptic Gregorian calendar in UTC, its number since 1970, and the second within the day.
 private func civil(_ date: Date) -> (year: Int, month: Int, day: Int, days: Int, seconds: Int) {
-    // No date beyond these years stands in any protocol, and the arithmetic cannot overflow within them.
+    // No protocol has a date beyond these years, and within them the arithmetic cannot overflow.
     let time = Int(min(max(date.timeIntervalSince1970.rounded(.down), -62_135_596_800), 253_402_300_799))
     let days = time >= 0 ? time / 86_400 : (time - 86_399) / 86_400
-    // Years that begin in March, in eras of 400 of them.
+    // The years begin in March, in eras of 400 years.
     let shifted = days + 719_468
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
     let dayOfEra = shifted - era * 146_097
@@ -168,7 +168,8 @@ private func skip(_ rest: inout Substring.UTF8View, _ character: Unicode.Scalar)
     return true
 }
 
-/// Proleptic Gregorian calendar, UTC; `nil` for a date that does not exist. A leap second counts as the second after it.
+/// Returns the seconds since 1970 in the proleptic Gregorian calendar, in UTC; `nil` for a date that does not exist. A
+/// leap second counts as the second after it.
 private func secondsSince1970(_ year: Int, _ month: Int, _ day: Int, _ hour: Int, _ minute: Int, _ second: Int) -> Int?
 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)

@@ -1,13 +1,13 @@
 package import FoundationEssentials
 
-/// The claims of a JSON Web Token (RFC 7519), read without checking its signature.
+/// The claims of a JSON Web Token (RFC 7519), read without verifying its signature.
 ///
-/// For looking at a token that was just received from its issuer over TLS, never for deciding who somebody is.
+/// Use it to look at a token that was just received from its issuer over TLS, never to decide who a caller is.
 package struct UnverifiedJWT: Sendable {
     /// The payload; always an object.
     package let claims: JSONValue
 
-    /// `nil` unless `text` has three parts of which the second is a JSON object in base64url.
+    /// Reads the claims; `nil` unless `text` has three parts, of which the second is a JSON object in base64url.
     package init?(_ text: String) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let payload = base64URLDecoded(parts[1]),

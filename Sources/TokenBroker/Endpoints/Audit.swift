@@ -1,33 +1,39 @@
 import HTTPTypes
 import Logging
 
-/// The one log event about a request for a token: `checkout token given` or `checkout token refused`.
+/// The log event about a request for a token: `checkout token given` or `checkout token refused`.
 ///
-/// | field | what it says | | --- | --- | | `outcome` | `given` or `refused` | | `reason` | why; see ``Reason`` | |
-/// `detail` | with the reasons `no_proof` and `policy`: the codes of the ``AccessRefusal``, such as `token_expired` | |
-/// `status`, `code` | of the answer; `code` only when refused | | `principal` | who asked, as a keyed hash, once that
-/// is known | | `customer`, `invoice` | what was asked for, percent-encoded, once it was read | | `replaces` | `true`
-/// if it was asked for in place of a token that was refused | | `token` | the id of the token given, which says nothing
-/// about it | | `incident` | also in the answer, if that has one | | `origin`, `host` | with the reasons `origin` and
-/// `origin_unknown`: the page's origin and the host it asked, as scheme, host and port | | `error` | what went wrong,
-/// in this package's own words, or the type of another's error |
+/// | field | meaning |
+/// | --- | --- |
+/// | `outcome` | `given` or `refused` |
+/// | `reason` | the reason; see ``Reason`` |
+/// | `detail` | with the reasons `no_proof` and `policy`: the codes of the ``AccessRefusal``, such as `token_expired` |
+/// | `status`, `code` | of the response; `code` only when refused |
+/// | `principal` | the principal as a keyed hash, once it is known |
+/// | `customer`, `invoice` | the requested ids, percent-encoded, once they were read |
+/// | `replaces` | `true` if the request replaces a token that was refused |
+/// | `token` | the id of the issued token, which reveals nothing about it |
+/// | `incident` | the incident id, if the response has one |
+/// | `origin` | with the reasons `origin` and `origin_unknown`: the page's origin, as scheme, host and port |
+/// | `host` | with the same reasons: the requested host and port |
+/// | `error` | the error in this package's own words, or the type of an error from elsewhere |
 struct Audit: Sendable {
     let logger: Logger
     let pseudonym: @Sendable (Principal) -> String
 
-    /// What is known of a request, filled in as it is found out.
+    /// What is known about a request, filled in as it becomes known.
     struct Facts: Sendable {
         var principal: Principal?
         var session: CheckoutSessionRequest?
     }
 
-    /// Why a request was answered as it was.
+    /// The reason for the outcome of a request.
     enum Reason: String, Sendable {
         case allowed
         case method, host, origin
         case contentType = "content_type"
-        /// The proof is one that browsers attach by themselves, and neither `Origin` nor `Sec-Fetch-Site` tells whose
-        /// page asks.
+        /// The proof is one that browsers attach by themselves, and neither `Origin` nor `Sec-Fetch-Site` shows which
+        /// site the page is from.
         case originUnknown = "origin_unknown"
         case noProof = "no_proof"
         case authenticatorFailed = "authenticator_failed"
@@ -81,7 +87,7 @@ struct Audit: Sendable {
         metadata["reason"] = "\(reason.rawValue)"
         if let principal = facts.principal { metadata["principal"] = "\(pseudonym(principal))" }
         if let session = facts.session {
-            // Encoded, since a text log would let an id with spaces pass for other fields.
+            // Encoded, because in a text log an id with spaces could pass for other fields.
             metadata["customer"] = "\(percentEncoded(session.customer))"
             metadata["invoice"] = "\(percentEncoded(session.invoice))"
             if session.replaces != nil { metadata["replaces"] = "true" }
@@ -89,7 +95,7 @@ struct Audit: Sendable {
         return metadata
     }
 
-    /// A hash whose key is made anew in each process, so that the same principal is recognized only within one.
+    /// Returns a hash whose key is random in each process, so that a principal is recognizable only within one process.
     static func pseudonymWithinProcess(_ principal: Principal) -> String {
         var hasher = Hasher()
         hasher.combine("audit")

@@ -1,8 +1,8 @@
-/// The body of a request for a checkout token, in either of the spellings that the vendor's samples use.
+/// The body of a request for a checkout token, in either spelling that the vendor's samples use.
 struct CheckoutSessionRequest: Sendable, Equatable {
     var customer: ExactString
     var invoice: ExactString
-    /// A token this page was given and that was refused before its time.
+    /// The id of a token that this page received and that was refused before it expired.
     var replaces: Token.ID?
 
     init(_ bytes: [UInt8]) throws(Problem) {
@@ -21,7 +21,7 @@ struct CheckoutSessionRequest: Sendable, Equatable {
         self.invoice = try Self.id(in: body, "invoiceId", "invoice_id")
         if let replaces = body["replaces"], replaces != .null {
             guard let id = replaces.string, Self.isTokenID(id) else {
-                throw .invalidRequest("replaces must be the tokenId of an earlier answer.")
+                throw .invalidRequest("replaces must be the tokenId of an earlier response.")
             }
             self.replaces = Token.ID(rawValue: id)
         }
@@ -38,23 +38,23 @@ struct CheckoutSessionRequest: Sendable, Equatable {
         guard let id = first.string else { throw .invalidRequest("\(camel) must be a string.") }
         guard isID(id) else {
             throw .invalidRequest(
-                "\(camel) must have 1 to 255 Unicode scalars, all of them visible, and no white space at either end or "
+                "\(camel) must have 1 to 255 visible Unicode scalars, without white space at either end and without "
                     + "dot segments."
             )
         }
         return id
     }
 
-    /// Whether everybody who sees the id reads the same one, as text and as a part of a path.
+    /// Whether everyone who sees the id reads the same one, as text and as part of a path.
     ///
-    /// It is looked at scalar by scalar: as a character, a slash and a mark next to it would be one, and no slash. Which scalars are assigned is
-    /// what the Unicode tables of the Swift runtime say.
+    /// The id is checked scalar by scalar: a slash and a combining mark after it are one character, which is not a
+    /// slash. The Unicode tables of the Swift runtime decide which scalars are assigned.
     private static func isID(_ text: ExactString) -> Bool {
         let scalars = text.unicode.unicodeScalars
         guard (1...255).contains(scalars.count), scalars.first?.properties.isWhitespace == false,
             scalars.last?.properties.isWhitespace == false, scalars.allSatisfy(isVisible)
         else { return false }
-        // A dot segment means another place in a path, even when it is percent-encoded.
+        // A dot segment leads to another place in a path, even when it is percent-encoded.
         return !scalars.split(whereSeparator: { $0 == "/" || $0 == "\\" }).contains {
             $0.elementsEqual(".".unicodeScalars) || $0.elementsEqual("..".unicodeScalars)
         }

@@ -1,27 +1,28 @@
 public import HTTPTypes
 
 extension CheckoutTokenEndpoint {
-    /// What an endpoint takes and gives.
+    /// The configuration of an endpoint.
     public struct Configuration: Sendable {
-        /// The path that it answers.
+        /// The path of the endpoint.
         public var path: RoutePath
-        /// The vendor's environment, which the page passes to its SDK.
+        /// The vendor's environment, which the page passes to the vendor's SDK.
         public var environment: String
-        /// How long an answer may take.
+        /// How long a response may take.
         public var timeout: Duration
-        /// The least life that a token has when it is handed out, if the vendor's tokens live that long.
+        /// The minimum remaining lifetime of a token when it is handed out, if the vendor's tokens live that long.
         public var minimumRemaining: Duration
-        /// Origins other than the server's own whose pages may call, as browsers send them.
+        /// The origins, besides the server's own, whose pages may call the endpoint. Each is written as browsers send
+        /// it.
         public var allowedOrigins: Set<String>
-        /// The fields that their pages may send besides `Authorization`, `Content-Type`, `baggage`, `sentry-trace`, `traceparent` and
-        /// `tracestate`. Those that browsers and proxies set are left out.
+        /// The fields that pages of these origins may send besides `Authorization`, `Content-Type`, `baggage`,
+        /// `sentry-trace`, `traceparent` and `tracestate`. Fields that browsers and proxies set are left out.
         public var allowedHeaders: [HTTPField.Name]
-        /// How much it takes from whom.
+        /// The limits on requests.
         public var limits: RequestLimits
-        /// What the log calls a principal; `nil` for a hash whose key is made anew in each process.
+        /// Returns the name of a principal in the log; `nil` for a hash whose key is random in each process.
         public var pseudonym: (@Sendable (Principal) -> String)?
 
-        /// Every parameter but the vendor's environment has a default.
+        /// Creates a configuration. Every parameter except the vendor's environment has a default.
         public init(
             environment: String, path: RoutePath = "/api/checkout-token", timeout: Duration = .seconds(8),
             minimumRemaining: Duration = .seconds(120), allowedOrigins: Set<String> = [],

@@ -3,21 +3,21 @@ import HTTPTypes
 public import Logging
 import Synchronization
 
-/// `POST /api/checkout-token`: gives a page a checkout token, if whoever asks may have it.
+/// The endpoint `POST /api/checkout-token`, which gives a page a checkout token if the caller may have it.
 ///
-/// The order of work is path, host, method, origin, content type, the address's quota, who asks, body, the caller's
-/// quota, policy, token; the first that fails answers. Guesses at a proof therefore count against the address.
-/// Failures are `application/problem+json` (RFC 9457) with a `code`. If the authenticator or the policy throws, or
-/// takes longer than the timeout, the page is told to come back (503 `access_unavailable`).
+/// The checks run in this order: path, host, method, origin, content type, the address's quota, authentication, body,
+/// the caller's quota, policy, token. The first one that fails determines the response. Guesses at a proof therefore
+/// count against the address. Failures are `application/problem+json` (RFC 9457) with a `code`. If the authenticator or
+/// the policy throws, or takes longer than the timeout, the page is told to try again later (503 `access_unavailable`).
 ///
-/// A host that is malformed is refused. A request without any, as HTTP/1.0 clients send it, is the host of no page,
-/// and otherwise answered.
+/// A malformed host is refused. A request without a host, as HTTP/1.0 clients send it, never counts as same-origin, and
+/// is otherwise served.
 ///
 /// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`,
 /// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`,
 /// `host` and `error`, as far as they are known.
 public struct CheckoutTokenEndpoint: Endpoint {
-    /// The path that it answers.
+    /// The path of the endpoint.
     public var path: RoutePath { configuration.path }
     private let configuration: Configuration
     private let tokens: any TokenProvider
@@ -28,13 +28,15 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private let callers: CallerQuotas
     private let audit: Audit
 
+    /// Creates an endpoint.
+    ///
     /// - Parameters:
-    ///   - tokens: Step 2, normally behind a cache.
-    ///   - authenticator: Finds out who asks.
-    ///   - policy: Decides whether they may.
-    ///   - configuration: What it takes and gives.
-    ///   - clock: Time for the timeout and the quotas.
-    ///   - logger: One event for each decision.
+    ///   - tokens: The provider for step 2, normally cached.
+    ///   - authenticator: Authenticates the caller.
+    ///   - policy: Decides whether the caller may have a token.
+    ///   - configuration: The endpoint's configuration.
+    ///   - clock: The clock for the timeout and the quotas.
+    ///   - logger: Logs one event for each decision.
     public init(
         tokens: any TokenProvider, authenticator: any Authenticator, policy: any AccessPolicy,
         configuration: Configuration, clock: some Clock<Duration> = ContinuousClock(), logger: Logger
@@ -53,7 +55,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         self.audit = Audit(logger: logger, pseudonym: configuration.pseudonym ?? Audit.pseudonymWithinProcess)
     }
 
-    /// The answer; the type tells how it comes about.
+    /// Returns the response to a request.
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         var response: EndpointResponse
         let progress = RequestProgress()
@@ -85,7 +87,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         do {
             let end = alarm.now + configuration.timeout
             let token = try await withTimeLimit(configuration.timeout, alarm, mayAbandon: progress.abandon) {
-                // An abandoned one still counts as long as it goes on.
+                // An abandoned request still counts until it ends.
                 defer { callers.leave() }
                 return try await self.token(for: request, progress) { max(.zero, end - alarm.now) }
             }
@@ -94,7 +96,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
             if Task.isCancelled { refusal.reason = .clientGone }
             throw refusal
         } catch {
-            // Nothing else is thrown within.
+            // Nothing else is thrown inside.
         }
         switch progress.stage {
         case .authenticating: throw RequestRefusal(.accessUnavailable, .authenticatorTimedOut)
@@ -105,7 +107,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
                 ? .accessUnavailable : .vendorUnavailable(retryAfter: nil)
             throw RequestRefusal(problem, .policyTimedOut)
         case .gettingToken:
-            // A cache keeps to the timeout by itself; another provider may not.
+            // A cache enforces the timeout itself; another provider may not.
             throw refusal(TokenError(.timedOut, message: "no token within the route's timeout"))
         }
     }
@@ -140,8 +142,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         if callers.shouldWarnOfUnlistedProxy(request) {
             audit.logger.warning(
                 """
-                requests come through a proxy that is not among the trusted ones, so all that come through it share the \
-                quota of one address
+                requests come through a proxy that is not trusted, so all of its clients share the quota of one address
                 """
             )
         }
@@ -187,7 +188,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
         throw RequestRefusal(.unauthenticated(challenge: authenticator.challenge), .noProof)
     }
 
-    /// - Parameter wait: Until it would be within the quota.
+    /// - Parameter wait: The time until the request would be within the quota; `nil` if it is.
     private func keep(_ wait: Duration?, _ quota: Audit.Reason) throws(RequestRefusal) {
         if let wait { throw RequestRefusal(.tooManyRequests(retryAfter: wait), quota) }
     }
@@ -202,7 +203,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
         }
     }
 
-    /// The body, if it comes at a pace that a client on a bad line still has: 1 KiB a second, after 3 seconds.
+    /// Reads the body, if it arrives at least as fast as on a bad connection: 1 KiB per second, after the first 3
+    /// seconds.
     private func body(of request: EndpointRequest) async throws -> [UInt8] {
         let received = Received()
         let bytes = try await withTimeLimit(.seconds(3) + .seconds(1) * received.kibibytes, alarm) {
@@ -228,8 +230,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
         } catch let refusal as AccessRefusal {
             throw RequestRefusal(.forbidden, .policy, detail: refusal)
         } catch let error as TokenError {
-            // The vendor's own no is one; otherwise it cannot be asked, whatever the session, and the page may come
-            // back.
+            // The vendor's own refusal denies access. Any other error means that the vendor cannot be asked about any
+            // session, and the page may try again.
             guard error.code == .requestRejected else { throw refusal(error) }
             throw RequestRefusal(.forbidden, .policy, detail: AccessRefusal("vendor_refused"))
         } catch {

@@ -1,12 +1,12 @@
 package import HTTPTypes
 import Logging
 
-/// Which pages may call: those of the listed origins, and those of the server's own.
+/// Decides which pages may call the endpoint: those of the listed origins and the server's own.
 ///
-/// A page is the server's own if the browser says so in `Sec-Fetch-Site` (Fetch Metadata), which no page can set.
-/// From a browser that does not send it, `Origin` (RFC 6454) has to have the host and port that were asked. A page
-/// cannot choose those, so a page of another site never has the same. A name that an attacker points at this server
-/// (DNS rebinding) is its own host too, but no cookie and no token of ours is ever sent there.
+/// A page is the server's own if the browser says so in `Sec-Fetch-Site` (Fetch Metadata), which no page can set. If
+/// the browser does not send that field, `Origin` (RFC 6454) must have the requested host and port. A page cannot
+/// choose these, so a page of another site never has the same ones. A name that an attacker points at this server (DNS
+/// rebinding) matches its own origin, but browsers never send our cookies or tokens to that name.
 struct CrossOrigin: Sendable {
     private let allowedOrigins: [String]
     private let allowedHeaders: String
@@ -14,10 +14,12 @@ struct CrossOrigin: Sendable {
     private let addresses: ClientAddresses
 
     /// - Parameters:
-    ///   - allowedOrigins: Compared as a whole and exactly, as browsers send them: `https://shop.example`.
-    ///   - allowedHeaders: Fields that pages of those may send besides the usual ones.
-    ///   - reservedFields: Fields that they may not send in any case.
-    ///   - addresses: Knows the proxies that are believed about which host was asked.
+    ///   - allowedOrigins: The listed origins as browsers send them, such as `https://shop.example`. They are compared
+    ///     exactly.
+    ///   - allowedHeaders: The fields that pages of listed origins may send besides the usual ones.
+    ///   - reservedFields: The fields that these pages may never send.
+    ///   - method: The method that these pages may use.
+    ///   - addresses: Determines the requested host, and knows the proxies that are trusted to name it.
     init(
         allowedOrigins: Set<String>, allowedHeaders: [HTTPField.Name], reservedFields: Set<HTTPField.Name>,
         method: HTTPRequest.Method, addresses: ClientAddresses
@@ -32,21 +34,22 @@ struct CrossOrigin: Sendable {
         self.allowedHeaders = names.joined(separator: ", ")
     }
 
-    /// What the page itself sends, and what Sentry and OpenTelemetry add to the requests of a page.
+    /// The fields that the page itself sends, and those that Sentry and OpenTelemetry add to its requests.
     private static let usualHeaders = [
         "Authorization", "Content-Type", "baggage", "sentry-trace", "traceparent", "tracestate",
     ]
 
-    /// Whether the request may go on.
+    /// Returns whether the request may continue.
     ///
-    /// - Parameter needsOne: Whether `Origin` or `Sec-Fetch-Site` must be there: a proof that the browser attaches by
-    ///   itself says nothing about the page. Without either it is no request of a browser's from the last years.
+    /// - Parameter needsOne: Whether `Origin` or `Sec-Fetch-Site` is required, because a proof that the browser
+    ///   attaches by itself says nothing about the page. A request with neither field does not come from a recent
+    ///   browser.
     func allows(_ request: EndpointRequest, needsOne: Bool = false) -> Bool {
         let origins = request.head.headerFields[values: .origin]
         let sites = request.head.headerFields.values(named: "sec-fetch-site")
         guard origins.count <= 1, sites.count <= 1 else { return false }
         if isListed(request.head) { return true }
-        // `none` is for what the user did without any page.
+        // `none` marks a request that the user made without any page.
         if let site = sites.first { return site == "same-origin" || site == "none" }
         guard let text = origins.first else { return !needsOne }
         guard let origin = Origin(text), let authority = addresses.authority(of: request) else { return false }
@@ -54,7 +57,7 @@ struct CrossOrigin: Sendable {
         return origin.isServed(by: authority)
     }
 
-    /// What the log tells of a request that may not go on.
+    /// Returns the log metadata of a request that may not continue.
     func metadata(of request: EndpointRequest) -> Logger.Metadata {
         var metadata: Logger.Metadata = [:]
         let origins = request.head.headerFields[values: .origin]
@@ -75,19 +78,19 @@ struct CrossOrigin: Sendable {
         if isListed(head) {
             response.head.headerFields[.accessControlAllowMethods] = method.rawValue
             response.head.headerFields[.accessControlAllowHeaders] = allowedHeaders
-            // As long as browsers keep it at most; Chromium has two hours.
+            // Browsers cap the value; Chromium's maximum is two hours.
             response.head.headerFields[.accessControlMaxAge] = "7200"
         }
         return response
     }
 
-    /// What a browser needs to let the page of a listed origin read the answer.
+    /// Adds the fields that a browser needs to let the page of a listed origin read the response.
     func addFields(to response: inout EndpointResponse, for head: HTTPRequest) {
         response.head.headerFields.append(HTTPField(name: .vary, value: "Origin"))
         guard isListed(head) else { return }
         response.head.headerFields[.accessControlAllowOrigin] = head.headerFields[values: .origin].first
         response.head.headerFields[.accessControlAllowCredentials] = "true"
-        // A `Retry-After` that is a date is read against the answer's own.
+        // A `Retry-After` date is read relative to the response's `Date`.
         response.head.headerFields[.accessControlExposeHeaders] = "Retry-After, Date"
     }
 
@@ -99,9 +102,10 @@ struct CrossOrigin: Sendable {
 }
 
 extension HTTPField.Name {
-    /// Whether a page of another origin can be allowed to send a field of this name. Not the ones that say who asks
-    /// by other means than this package looks at, those that proxies set, and those that browsers keep to themselves
-    /// (Fetch, section 2.2.2).
+    /// Whether a page of another origin can be allowed to send a field of this name.
+    ///
+    /// Excluded are fields that identify the caller by means that this package does not check, fields that proxies set,
+    /// and fields that browsers reserve for themselves (Fetch, section 2.2.2).
     package var mayComeFromPages: Bool {
         !isProxyField && !Self.forbidden.contains(canonicalName)
             && !Self.forbiddenPrefixes.contains { canonicalName.utf8.starts(with: $0.utf8) }

@@ -2,34 +2,39 @@ import HTTPTypes
 public import Logging
 import Synchronization
 
-/// `GET /healthz`: 200 as long as the process answers at all.
+/// The endpoint `GET /healthz`, which returns 200 if the process responds at all.
 public struct HealthEndpoint: Endpoint {
-    /// Which paths it answers.
+    /// The path of the endpoint.
     public let path: RoutePath
 
-    /// - Parameter path: Where it answers.
+    /// Creates an endpoint.
+    ///
+    /// - Parameter path: The path of the endpoint.
     public init(path: RoutePath = "/healthz") { self.path = path }
 
-    /// The answer; the type tells how it comes about.
+    /// Returns the response to a request.
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         await healthAnswer(to: request) { (.ok, ["status": "ok"]) }
     }
 }
 
-/// `GET /readyz`: 200 when requests can be served, otherwise 503.
+/// The endpoint `GET /readyz`, which returns 200 if requests can be served, and otherwise 503.
 ///
-/// Not ready are only credentials that cannot be loaded or are refused while no token is held (``Health/isReady``). While one is held, the
-/// status is `degraded` (``Health/isDegraded``), so that somebody can act before it ends. The reason, and the ``Health`` of each part, are told
-/// to a loopback peer that no proxy stands before.
+/// The server is not ready only if the credentials cannot be loaded or are refused while no token is held
+/// (``Health/isReady``). While a token is held, the status is `degraded` (``Health/isDegraded``), so that somebody can
+/// act before it expires. Only a loopback peer without a proxy in front of it receives the reason and the ``Health`` of
+/// each part.
 public struct ReadinessEndpoint: Endpoint {
-    /// Which paths it answers.
+    /// The path of the endpoint.
     public let path: RoutePath
     private let readiness: Readiness
 
+    /// Creates an endpoint.
+    ///
     /// - Parameters:
-    ///   - path: Where it answers.
-    ///   - parts: All of them must be ready.
-    ///   - logger: Told when the status changes, not at each request.
+    ///   - path: The path of the endpoint.
+    ///   - parts: The parts, which must all be ready.
+    ///   - logger: Logs each change of the status, not each request.
     public init(path: RoutePath = "/readyz", _ parts: [any HealthReporting], logger: Logger? = nil) {
         self.init(path: path, Readiness(parts, logger: logger))
     }
@@ -39,7 +44,7 @@ public struct ReadinessEndpoint: Endpoint {
         self.readiness = readiness
     }
 
-    /// The answer; the type tells how it comes about.
+    /// Returns the response to a request.
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         await healthAnswer(to: request) {
             let (status, reason, health) = await readiness.check()
@@ -53,7 +58,7 @@ public struct ReadinessEndpoint: Endpoint {
     }
 }
 
-/// Whether all parts are ready, with a word in the log when that changes.
+/// Checks whether all parts are ready, and logs when that changes.
 package final class Readiness: Sendable {
     package enum Status: String, Sendable {
         case ok, degraded
@@ -69,7 +74,7 @@ package final class Readiness: Sendable {
         self.logger = logger
     }
 
-    /// - Returns: The status, the state of the part that is the reason for it, and all parts.
+    /// Returns the status, the state of the part that causes it, and the health of all parts.
     package func check() async -> (status: Status, reason: Health.State?, parts: [Health]) {
         var health: [Health] = []
         for part in parts { health.append(await part.health()) }
@@ -85,7 +90,7 @@ package final class Readiness: Sendable {
 
     private func log(_ status: Status, _ culprit: Health?) {
         guard let culprit else {
-            logger?.notice("access tokens can be had again")
+            logger?.notice("access tokens can be obtained again")
             return
         }
         var metadata: Logger.Metadata = [
@@ -96,15 +101,15 @@ package final class Readiness: Sendable {
         }
         logger?.error(
             status == .degraded
-                ? "no new access token can be had; the one that is held, if any, is used to its end"
-                : "no access token is held and none can be had",
+                ? "no new access token can be obtained; a token that is still held is used until it expires"
+                : "no access token is held and none can be obtained",
             metadata: metadata
         )
     }
 }
 
 extension Health {
-    /// Durations in seconds, to the millisecond.
+    /// The health as JSON, with durations in seconds, rounded to the millisecond.
     fileprivate var json: JSONValue {
         func seconds(_ duration: Duration) -> JSONValue {
             .number(((duration / .milliseconds(1)).rounded()) / 1000)

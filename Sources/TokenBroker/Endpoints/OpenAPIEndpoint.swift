@@ -1,15 +1,18 @@
 import HTTPTypes
 
-/// `GET /openapi.json`: describes the broker's routes (OpenAPI 3.1).
+/// The endpoint `GET /openapi.json`, which describes the broker's routes (OpenAPI 3.1).
 ///
-/// It is `openapi.json` beside this file, with the paths that are in use. It says nothing about a deployment but those.
+/// It serves `openapi.json`, which is next to this file, with the paths that are in use. It reveals nothing else about
+/// a deployment.
 public struct OpenAPIEndpoint: Endpoint {
-    /// Which paths it answers.
+    /// The path of the endpoint.
     public let path: RoutePath
     private let document: [UInt8]
 
+    /// Creates an endpoint.
+    ///
     /// - Parameters:
-    ///   - path: Where it answers.
+    ///   - path: The path of the endpoint.
     ///   - checkoutToken: The path of the ``CheckoutTokenEndpoint``.
     ///   - live: The path of the ``HealthEndpoint``; `nil` if there is none.
     ///   - ready: The path of the ``ReadinessEndpoint``; `nil` if there is none.
@@ -21,7 +24,7 @@ public struct OpenAPIEndpoint: Endpoint {
         self.path = path
         let bytes = PackageResources.openapi_json
         guard case .object(var document)? = try? JSONValue.parse(bytes), let paths = document["paths"] else {
-            // A test sees to it that the document can be read.
+            // A test ensures that the document can be parsed.
             self.document = bytes
             return
         }
@@ -33,7 +36,7 @@ public struct OpenAPIEndpoint: Endpoint {
         self.document = JSONValue.object(document).serialized
     }
 
-    /// The answer; the type tells how it comes about.
+    /// Returns the response to a request.
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         guard request.head.method == .get || request.head.method == .head else {
             return Problem.methodNotAllowed("GET, HEAD").response

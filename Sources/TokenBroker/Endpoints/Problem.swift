@@ -1,16 +1,16 @@
 import HTTPTypes
 
-/// An error answer of the endpoint (RFC 9457). Every member is a fixed text of ours, or names a member of the request.
+/// An error response of the endpoint (RFC 9457). Every member is our own fixed text, or names a member of the request.
 struct Problem: Error, Sendable {
     var code: Code
-    /// What was expected, for whoever writes the page.
+    /// What was expected, for the developer of the page.
     var detail: String?
-    /// Also in the log, so that the two can be found from each other.
+    /// An id that is also in the log, so that the response and its log entry can be matched.
     var incident: String?
     var retryAfter: Duration?
     var headerFields: HTTPFields = [:]
 
-    /// What went wrong. `openapi.json` documents each with its status.
+    /// The kind of problem. `openapi.json` documents each code with its status.
     enum Code: String, Sendable, CaseIterable {
         case invalidRequest = "invalid_request"
         case unauthenticated
@@ -32,24 +32,25 @@ struct Problem: Error, Sendable {
         private var meaning: (status: HTTPResponse.Status, title: String) {
             switch self {
             case .invalidRequest: (.badRequest, "The request is not valid.")
-            case .unauthenticated: (.unauthorized, "It is not proven who asks.")
-            case .forbidden: (.forbidden, "This is not allowed.")
-            case .accessUnavailable: (.serviceUnavailable, "It cannot be found out now whether this is allowed.")
-            case .methodNotAllowed: (.methodNotAllowed, "The method is not allowed here.")
+            case .unauthenticated: (.unauthorized, "Authentication is required.")
+            case .forbidden: (.forbidden, "Access is denied.")
+            case .accessUnavailable: (.serviceUnavailable, "Access cannot be checked at the moment.")
+            case .methodNotAllowed: (.methodNotAllowed, "The method is not allowed.")
             case .tooSlow: (.requestTimeout, "The request body took too long to arrive.")
             case .tooLarge: (.contentTooLarge, "The request body is too large.")
             case .unsupportedMediaType: (.unsupportedMediaType, "The content type must be application/json.")
             case .sessionRejected:
                 (.unprocessableContent, "The payment vendor does not accept this customer or invoice.")
             case .tooManyRequests: (.tooManyRequests, "Too many requests.")
-            case .misconfigured: (.internalServerError, "The server is not set up correctly.")
+            case .misconfigured: (.internalServerError, "The server is misconfigured.")
             case .vendorBusy: (.serviceUnavailable, "The payment vendor is busy.")
-            case .vendorUnavailable: (.serviceUnavailable, "The payment vendor is not available.")
+            case .vendorUnavailable: (.serviceUnavailable, "The payment vendor is unavailable.")
             }
         }
     }
 
-    /// What a page is told when no token can be had. `VendorStep` decides what a vendor's answer means.
+    /// Creates the problem that a page is told when no token can be obtained. `VendorStep` decides what a vendor's
+    /// response means.
     init(_ error: TokenError) {
         self =
             switch error.code {
@@ -82,7 +83,7 @@ struct Problem: Error, Sendable {
         Problem(code: .unauthenticated, headerFields: [.wwwAuthenticate: challenge])
     }
     static let forbidden = Problem(code: .forbidden)
-    /// Comes back after 1 to 5 seconds, chosen at random, so that not all who were refused come back at once.
+    /// Asks the page to retry after 1 to 5 seconds, chosen at random, so that not all pages retry at once.
     static var accessUnavailable: Problem {
         Problem(code: .accessUnavailable, retryAfter: .seconds(Int.random(in: 1...5)))
     }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How far a request has come; for the answer when time runs out, and for the log.
+/// The progress of a request, for the response when time runs out, and for the log.
 final class RequestProgress: Sendable {
     enum Stage { case authenticating, readingBody, checking, gettingToken }
 
@@ -15,7 +15,8 @@ final class RequestProgress: Sendable {
     var facts: Audit.Facts { state.withLock { $0.facts } }
     func note(_ change: (inout Audit.Facts) -> Void) { state.withLock { change(&$0.facts) } }
 
-    /// - Throws: If nobody waits for it any more.
+    /// Begins a stage.
+    /// - Throws: ``RequestRefusal`` if the request was abandoned.
     func begin(_ stage: Stage) throws(RequestRefusal) {
         let isAbandoned = state.withLock { state in
             state.stage = stage
@@ -24,8 +25,8 @@ final class RequestProgress: Sendable {
         if isAbandoned { throw RequestRefusal(.accessUnavailable, .policyTimedOut) }
     }
 
-    /// Whether to leave what is being done to itself. A body is not: the host may go on reading it, and there
-    /// must never be two who do.
+    /// Returns whether the current stage may be abandoned. Reading the body may not: the host may continue to read it,
+    /// and there must never be two readers.
     func abandon() -> Bool {
         state.withLock { state in
             guard state.stage != .readingBody else { return false }

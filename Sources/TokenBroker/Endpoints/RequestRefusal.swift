@@ -1,12 +1,12 @@
 import Logging
 
-/// Why there is no token: what is answered, and what is logged besides.
+/// The reason why there is no token: the response, and what is logged in addition.
 struct RequestRefusal: Error {
     var problem: Problem
     var reason: Audit.Reason
-    /// Safe to log.
+    /// The error, if there is one. Safe to log.
     var error: String?
-    /// What else is logged. Safe to log.
+    /// Additional log metadata. Safe to log.
     var metadata: Logger.Metadata = [:]
 
     init(_ problem: Problem, _ reason: Audit.Reason, detail: AccessRefusal? = nil, error: String? = nil) {

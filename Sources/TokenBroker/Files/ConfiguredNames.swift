@@ -1,7 +1,7 @@
-/// What messages call the files and names that a configuration says.
+/// How messages refer to the files and names in a configuration.
 ///
-/// Somebody may write a secret where its place belongs. What does not look like a path or a name is therefore not
-/// shown; the message's key says which one is meant.
+/// Somebody may write a secret where its location belongs. A text that does not look like a path or a name is therefore
+/// not shown; the key in the message says which value is meant.
 package enum ConfiguredNames {
     /// `file /run/secrets/proxy`, or `the configured file`.
     package static func file(_ path: String) -> String { isPath(path) ? "file \(path)" : "the configured file" }
@@ -16,10 +16,10 @@ package enum ConfiguredNames {
         isName(name) ? "the variable \(name)" : "the configured variable"
     }
 
-    /// A member, a variable or a file within a directory: the name itself, or `the configured name`.
+    /// The name of a member, a variable or a file within a directory, or `the configured name`.
     package static func name(_ name: String) -> String { isName(name) ? name : "the configured name" }
 
-    /// Whether a text begins as a path does, or ends in an extension.
+    /// Returns whether a text starts like a path or ends in an extension.
     private static func isPath(_ text: String) -> Bool {
         guard text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { return false }
         if ["/", "./", "../", "~/"].contains(where: { text.utf8.starts(with: $0.utf8) }) { return true }
@@ -27,7 +27,7 @@ package enum ConfiguredNames {
         return parts.count == 2 && (1...5).contains(parts[1].count) && parts[1].allSatisfy { 0x61...0x7A ~= $0 }
     }
 
-    /// Whether a text is made of words, with at most two digits after a separator, as in `client_id_2`.
+    /// Returns whether a text consists of words, with at most two digits after a separator, as in `client_id_2`.
     private static func isName(_ text: String) -> Bool {
         let words = text.utf8.split(omittingEmptySubsequences: false) { [0x5F, 0x2D, 0x2E].contains($0) }
         return text.utf8.count <= 64

@@ -8,24 +8,25 @@ import Darwin
 package import Logging
 import Synchronization
 
-/// A file with secrets or keys that may be rewritten at any time, read once for each change.
+/// A file with secrets or keys that may be rewritten at any time. It is read once for each change.
 ///
-/// What was there last counts until the file has rested, so that a file that is rewritten in place is never read
-/// half. It also counts while the file is missing or cannot be used, with one warning. A file has rested when it has
-/// not changed for ``quiet``, by its own time of change or as seen by this process. Looking costs one system call
-/// while nothing changes.
+/// The last valid content stays in use until the file has settled, so that a file that is rewritten in place is never
+/// read half-written. The last content also stays in use while the file is missing or unusable, with one warning. A
+/// file has settled when it has not changed for ``quiet``, by its own change time or as observed by this process. A
+/// check costs one system call while nothing changes.
 package final class RestingFile<Value: Sendable>: Sendable {
-    /// How long a file may not have changed.
+    /// How long a file must not have changed before it is read.
     private static var quiet: Duration { .milliseconds(500) }
 
     private struct State {
         var value: Value?
-        /// Of the content that was read last, whether it could be used or not.
+        /// The identity of the content that was read last, whether it was usable or not.
         var identity: FileIdentity?
-        /// A change that may not be whole, and since when it has looked like this.
+        /// A change that may be incomplete, and the time since when it has looked like this.
         var change: (identity: FileIdentity, since: Duration)?
         var isMissing = false
-        /// Whether somebody waits for it to rest, or has given up. Everybody else goes on with what was there last.
+        /// Whether a caller waits for the file to settle, or has given up. All other callers continue with the last
+        /// content.
         var isWaited = false
     }
 
@@ -46,11 +47,14 @@ package final class RestingFile<Value: Sendable>: Sendable {
     private let sleep: @Sendable (Duration) async -> Void
     private let state = Mutex(State())
 
+    /// Creates a file.
+    ///
     /// - Parameters:
-    ///   - path: Of a regular file of at most `maximumBytes`.
-    ///   - isSecret: Whether to warn once if others than its owner can read it.
-    ///   - clock: Measures how long it rests.
-    ///   - logger: For that, and for what is wrong with it while what was there last is used.
+    ///   - path: The path of a regular file.
+    ///   - maximumBytes: The largest size of the file.
+    ///   - isSecret: Whether to warn once if the file is accessible to group or others.
+    ///   - clock: Measures how long the file has not changed.
+    ///   - logger: Receives that warning, and problems with the file while its last content stays in use.
     package init(
         path: String, maximumBytes: Int, isSecret: Bool = false, clock: some Clock<Duration> = ContinuousClock(),
         logger: Logger?
@@ -60,14 +64,16 @@ package final class RestingFile<Value: Sendable>: Sendable {
         self.source = ConfiguredNames.file(path)
         self.logger = logger
         self.isSecret = isSecret
-        // On another clock than the system's, the file's times mean nothing.
+        // The file's times are on the system's clock and mean nothing on another one.
         usesFileTimes = clock is ContinuousClock
         stopwatch = Stopwatch(clock)
         sleep = { duration in try? await clock.sleep(for: duration) }
     }
 
-    /// What is in the file, or what was there last. The caller that first sees a change waits for the file to rest.
-    /// - Throws: If there has not been anything that can be used yet.
+    /// Returns the content of the file, or its last valid content. The first caller that sees a change waits for the
+    /// file to settle.
+    ///
+    /// - Throws: ``CredentialError`` if there has not been any valid content yet.
     package func value(
         _ parse: @Sendable ([UInt8]) async throws(CredentialError) -> Value
     ) async throws(CredentialError) -> Value {
@@ -98,7 +104,7 @@ package final class RestingFile<Value: Sendable>: Sendable {
         return try known()
     }
 
-    /// The same without waiting, for those who cannot.
+    /// Returns the content of the file, or its last valid content, without suspending.
     package func currentValue(
         _ parse: ([UInt8]) throws(CredentialError) -> Value
     ) throws(CredentialError) -> Value {
@@ -123,14 +129,14 @@ package final class RestingFile<Value: Sendable>: Sendable {
 
     private var missing: CredentialError { CredentialError(.unreadable, source: source, message: "no such file") }
 
-    /// At the start there is nothing that could be used meanwhile, so that a file that has just changed is waited for
-    /// a little.
+    /// Reads the file for the first time. There is no earlier content to use meanwhile, so if the file has just
+    /// changed, this waits for it to settle.
     private func restedAtFirst() async throws(CredentialError) -> SmallFile {
         for _ in 0..<10 {
             guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else {
                 throw missing
             }
-            // By the system's clock, as the file's times are.
+            // This uses the system's clock, as the file's times do.
             let wait = file.remainingRest
             if wait > .zero { try? await Task.sleep(for: wait) }
             if FileIdentity(path: path, in: AT_FDCWD) == file.identity { return file }
@@ -153,7 +159,7 @@ package final class RestingFile<Value: Sendable>: Sendable {
         guard let rest else { return .unchanged }
         guard rest >= Self.quiet else { return .restless(Self.quiet - rest) }
         guard let file = try SmallFile(path: path, maximumBytes: maximumBytes, source: source) else { throw missing }
-        // It has been written to since.
+        // The file has been written to since.
         guard file.identity == identity, FileIdentity(path: path, in: AT_FDCWD) == identity else {
             return .restless(Self.quiet)
         }
@@ -175,7 +181,7 @@ package final class RestingFile<Value: Sendable>: Sendable {
     private func adopt(_ file: SmallFile, _ value: Value) -> Value {
         if isSecret, file.isReadableByOthers, warned.first() {
             logger?.warning(
-                "others than its owner can read a file with a secret; set its mode to 600",
+                "a file with a secret is accessible to group or others; set its mode to 600",
                 metadata: ["file": "\(source)"]
             )
         }
@@ -183,7 +189,7 @@ package final class RestingFile<Value: Sendable>: Sendable {
         return value
     }
 
-    /// Its content cannot be used.
+    /// Records that the content of the file is unusable.
     private func note(_ file: SmallFile, _ error: CredentialError) {
         state.withLock { $0 = State(value: $0.value, identity: file.identity) }
         warn(error)
@@ -199,7 +205,8 @@ package final class RestingFile<Value: Sendable>: Sendable {
 
     private func warn(_ error: CredentialError) {
         logger?.warning(
-            "a file cannot be used; what was there last counts", metadata: ["path": "\(path)", "error": "\(error)"]
+            "a file cannot be used; its last valid content stays in use",
+            metadata: ["path": "\(path)", "error": "\(error)"]
         )
     }
 }

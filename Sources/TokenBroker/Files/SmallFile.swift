@@ -8,17 +8,24 @@ import Musl
 import Darwin
 #endif
 
-/// A regular file, read whole through one descriptor, so that content and mode are of the same file even while it is
-/// being replaced. The system's calls are used because nothing above them opens without blocking on a pipe.
+/// A regular file, read whole through one descriptor.
+///
+/// Content and mode therefore belong to the same file even while it is being replaced. System calls are used because no
+/// higher-level API opens a file without blocking on a pipe.
 package struct SmallFile {
     package let bytes: [UInt8]
     package let isReadableByOthers: Bool
     let identity: FileIdentity
 
-    /// `nil` if there is no such file.
-    /// - Parameter isAtRest: Whether to wait until it has not changed for a tenth of a second, and throw if it does
-    ///   not come to rest: a file that is being written would be read half. The calling thread waits, which happens
-    ///   right after a change only.
+    /// Reads a file; `nil` if it does not exist.
+    ///
+    /// - Parameters:
+    ///   - path: The path of the file.
+    ///   - maximumBytes: The largest size that is accepted.
+    ///   - source: The name of the file in errors.
+    ///   - isAtRest: Whether to wait until the file has not changed for a tenth of a second, and throw if it keeps
+    ///     changing. Without that, a file that is being written could be read half-written. The wait blocks the calling
+    ///     thread, and happens only right after a change.
     package init?(path: String, maximumBytes: Int, source: String, isAtRest: Bool = false) throws(CredentialError) {
         try self.init(path: path, in: AT_FDCWD, maximumBytes: maximumBytes, source: source)
         guard isAtRest else { return }
@@ -32,14 +39,20 @@ package struct SmallFile {
         throw Self.restless(source)
     }
 
-    /// How long it would have to stay unchanged from now on to have been so for a tenth of a second.
+    /// The time for which the file must still stay unchanged until it has not changed for a tenth of a second.
     var remainingRest: Duration { max(.zero, .milliseconds(100) - identity.age) }
 
     static func restless(_ source: String) -> CredentialError {
-        CredentialError(.unreadable, source: source, message: "it is being written again and again")
+        CredentialError(.unreadable, source: source, message: "it keeps changing")
     }
 
-    /// - Parameter directory: A descriptor that a relative path starts from.
+    /// Reads a file without waiting; `nil` if it does not exist.
+    ///
+    /// - Parameters:
+    ///   - path: The path of the file.
+    ///   - directory: The descriptor of the directory that a relative path starts from.
+    ///   - maximumBytes: The largest size that is accepted.
+    ///   - source: The name of the file in errors.
     init?(path: String, in directory: Int32, maximumBytes: Int, source: String) throws(CredentialError) {
         let descriptor = openat(directory, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
@@ -71,10 +84,10 @@ package struct SmallFile {
     }
 }
 
-/// Which file it is, and in which state. A file that is written to has another one afterwards, whatever its time of
-/// modification is set to, since nobody sets the time of its last change.
+/// The identity of a file and its state. Every write changes it, whatever the modification time is set to, because the
+/// change time cannot be set.
 struct FileIdentity: Equatable {
-    /// Where it is kept, whatever is in it.
+    /// The place of the file, independent of its content.
     struct Place: Equatable {
         let device: UInt64
         let inode: UInt64
@@ -92,19 +105,19 @@ struct FileIdentity: Equatable {
         #else
         let time = status.st_ctim
         #endif
-        // Two numbers, seconds and nanoseconds. They are not read by name, since which module a `timespec` is from depends on what else is
-        // compiled in the same batch, and none but the right one may be imported for it.
+        // Two numbers, seconds and nanoseconds. They are not read by name: which module a `timespec` comes from depends
+        // on what else is compiled in the same batch, and only the right module may be imported for it.
         change = withUnsafeBytes(of: time) { Array($0.bindMemory(to: Int.self)) }
     }
 
-    /// For how long it has been so, by its own time of change; zero if that cannot be told, since the clocks differ.
+    /// The time since the last change, by the file's own change time; zero if the clocks differ and it cannot be told.
     var age: Duration {
         guard change.count == 2 else { return .zero }
         let now = Duration.seconds(Date().timeIntervalSince1970)
         return max(.zero, now - .seconds(change[0]) - .nanoseconds(change[1]))
     }
 
-    /// `nil` if there is none.
+    /// Looks up a file; `nil` if it cannot be found.
     init?(path: String, in directory: Int32) {
         var status = stat()
         guard fstatat(directory, path, &status, 0) == 0 else { return nil }
@@ -112,15 +125,20 @@ struct FileIdentity: Equatable {
     }
 }
 
-/// An open directory: what is read through it is of that one, even after another has taken its place.
+/// An open directory. Reads through it come from this directory, even after another one has replaced it.
 final class Directory {
     let descriptor: Int32
-    /// Whether others than its owner get at the files in it.
+    /// Whether group or others can access the files in the directory.
     let isOpenToOthers: Bool
     let place: FileIdentity.Place
 
-    /// `nil` if there is none.
-    /// - Parameter directory: A descriptor that a relative path starts from, instead of the working directory.
+    /// Opens a directory; `nil` if it does not exist.
+    ///
+    /// - Parameters:
+    ///   - path: The path of the directory.
+    ///   - directory: The descriptor of the directory that a relative path starts from, instead of the working
+    ///     directory.
+    ///   - source: The name of the directory in errors.
     init?(path: String, in directory: Int32 = AT_FDCWD, source: String) throws(CredentialError) {
         descriptor = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         var status = stat()
@@ -138,13 +156,13 @@ final class Directory {
     func isSame(as other: Directory?) -> Bool { place == other?.place }
 }
 
-/// Without the mark that some editors put in front of UTF-8 text. It is no part of a secret, nor of any format that
-/// is read here.
+/// Returns bytes without the byte order mark that some editors put in front of UTF-8 text. The mark is not part of a
+/// secret or of any format that is read here.
 package func withoutByteOrderMark(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
     bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
 }
 
-/// Without the mark that some editors put in front of UTF-8 text.
+/// Returns text without the byte order mark that some editors put in front of UTF-8 text.
 package func withoutByteOrderMark(_ text: String) -> String {
     text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
 }

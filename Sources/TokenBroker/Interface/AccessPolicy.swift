@@ -1,42 +1,46 @@
-/// Decides whether somebody may have a token.
+/// Decides whether a principal may have a token.
 ///
-/// **Use one.** The endpoint calls it after it has read the body and before it asks for the token.
+/// **Use one.** The endpoint calls the policy after it has read the body and before it requests the token.
 ///
-/// **Write one.** Return `true` only if what ``binds`` says holds for this principal and exactly this request, and
-/// `false` otherwise, or throw an ``AccessRefusal`` to have the reason in the log. Throw anything else when you cannot
-/// tell now; the page is told to come back. Treat a session that is not there as one that is another's, at the same
-/// cost, so that nobody can find out which there are.
+/// **Write one.** Return `true` only if what ``binds`` promises holds for this principal and exactly this request.
+/// Otherwise return `false`, or throw an ``AccessRefusal`` to log the reason. Throw any other error if the decision
+/// cannot be made now; the page is told to try again later. Treat a missing session like someone else's, at the same
+/// cost, so that callers cannot find out which sessions exist.
 ///
-/// **Test one.** Call it with a ``Principal`` and a ``TokenRequest`` of your making.
+/// **Test one.** Call it with your own ``Principal`` and ``TokenRequest``.
 public protocol AccessPolicy: Sendable {
+    /// Decides whether a principal may have a token for a request.
+    ///
     /// - Returns: Whether `principal` may have a token for `request`.
-    /// - Throws: ``AccessRefusal`` if they may not, too; anything else, when it cannot be decided now. The answer is
-    ///   503 `access_unavailable`, and the error is not shown. A ``TokenError`` is the vendor's failure and is answered
-    ///   as if its token could not be had, except that ``TokenError/Code/requestRejected`` is a no.
+    /// - Throws: ``AccessRefusal`` if the principal may not have the token and the reason is to be logged. Any other
+    ///   error if the decision cannot be made now: the response is 503 `access_unavailable`, and the error is not
+    ///   shown. A ``TokenError`` counts as the vendor's failure and is answered like a failure to get the token, except
+    ///   that ``TokenError/Code/requestRejected`` denies access.
     func authorize(_ principal: Principal, for request: TokenRequest) async throws -> Bool
 
-    /// What is known once it has said yes. Policies can be combined; a combination that does not bind the invoice is
-    /// not put to use.
+    /// What a permission from this policy proves. Policies can be combined. A combination that does not bind the
+    /// invoice is rejected when the broker is composed.
     var binds: AccessBinding { get }
 }
 
-/// What a policy's yes proves about a request.
+/// What a policy's permission proves about a request.
 public struct AccessBinding: OptionSet, Sendable, Hashable {
-    /// One bit for each.
+    /// The bits of the set.
     public var rawValue: UInt8
-    /// Takes the bits as they are.
+    /// Creates a binding from its bits.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// The customer is the principal's.
+    /// The customer belongs to the principal.
     public static let customer = Self(rawValue: 1)
-    /// The invoice is the principal's.
+    /// The invoice belongs to the principal.
     public static let invoice = Self(rawValue: 2)
-    /// The invoice is the customer's, whoever asks.
+    /// The invoice belongs to the customer, whoever the principal is.
     public static let invoiceOfCustomer = Self(rawValue: 4)
-    /// The whole session: customer and invoice are the principal's.
+    /// The whole session: customer and invoice belong to the principal.
     public static let session: Self = [.customer, .invoice]
 
-    /// With what follows from it: who owns the customer owns the customer's invoice, and the other way round.
+    /// The binding together with what follows from it. If the invoice belongs to the customer, the owner of either one
+    /// owns the other.
     public var consequences: Self {
         contains(.invoiceOfCustomer) && !isDisjoint(with: .session) ? union(.session) : self
     }

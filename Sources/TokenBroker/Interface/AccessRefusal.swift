@@ -1,14 +1,16 @@
-/// A no, and why, for the log. The page is not told.
+/// A refusal of access with a reason for the log. The page is not told the reason.
 ///
 /// ```swift
 /// guard let session = sessions[id] else { throw AccessRefusal("session_unknown") }
 /// ```
 public struct AccessRefusal: SafeToLog, Sendable, Hashable {
-    /// Codes such as `token_expired`; several if several policies refuse.
+    /// The codes of the reasons, such as `token_expired`; several if several policies refuse.
     public let reasons: [String]
 
-    /// - Parameter reason: A code in lower case with underscores. It is written out in the source, so that nothing of a
-    ///   request is ever in it.
+    /// Creates a refusal with one reason.
+    ///
+    /// - Parameter reason: A code in lower case with underscores. It must be a literal, so that it cannot contain
+    ///   anything from a request.
     public init(_ reason: StaticString) { reasons = ["\(reason)"] }
 
     package init(reasons: [String]) { self.reasons = reasons }
@@ -17,12 +19,12 @@ public struct AccessRefusal: SafeToLog, Sendable, Hashable {
     public var description: String { reasons.joined(separator: ",") }
 }
 
-/// What a policy says when it can tell.
+/// The decision of a policy that could decide.
 package enum Verdict: Sendable, Hashable {
     case yes
     case no(AccessRefusal?)
 
-    /// In the form in which a policy says it.
+    /// Returns whether access is allowed, or throws the refusal that has a reason, as a policy does.
     package func get() throws(AccessRefusal) -> Bool {
         switch self {
         case .yes: return true
@@ -33,7 +35,7 @@ package enum Verdict: Sendable, Hashable {
 }
 
 extension AccessPolicy {
-    /// The same for a no with a reason and one without.
+    /// Returns the policy's decision. A refusal is a value, whether or not it has a reason.
     package func verdict(_ principal: Principal, for request: TokenRequest) async throws -> Verdict {
         do {
             return try await authorize(principal, for: request) ? .yes : .no(nil)

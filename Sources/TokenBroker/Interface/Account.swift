@@ -1,13 +1,14 @@
-/// Whose credentials and rate limit: the id of a vendor's profile, such as `alternative-payments`.
+/// An account at a vendor, which has its own credentials and rate limit: the id of the vendor's profile, such as
+/// `alternative-payments`.
 public struct Account: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
-    /// The name as text.
+    /// The id as text.
     public var rawValue: ExactString
-    /// Takes the name as it is.
+    /// Creates an account from its id.
     public init(rawValue: ExactString) { self.rawValue = rawValue }
-    /// Takes the name as it is.
+    /// Creates an account from its id.
     public init(_ name: String) { self.init(rawValue: ExactString(name)) }
-    /// Takes the name as it is.
+    /// Creates an account from a literal id.
     public init(stringLiteral value: String) { self.init(value) }
-    /// Safe to log.
+    /// The id. Safe to log.
     public var description: String { rawValue.description }
 }

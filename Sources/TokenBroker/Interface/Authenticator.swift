@@ -1,43 +1,47 @@
 public import HTTPTypes
 
-/// Finds out who asks.
+/// Finds out who sent a request.
 ///
-/// **Use one.** The endpoint calls it before it reads the body. `nil` is answered with 401 and ``challenge``.
+/// **Use one.** The endpoint calls the authenticator before it reads the body. It answers `nil` with 401 and
+/// ``challenge``.
 ///
-/// **Write one.** Return who it is when the request proves it, and `nil` when it does not, whether the proof is missing
-/// or bad: a page cannot do anything about the difference, and an attacker can. Throw an ``AccessRefusal`` instead of
-/// returning `nil` to have the reason in the log. Throw anything else when you cannot tell now; the page is told to
-/// come back.
+/// **Write one.** Return the principal if the request proves it. Return `nil` whether the proof is missing or invalid:
+/// a page has no use for the difference, but an attacker has. Throw an ``AccessRefusal`` instead of returning `nil` to
+/// log the reason. Throw any other error if you cannot tell now; the page is told to try again later.
 ///
-/// **Test one.** Make a ``EndpointRequest`` and look at what comes back; no server is needed.
+/// **Test one.** Create an ``EndpointRequest`` and inspect the result; no server is needed.
 public protocol Authenticator: Sendable {
-    /// - Returns: Who asks, or `nil` without a valid proof.
-    /// - Throws: ``AccessRefusal`` without a valid proof, too; anything else, when it cannot be found out now. The
-    ///   answer is 503 `access_unavailable`, and the error is not shown.
+    /// Returns the principal that the request proves.
+    ///
+    /// - Returns: The principal, or `nil` without a valid proof.
+    /// - Throws: ``AccessRefusal`` without a valid proof, if the reason is to be logged. Any other error if the
+    ///   principal cannot be determined now: the response is 503 `access_unavailable`, and the error is not shown.
     func authenticate(_ request: EndpointRequest) async throws -> Principal?
 
-    /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). `Bearer` unless you say otherwise.
+    /// The value of `WWW-Authenticate` in a 401 (RFC 9110, section 11.6.1). The default is `Bearer`.
     var challenge: String { get }
 
-    /// How the proof that ``authenticate(_:)`` would go by came into this request, valid or not; ``Proof/presented`` if
-    /// there is none. With an ambient one the endpoint also wants to know which site's page asks. It decides by what is
-    /// there and asks nobody.
+    /// Returns whether the page's code or the browser attached the proof that ``authenticate(_:)`` would use, valid or
+    /// not.
+    ///
+    /// Returns ``Proof/presented`` if there is no proof. For an ambient proof, the endpoint also checks the site of the
+    /// page. The method decides by the request alone; it must not do I/O.
     func proof(in request: EndpointRequest) -> Proof
 
-    /// The header fields that only a proxy may set. No page is ever allowed to send them cross-origin. None unless you
-    /// say otherwise.
+    /// The header fields that only a proxy may set. Pages are never allowed to send them cross-origin. The default is
+    /// none.
     var reservedFields: Set<HTTPField.Name> { get }
 }
 
 extension Authenticator {
-    /// `Bearer`.
+    /// The default challenge, `Bearer`.
     public var challenge: String { "Bearer" }
 
-    /// None.
+    /// No reserved fields.
     public var reservedFields: Set<HTTPField.Name> { [] }
 
-    /// ``Proof/presented`` with a bearer token; otherwise ``Proof/ambient`` if there is a cookie or another
-    /// `Authorization`, which browsers repeat by themselves as well.
+    /// Returns ``Proof/presented`` for a bearer token. Otherwise returns ``Proof/ambient`` if there is a cookie or
+    /// another `Authorization` field, which browsers also repeat on their own.
     public func proof(in request: EndpointRequest) -> Proof {
         let fields = request.head.headerFields
         if let authorization = fields[.authorization] {
@@ -47,10 +51,11 @@ extension Authenticator {
     }
 }
 
-/// How a proof came into a request.
+/// How a proof was attached to a request.
 public enum Proof: Sendable, Hashable {
-    /// The page's own code put it there, such as a bearer token. A page of another site does not have it.
+    /// The page's own code attached it, as with a bearer token. A page of another site does not have it.
     case presented
-    /// The browser attaches it whichever site's page asks: a cookie, or a sign-in that a proxy in front keeps in one.
+    /// The browser attaches it whichever site the page is from: a cookie, or the sign-in of a proxy that keeps it in
+    /// one.
     case ambient
 }

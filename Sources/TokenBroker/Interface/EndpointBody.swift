@@ -1,8 +1,8 @@
-/// A request body that is read when it is asked for, once.
+/// A request body that is read on demand, once.
 public struct EndpointBody: Sendable {
     private let read: @Sendable (Int, _ progress: @Sendable (Int) -> Void) async throws(Failure) -> [UInt8]
 
-    /// A body that is already there.
+    /// Creates a body from bytes that have already been received.
     public init(_ bytes: [UInt8] = []) {
         self.read = { (limit, _) throws(Failure) in
             guard bytes.count <= limit else { throw Failure.tooLarge }
@@ -10,8 +10,11 @@ public struct EndpointBody: Sendable {
         }
     }
 
-    /// A body that arrives in chunks. The sequence must end its wait when the reading task is cancelled.
-    /// - Parameter announcedLength: The value of `Content-Length`, so that an over-long body is refused unread.
+    /// Creates a body that arrives in chunks.
+    ///
+    /// - Parameters:
+    ///   - chunks: The chunks. The sequence must stop waiting when the reading task is cancelled.
+    ///   - announcedLength: The value of `Content-Length`. A body that is too long by this value is refused unread.
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks, announcedLength: Int? = nil)
     where Chunks.Element: Collection, Chunks.Element.Element == UInt8 {
         self.read = { (limit, progress) throws(Failure) in
@@ -33,11 +36,13 @@ public struct EndpointBody: Sendable {
         }
     }
 
-    /// The whole body. Call it once.
-    /// - Throws: ``Failure/tooLarge`` as soon as it is over `limit` bytes; ``Failure/interrupted`` if it ends early.
+    /// Reads the whole body. Call this once.
+    ///
+    /// - Parameter limit: The largest size that is accepted, in bytes.
+    /// - Throws: ``Failure/tooLarge`` as soon as the body exceeds `limit`; ``Failure/interrupted`` if it ends early.
     public func collect(upTo limit: Int) async throws(Failure) -> [UInt8] { try await read(limit) { _ in } }
 
-    /// The same, telling after each chunk how many bytes have come.
+    /// Reads the whole body, and reports the number of bytes received so far after each chunk.
     func collect(upTo limit: Int, progress: @Sendable (Int) -> Void) async throws(Failure) -> [UInt8] {
         try await read(limit, progress)
     }
@@ -47,7 +52,7 @@ public struct EndpointBody: Sendable {
         private enum Value: String { case tooLarge, interrupted }
         private let value: Value
         private init(_ value: Value) { self.value = value }
-        /// Safe to log.
+        /// The name of the failure. Safe to log.
         public var description: String { value.rawValue }
 
         /// The body is larger than the reader accepts.

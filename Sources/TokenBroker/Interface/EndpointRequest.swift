@@ -2,16 +2,21 @@ public import HTTPTypes
 
 /// A request as an ``Endpoint`` sees it.
 public struct EndpointRequest: Sendable {
-    /// Method, scheme, authority, path with query, header fields.
+    /// The method, scheme, authority, path with query, and header fields.
     public var head: HTTPRequest
     /// The body, not yet read.
     public var body: EndpointBody
-    /// Who is at the other end of the connection, as the host sees it; `nil` if it cannot tell.
+    /// The address of the connection's peer as the host sees it; `nil` if the host does not know it.
     public var peer: PeerAddress?
-    /// The parameters of the matched ``RoutePath``; filled in by the ``EndpointSet``.
+    /// The parameters of the matched ``RoutePath``. The ``EndpointSet`` fills them in.
     public var pathParameters: [String: String] = [:]
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a request.
+    ///
+    /// - Parameters:
+    ///   - head: The method, scheme, authority, path with query, and header fields.
+    ///   - body: The body, not yet read.
+    ///   - peer: The address of the connection's peer; `nil` if the host does not know it.
     public init(head: HTTPRequest, body: EndpointBody = EndpointBody(), peer: PeerAddress? = nil) {
         self.head = head
         self.body = body

@@ -1,27 +1,38 @@
 public import HTTPTypes
 
-/// What an ``Endpoint`` answers.
+/// The response of an ``Endpoint``.
 public struct EndpointResponse: Sendable {
-    /// Status and header fields, to be sent as they are, in order.
+    /// The status and the header fields, sent unchanged and in order.
     public var head: HTTPResponse
-    /// The whole body. For a HEAD request the adapter sends its length and not its bytes.
+    /// The whole body. In response to a `HEAD` request, the adapter sends its length but not its bytes.
     public var body: [UInt8]
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a response from its head.
+    ///
+    /// - Parameters:
+    ///   - head: The status and the header fields.
+    ///   - body: The whole body.
     public init(head: HTTPResponse, body: [UInt8] = []) {
         self.head = head
         self.body = body
     }
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a response from a status and header fields.
+    ///
+    /// - Parameters:
+    ///   - status: The status.
+    ///   - headerFields: The header fields, sent in order.
+    ///   - body: The whole body.
     public init(status: HTTPResponse.Status, headerFields: HTTPFields = [:], body: [UInt8] = []) {
         self.init(head: HTTPResponse(status: status, headerFields: headerFields), body: body)
     }
 }
 
 extension EndpointResponse {
-    /// The response as it is sent (RFC 9110, sections 6.4 and 8.6): with a `Content-Length`, and without the body that a response to `HEAD` does
-    /// not have. A response whose status has no body, such as 204, has neither.
+    /// Returns the response as it is sent (RFC 9110, sections 6.4 and 8.6).
+    ///
+    /// The result has a `Content-Length`, and no body if `method` is `HEAD`. A response whose status does not allow a
+    /// body, such as 204, has neither.
     public func framed(for method: HTTPRequest.Method) -> EndpointResponse {
         var response = self
         guard head.status.kind != .informational, head.status != .noContent, head.status != .notModified else {

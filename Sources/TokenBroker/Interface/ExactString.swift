@@ -1,76 +1,81 @@
-/// Text that identifies something: equal only to text with the same UTF-8 bytes.
+/// Text that identifies something, equal only to text with the same UTF-8 bytes.
 ///
-/// `String` compares by canonical equivalence, so that `"\u{E9}"` equals `"e\u{301}"` and the Kelvin sign equals `K`. A vendor, an issuer or a
-/// database may take such a pair for two different ids. Ids, claims, subjects, tenants, scopes and audiences are therefore exact strings: they
-/// compare, hash and order by their bytes, and no caller can forget to.
+/// `String` compares by canonical equivalence: `"\u{E9}"` equals `"e\u{301}"`, and the Kelvin sign equals `K`. A
+/// vendor, an issuer or a database may treat two such texts as different ids. Ids, claims, subjects, tenants, scopes
+/// and audiences are therefore exact strings, which compare, hash and sort by their bytes.
 ///
 /// ```swift
 /// let customer: ExactString = "cus_1"
 /// request.inputs[.customer] == customer
 /// ```
 public struct ExactString: Sendable {
-    /// The same text as a `String`, for what displays or sends it. Compare the exact string instead.
+    /// The text as a `String`, for displaying or sending it. To compare, use the exact string.
     public let unicode: String
 
-    /// - Parameter text: Kept byte for byte; nothing is normalized.
+    /// Creates an exact string from a string.
+    ///
+    /// - Parameter text: The text, kept byte for byte without normalization.
     public init(_ text: String) {
         var text = text
         text.makeContiguousUTF8()
         self.unicode = text
     }
 
-    /// - Parameter text: Kept byte for byte; nothing is normalized.
+    /// Creates an exact string from a substring.
+    ///
+    /// - Parameter text: The text, kept byte for byte without normalization.
     public init(_ text: Substring) { self.init(String(text)) }
 
-    /// The bytes that count.
+    /// The UTF-8 bytes, which are what is compared.
     public var utf8: String.UTF8View { unicode.utf8 }
 
-    /// Whether there are no bytes.
+    /// A Boolean value that indicates whether the text is empty.
     public var isEmpty: Bool { unicode.isEmpty }
 }
 
 extension ExactString: Hashable, Comparable {
-    /// Whether both have the same bytes.
+    /// Returns whether both have the same bytes.
     public static func == (left: ExactString, right: ExactString) -> Bool {
         guard left.utf8.count == right.utf8.count else { return false }
-        // As buffers, which are compared at once. They do not outlive the closures.
+        // Buffers are compared in one operation. They do not outlive the closures.
         let areEqual = left.utf8.withContiguousStorageIfAvailable { left in
             right.utf8.withContiguousStorageIfAvailable { right in left.elementsEqual(right) }
         }
         return areEqual.flatMap(\.self) ?? left.utf8.elementsEqual(right.utf8)
     }
 
-    /// Feeds the bytes to `hasher`. Equivalent spellings hash differently, so that nobody can make keys collide.
+    /// Feeds the bytes to `hasher`. Canonically equivalent texts hash differently, so that no one can construct
+    /// colliding keys.
     public func hash(into hasher: inout Hasher) {
-        // The buffer does not outlive the closure; a hasher takes bytes in no other way at once.
+        // The buffer does not outlive the closure. A hasher takes many bytes at once in no other way.
         let isHashed: Void? = utf8.withContiguousStorageIfAvailable {
             hasher.combine(bytes: UnsafeRawBufferPointer($0))
         }
         if isHashed == nil { for byte in utf8 { hasher.combine(byte) } }
-        // No text is the beginning of another.
+        // A terminator: without it, one text's bytes could be a prefix of another's.
         hasher.combine(UInt8(0xFF))
     }
 
-    /// Orders by bytes, which is the order of the Unicode scalars.
+    /// Returns whether `left` sorts before `right`. The order of the bytes is the order of the Unicode scalars.
     public static func < (left: ExactString, right: ExactString) -> Bool {
         left.utf8.lexicographicallyPrecedes(right.utf8)
     }
 }
 
-// Comparing with a `String` is by bytes as well, so that nobody reaches for `unicode` to do it.
+// Comparison with a `String` is by bytes as well, so that no one needs `unicode` for it.
 extension Optional<ExactString> {
-    /// Whether both have the same bytes.
+    /// Returns whether both have the same bytes.
     public static func == (left: Self, right: String) -> Bool { left == ExactString(right) }
-    /// Whether both have the same bytes.
+    /// Returns whether both have the same bytes.
     public static func == (left: String, right: Self) -> Bool { ExactString(left) == right }
-    /// Whether the bytes differ.
+    /// Returns whether the bytes differ.
     public static func != (left: Self, right: String) -> Bool { left != ExactString(right) }
-    /// Whether the bytes differ.
+    /// Returns whether the bytes differ.
     public static func != (left: String, right: Self) -> Bool { ExactString(left) != right }
 }
 
 extension ExactString: ExpressibleByStringInterpolation, CustomStringConvertible {
-    /// Takes the literal as it is written.
+    /// Creates an exact string from a literal.
     public init(stringLiteral value: String) { self.init(value) }
 
     /// The text.

@@ -1,9 +1,9 @@
 public import HTTPTypes
 
-/// Sends one HTTP request and returns the whole response.
+/// A backend that sends one HTTP request and returns the whole response.
 ///
-/// **Use one.** Every part of the broker that talks to a server takes an `any HTTPTransport`, so that the backend
-/// (libcurl, in memory, another client) is one argument.
+/// **Use one.** Every part of the broker that talks to a server takes an `any HTTPTransport`, so the backend (libcurl,
+/// in memory, another client) is chosen by one argument.
 ///
 /// ```swift
 /// let response = try await transport.send(
@@ -14,45 +14,55 @@ public import HTTPTypes
 /// ```
 ///
 /// **Write one.** Conform a `Sendable` type and keep these promises:
-/// - every status is a response, not an error; redirects are returned, never followed;
-/// - `https` only; plain `http` only to a loopback host (``TransportError/Code/refusedScheme`` otherwise), decided
-///   before a connection is opened;
-/// - the body is complete, or the call throws; a body over ``TransportOptions/maximumResponseBytes`` ends the transfer
-///   with ``TransportError/Code/tooLarge`` while it is being received;
-/// - the body is decoded, whatever the request accepts: `gzip` and `deflate` content codings are undone, and then the head has
-///   neither `Content-Encoding` nor `Content-Length`. Another coding, or a corrupt or truncated one, is
-///   ``TransportError/Code/malformed``. ``ResponseCollector`` does all this;
-/// - header fields keep their order and repetitions;
-/// - the timeout and the cancellation of the calling task end the transfer promptly, at any stage;
-/// - a request that may have reached the server on a working connection is not sent again. One that a kept connection
-///   lost may be sent once more on another connection, within its timeout.
+/// - Every status is a response, not an error. Redirects are returned, never followed.
+/// - Only `https`, and plain `http` to a loopback host, are allowed. Anything else is refused with
+///   ``TransportError/Code/refusedScheme`` before a connection is opened.
+/// - The body is complete, or the call throws. A body over ``TransportOptions/maximumResponseBytes`` ends the transfer
+///   with ``TransportError/Code/tooLarge`` while it is being received.
+/// - The body is decoded, whatever the request accepts: `gzip` and `deflate` content codings are removed, and the head
+///   then has neither `Content-Encoding` nor `Content-Length`. An unknown, corrupt or truncated coding is
+///   ``TransportError/Code/malformed``. ``ResponseCollector`` does all this.
+/// - Header fields keep their order and repetitions.
+/// - The timeout and the cancellation of the calling task end the transfer promptly, at any stage.
+/// - A request that may have reached the server on a working connection is not sent again. A request that was lost on a
+///   reused connection may be sent once more on another connection, within its timeout.
 ///
-/// **Test one.** `HTTPTransportContract` in `TokenBrokerTesting` holds these promises as a suite that runs over a
-/// fixture of yours. To test code that *uses* a transport, pass an `InMemoryTransport` or a `ScriptedTransport` from there.
+/// **Test one.** `HTTPTransportContract` in `TokenBrokerTesting` checks these promises as a suite that runs over your
+/// fixture. To test code that *uses* a transport, pass an `InMemoryTransport` or a `ScriptedTransport` from the same
+/// module.
 public protocol HTTPTransport: Sendable {
+    /// Sends a request and returns the complete response.
+    ///
     /// - Parameters:
-    ///   - request: With `scheme`, `authority` and `path`; header fields are sent as they stand. Without an
+    ///   - request: A request with `scheme`, `authority` and `path`. Header fields are sent unchanged. Without an
     ///     `Accept-Encoding`, a network transport asks for `identity`.
-    ///   - body: The request's content, sent with a `Content-Length` when not empty.
-    ///   - options: Limits for this call.
+    ///   - body: The request's content, sent with a `Content-Length` when it is not empty.
+    ///   - options: The limits of this call.
     /// - Throws: ``TransportError`` when there is no complete response. It never contains what the server said.
     func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse
 }
 
-/// What a caller asks of one ``HTTPTransport/send(_:body:options:)``.
+/// The options of one call of ``HTTPTransport/send(_:body:options:)``.
 public struct TransportOptions: Sendable, Hashable {
-    /// How long the call may take altogether, from the call to the last byte of the response, queueing included.
+    /// How long the call may take in total, from the call to the last byte of the response, including time in a queue.
     public var timeout: Duration
-    /// The largest response body that is accepted, in bytes, after transfer and content codings are undone.
+    /// The largest response body that is accepted, in bytes, after transfer and content codings are removed.
     public var maximumResponseBytes: Int
-    /// Whose rate limit the call counts against; `nil` for a server without one. Only a ``RateLimitedTransport`` looks at it.
+    /// The account whose rate limit the call counts against; `nil` for a server without one. Only a
+    /// ``RateLimitedTransport`` uses it.
     public var account: Account?
-    /// Who goes first while calls of one account queue.
+    /// The priority among queued calls of one account.
     public var priority: Priority
 
-    /// Takes all members, in their order of declaration.
+    /// Creates options for one call.
+    ///
+    /// - Parameters:
+    ///   - timeout: How long the call may take in total.
+    ///   - maximumResponseBytes: The largest response body that is accepted, in bytes.
+    ///   - account: The account whose rate limit the call counts against.
+    ///   - priority: The priority among queued calls of one account.
     public init(
         timeout: Duration = .seconds(10), maximumResponseBytes: Int = 1 << 20, account: Account? = nil,
         priority: Priority = .normal
@@ -74,16 +84,21 @@ public struct TransportOptions: Sendable, Hashable {
 
 /// A complete HTTP response.
 public struct TransportResponse: Sendable {
-    /// Status and header fields, repeated ones included, in the order received. They describe the body as it is here: those of
-    /// a content coding that was undone are removed.
+    /// The status and the header fields, including repeated ones, in the order received. They describe ``body``: fields
+    /// about a content coding that was removed are removed as well.
     public var head: HTTPResponse
-    /// The whole body; empty when there was none.
+    /// The whole body; empty if there was none.
     public var body: [UInt8]
-    /// From the moment the request was sent to the last byte of the response; waiting in a queue does not count.
-    /// A token's life is measured from that moment.
+    /// The time from the sending of the request to the last byte of the response, without time in a queue. A token's
+    /// lifetime is measured from the moment of sending.
     public var elapsed: Duration
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a response.
+    ///
+    /// - Parameters:
+    ///   - head: The status and the header fields.
+    ///   - body: The whole body.
+    ///   - elapsed: The time from the sending of the request to the last byte of the response.
     public init(head: HTTPResponse, body: [UInt8] = [], elapsed: Duration = .zero) {
         self.head = head
         self.body = body

@@ -1,42 +1,52 @@
-/// Tells how one part does, for an operator and for a load balancer.
+/// A part that reports its health, for an operator and for a load balancer.
 ///
-/// **Use one.** `GET /readyz` asks on each call, and so may you; a composed broker's `health` has all of them.
+/// **Use one.** `GET /readyz` asks for the health on each call, and you may do the same. A composed broker's `health`
+/// has all parts.
 ///
-/// **Write one.** The answer must be cheap: no call to the vendor. A decorator forwards what is below it and adds what it knows. Never name a
-/// token, a request, a secret or anything else that belongs to a caller.
+/// **Write one.** The report must be cheap: do not call the vendor. A decorator forwards the health of what it
+/// decorates and adds what it knows. Never name a token, a request, a secret or anything else that belongs to a caller.
 public protocol HealthReporting: Sendable {
     /// A short, fixed name for health, metrics and traces, such as `access_token`.
     var part: String { get }
-    /// Whose account at the vendor it works with: the id of the vendor's profile.
+    /// The account at the vendor that the part uses: the id of the vendor's profile.
     var account: String { get }
 
+    /// Returns the current health.
     func health() async -> Health
 }
 
-/// How one part does. Safe to log and to show.
+/// The health of one part. Safe to log and to show.
 public struct Health: Sendable, Hashable {
-    /// Which part: `access_token`, `checkout_token` or `rate_limit`, unless you add others.
+    /// The part: `access_token`, `checkout_token` or `rate_limit`, unless you add others.
     public var part: String
-    /// Whose account at the vendor it works with.
+    /// The account at the vendor that the part uses.
     public var account: String
-    /// How it does.
+    /// The state of the part.
     public var state: State
-    /// How long ago the vendor last gave it what it wanted; `nil` if never.
+    /// The time since the part's last successful call to the vendor; `nil` if there was none.
     public var lastSuccess: Duration?
-    /// How it last failed; `nil` if never.
+    /// The last failure; `nil` if there was none.
     public var lastFailure: Failure?
-    /// How long the longest-lived token that it holds lives; if it holds none any more, how long ago the last one ended, as a negative number.
+    /// The remaining lifetime of the longest-lived token that the part holds. A negative value if it no longer holds
+    /// one: the time since the last one expired.
     public var expiresIn: Duration?
-    /// Whether it holds a token that can be used.
+    /// A Boolean value that indicates whether the part holds a usable token.
     public var holdsToken = false
-    /// How long it rests before it tries again.
+    /// The time until the next attempt.
     public var retryIn: Duration?
-    /// How long the vendor wants no calls.
+    /// The remaining cool-down that the vendor asked for.
     public var coolDown: Duration?
-    /// How many calls wait for their turn.
+    /// The number of calls in the queue.
     public var queued: Int?
 
-    /// Takes the members that every part has.
+    /// Creates the health of a part from the members that every part has.
+    ///
+    /// - Parameters:
+    ///   - part: The name of the part.
+    ///   - account: The account at the vendor that the part uses.
+    ///   - state: The state of the part.
+    ///   - lastSuccess: The time since the part's last successful call to the vendor; `nil` if there was none.
+    ///   - lastFailure: The last failure; `nil` if there was none.
     public init(
         part: String, account: String, state: State = .ok, lastSuccess: Duration? = nil, lastFailure: Failure? = nil
     ) {
@@ -47,31 +57,37 @@ public struct Health: Sendable, Hashable {
         self.lastFailure = lastFailure
     }
 
-    /// Whether requests can be served, as far as this part goes. Not ready means that none can until somebody acts here: the credentials cannot
-    /// be loaded or are refused, and no token is held. A vendor's outage is no reason, since it would take every instance out of rotation
-    /// at once.
+    /// A Boolean value that indicates whether requests can be served, as far as this part is concerned.
+    ///
+    /// A part is not ready when no request can be served until somebody fixes the deployment: the credentials cannot be
+    /// loaded or are refused, and no token is held. A vendor outage does not count, since it would take every instance
+    /// out of rotation at once.
     public var isReady: Bool { holdsToken || (state != .credentialsUnavailable && state != .credentialsRefused) }
 
-    /// Whether requests are served as yet, but will not be for long unless somebody acts.
+    /// A Boolean value that indicates whether requests are still served but soon will not be unless somebody acts.
     public var isDegraded: Bool { isReady && Self.degraded.contains(state) }
 
     private static let degraded: Set<State> = [.credentialsUnavailable, .credentialsRefused, .blocked]
 
-    /// A failure in the past.
+    /// A past failure.
     public struct Failure: Sendable, Hashable {
-        /// Of which kind.
+        /// The kind of failure.
         public var code: TokenError.Code
-        /// How long ago.
+        /// The time since the failure.
         public var ago: Duration
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a past failure.
+        ///
+        /// - Parameters:
+        ///   - code: The kind of failure.
+        ///   - ago: The time since the failure.
         public init(_ code: TokenError.Code, ago: Duration) {
             self.code = code
             self.ago = ago
         }
     }
 
-    /// How a part does.
+    /// The state of a part.
     public struct State: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case ok, failing, suspended, blocked
@@ -80,16 +96,17 @@ public struct Health: Sendable, Hashable {
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
-        /// Safe to log.
+        /// The name of the state. Safe to log.
         public var description: String { value.rawValue }
 
-        /// It works, or nobody has asked anything of it yet.
+        /// The part works, or has not been used yet.
         public static let ok = Self(.ok)
-        /// What it did last failed, in a way that may pass.
+        /// The last attempt failed, in a way that may pass.
         public static let failing = Self(.failing)
-        /// The vendor refused it several times in a row, and it rests for those who asked.
+        /// The vendor refused several requests in a row, and the part pauses for the callers that sent them.
         public static let suspended = Self(.suspended)
-        /// Something in front of the vendor answers in its place, or the vendor refuses the credentials without a word.
+        /// Something in front of the vendor answers in its place, or the vendor refuses the credentials without an
+        /// explanation.
         public static let blocked = Self(.blocked)
         /// There are no credentials, or they cannot be loaded.
         public static let credentialsUnavailable = Self(.credentialsUnavailable)

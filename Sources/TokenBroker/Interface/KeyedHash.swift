@@ -1,10 +1,14 @@
-/// Computes a message authentication code, such as HMAC-SHA256, so that the log can tell principals apart without naming them.
+/// Computes a message authentication code, such as HMAC-SHA256, which lets the log tell principals apart without naming
+/// them.
 ///
-/// **Write one.** Use a library's implementation. The code must be as good as random to whoever does not know the key.
+/// **Write one.** Use a library's implementation. Without the key, the code must be indistinguishable from random
+/// bytes.
 public protocol KeyedHash: Sendable {
+    /// Returns the message authentication code of a message.
+    ///
     /// - Parameters:
-    ///   - message: What to authenticate.
-    ///   - key: At least 16 bytes.
-    /// - Returns: The code, at least 16 bytes.
+    ///   - message: The bytes to authenticate.
+    ///   - key: A key of at least 16 bytes.
+    /// - Returns: A code of at least 16 bytes.
     func code(for message: [UInt8], key: Secret) -> [UInt8]
 }

@@ -1,14 +1,16 @@
-/// A part that depends on a server, and can try whether that server answers as it should.
+/// A part that depends on a server and can check whether that server responds as expected.
 ///
-/// **Use one.** `token-broker check --live` tries all parts of a composed broker.
+/// **Use one.** `token-broker check --live` runs the check of every part of a composed broker.
 ///
-/// **Write one.** One call that changes nothing. What is said must be safe to show: never what the server said.
+/// **Write one.** Make one call that changes nothing. The result must be safe to show, so never include what the server
+/// said.
 public protocol LiveChecking: Sendable {
-    /// What is tried, such as `keys at login.example`.
+    /// What is checked, such as `keys at login.example`.
     var checked: String { get }
 
-    /// Tries it.
-    /// - Returns: What was found, such as `2 keys for signatures`.
+    /// Checks the server.
+    ///
+    /// - Returns: What was found, such as `2 signature keys`.
     /// - Throws: ``TokenError``, whose message says what is wrong.
     func check() async throws(TokenError) -> String
 }

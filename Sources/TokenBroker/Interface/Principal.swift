@@ -1,26 +1,30 @@
-/// Who asks.
+/// The authenticated caller.
 public struct Principal: Sendable, Hashable, CustomStringConvertible {
-    /// Who it is, unique within its tenant.
+    /// The caller's id, unique within its tenant.
     public var subject: ExactString
-    /// Which party it belongs to, in a broker that serves several; empty otherwise.
+    /// The tenant, in a broker that serves several; empty otherwise.
     public var tenant: ExactString
-    /// What else is known, such as a token's claims.
+    /// Further facts about the caller, such as a token's claims.
     public var claims: [ExactString: JSONValue]
 
+    /// Creates a principal.
+    ///
     /// - Parameters:
-    ///   - subject: Who it is, unique within its tenant.
-    ///   - tenant: Which party it belongs to, in a broker that serves several.
-    ///   - claims: What else is known, by name.
+    ///   - subject: The caller's id, unique within its tenant.
+    ///   - tenant: The tenant, in a broker that serves several.
+    ///   - claims: Further facts about the caller, by name.
     public init(subject: ExactString, tenant: ExactString = "", claims: [ExactString: JSONValue] = [:]) {
         self.subject = subject
         self.tenant = tenant
         self.claims = claims
     }
 
+    /// Creates a principal.
+    ///
     /// - Parameters:
-    ///   - subject: Who it is, unique within its tenant.
-    ///   - tenant: Which party it belongs to, in a broker that serves several.
-    ///   - claims: What else is known, by name.
+    ///   - subject: The caller's id, unique within its tenant.
+    ///   - tenant: The tenant, in a broker that serves several.
+    ///   - claims: Further facts about the caller, by name.
     public init(subject: String, tenant: String = "", claims: [String: JSONValue] = [:]) {
         self.init(
             subject: ExactString(subject), tenant: ExactString(tenant),
@@ -28,11 +32,11 @@ public struct Principal: Sendable, Hashable, CustomStringConvertible {
         )
     }
 
-    /// Without content: a subject is personal data.
+    /// The type's name only, since a subject is personal data.
     public var description: String { "Principal" }
 }
 
 extension Principal: CustomReflectable {
-    /// Shows no members.
+    /// A mirror without children.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }

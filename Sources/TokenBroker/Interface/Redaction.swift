@@ -1,24 +1,25 @@
 import HTTPTypes
 
-// Requests and responses carry proofs and tokens. What is made of them as text, or by `dump`, says which and nothing of what is in them.
+// Requests and responses carry proofs and tokens. Their textual forms and `dump` show the kind of message but none of
+// its content.
 
 extension EndpointRequest: CustomStringConvertible, CustomReflectable {
-    /// The method only.
+    /// The method only, without any content.
     public var description: String { "EndpointRequest(\(head.method.rawValue))" }
-    /// Shows no members.
+    /// A mirror without children.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 extension EndpointResponse: CustomStringConvertible, CustomReflectable {
-    /// The status only.
+    /// The status only, without any content.
     public var description: String { "EndpointResponse(\(head.status.code))" }
-    /// Shows no members.
+    /// A mirror without children.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 extension TransportResponse: CustomStringConvertible, CustomReflectable {
-    /// The status only.
+    /// The status only, without any content.
     public var description: String { "TransportResponse(\(head.status.code))" }
-    /// Shows no members.
+    /// A mirror without children.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }

@@ -1,9 +1,9 @@
-/// A path of fixed segments and parameters: `/invoices/{id}`.
+/// A path of fixed segments and parameters, such as `/invoices/{id}`.
 ///
-/// A parameter stands for one whole, non-empty segment, handed on with its percent-encoding removed. Fixed segments are
-/// compared as they stand.
+/// A parameter matches one whole, non-empty segment; its value is percent-decoded. Fixed segments are compared as they
+/// are, byte by byte.
 public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
-    /// As it was written.
+    /// The path as it was written.
     public let description: String
     private let segments: [Segment]
 
@@ -12,7 +12,7 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
         case parameter(String)
     }
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a path from its text, such as `/invoices/{id}`.
     public init(_ text: String) {
         self.description = text
         self.segments = text.split(separator: "/", omittingEmptySubsequences: false).map { segment in
@@ -23,12 +23,12 @@ public struct RoutePath: Sendable, Hashable, ExpressibleByStringLiteral, CustomS
         }
     }
 
-    /// Takes the literal as it is.
+    /// Creates a path from a literal.
     public init(stringLiteral value: String) { self.init(value) }
 
-    /// The parameters by name if `target` matches, otherwise `nil`. A query is passed over.
+    /// Returns the parameters by name if `target` matches, and `nil` otherwise. A query is ignored.
     public func match(_ target: String) -> [String: String]? {
-        // Byte by byte, since a separator and a combining mark after it are one character.
+        // Split bytes, not characters: a separator and a combining mark after it form one character.
         let path = target.utf8.prefix { $0 != UInt8(ascii: "?") }
         let found = path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { Substring($0) }
         guard found.count == segments.count else { return nil }

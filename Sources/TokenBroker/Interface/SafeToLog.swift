@@ -1,7 +1,9 @@
-/// An error whose description may stand in a log: it has nothing of a request, a secret or what a server said.
+/// An error whose description may be logged: it contains nothing of a request, a secret or a server's response.
 ///
-/// Of any other error only the type is logged. **Write one.** Conform an error of your own whose text you have written yourself.
+/// Of any other error, only the type is logged.
+///
+/// **Write one.** Conform your own error if you have written its text yourself.
 public protocol SafeToLog: Error, CustomStringConvertible {}
 
-/// The description of an error that is ``SafeToLog``, or else the name of its type.
+/// Returns the description of an error that is ``SafeToLog``, or else the name of its type.
 package func loggable(_ error: any Error) -> String { (error as? any SafeToLog)?.description ?? "\(type(of: error))" }

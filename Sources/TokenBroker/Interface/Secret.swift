@@ -9,26 +9,26 @@ import Synchronization
 
 /// Text that must not leave the process by accident: a client secret, an access token, a checkout token.
 ///
-/// Everything that turns a value into text (`description`, `debugDescription`, string interpolation, `dump`, `Mirror`)
-/// gives `<redacted>`, and it cannot be encoded. ``reveal()`` is the one way to the content, so that a search for it finds every
-/// place where a secret leaves.
+/// Every conversion to text (`description`, `debugDescription`, string interpolation, `dump`, `Mirror`) gives
+/// `<redacted>`, and a secret cannot be encoded. ``reveal()`` is the only way to the content, so a search for it finds
+/// every place where a secret leaves.
 ///
-/// The storage is shared between copies, and is overwritten with zeros when the last copy is released. What
-/// ``reveal()`` handed out is an ordinary `String` and beyond that protection: keep it short-lived.
+/// Copies share one storage, which is overwritten with zeros when the last copy is released. The `String` that
+/// ``reveal()`` returns is not protected in this way: keep it short-lived.
 public struct Secret: Sendable {
     private let storage: Storage
 
-    /// Takes the UTF-8 bytes of `text`. The caller's own `text` is not wiped.
+    /// Creates a secret from the UTF-8 bytes of `text`. The caller's own `text` is not wiped.
     public init(_ text: String) {
         self.storage = Storage(Array(text.utf8))
     }
 
-    /// The content. Hand it to the one function that needs it, and do not store it.
+    /// Returns the content. Pass it to the one function that needs it, and do not store it.
     public func reveal() -> String {
         storage.bytes.withLock { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// Whether there is no content.
+    /// A Boolean value that indicates whether the secret has no content.
     public var isEmpty: Bool { storage.bytes.withLock { $0.isEmpty } }
 
     final class Storage: Sendable {
@@ -43,13 +43,13 @@ public struct Secret: Sendable {
         }
     }
 
-    /// For this package's own test of the wiping.
+    /// The storage, for this package's own test that it is wiped.
     var storageForTesting: Storage { storage }
 }
 
 /// Overwrites memory that held a secret with zeros.
 package func wipe(_ memory: UnsafeMutableRawBufferPointer) {
-    // The C library's call, because an ordinary store to memory that is about to be freed is removed by the optimizer.
+    // A plain store would not do: the optimizer removes stores to memory that is about to be freed.
     guard let start = memory.baseAddress else { return }
     #if canImport(Darwin)
     _ = memset_s(start, memory.count, 0, memory.count)
@@ -59,7 +59,7 @@ package func wipe(_ memory: UnsafeMutableRawBufferPointer) {
 }
 
 extension Secret: Equatable {
-    /// Compares in a time that depends on the lengths only.
+    /// Compares two secrets in a time that depends only on their lengths.
     public static func == (left: Secret, right: Secret) -> Bool {
         let other = right.storage === left.storage ? nil : right.storage.bytes.withLock { $0 }
         guard let other else { return true }
@@ -75,16 +75,16 @@ extension Secret: Equatable {
 extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     private static let redacted = "<redacted>"
 
-    /// Safe to log.
+    /// `<redacted>`. Safe to log.
     public var description: String { Self.redacted }
-    /// Safe to log.
+    /// `<redacted>`. Safe to log.
     public var debugDescription: String { Self.redacted }
-    /// Shows no members.
+    /// A mirror without children.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 extension Secret: Decodable {
-    /// Reads a string.
+    /// Decodes a secret from a string.
     public init(from decoder: any Decoder) throws {
         self.init(try decoder.singleValueContainer().decode(String.self))
     }

@@ -1,20 +1,29 @@
-/// Why there is no token. Safe to log: a code and this package's own words, never what a server said.
+/// The reason why there is no token. Safe to log: it holds a code and this package's own words, never the server's.
 public struct TokenError: SafeToLog, Sendable {
-    /// What a decorator or a route may do about it.
+    /// The kind of error, which tells a decorator or an endpoint what it may do about it.
     public var code: Code
     /// A fixed explanation for the log.
     public var message: String
-    /// When to come back, as the server asked or as our rate limit computed; `nil` if unknown.
+    /// The time after which to try again, as requested by the server or computed by the broker's own rate limit; `nil`
+    /// if unknown.
     public var retryAfter: Duration?
-    /// Whether this was tried again already, below; then it is not tried again above.
+    /// A Boolean value that indicates whether a lower layer has already retried. Upper layers then do not retry again.
     public var wasRetried: Bool
-    /// Whether something in front of the server answered in its place, such as a firewall with a block page. Trying again at once would
-    /// be refused as well, so that a cache pauses for one second, doubling to sixty, and says until when in ``retryAfter`` instead.
+    /// A Boolean value that indicates whether something in front of the server answered in its place, such as a
+    /// firewall with a block page. An immediate retry would be refused as well. A cache therefore pauses for one
+    /// second, doubling up to sixty, and reports the remaining pause in ``retryAfter`` instead.
     public var isForeign = false
-    /// What it came from, if that is worth knowing. Its text is shown only if it is ``SafeToLog``.
+    /// The underlying error, if it is worth knowing. Its text is shown only if it is ``SafeToLog``.
     public var cause: (any Error)?
 
-    /// Creates an error that does not come from something in front of the server.
+    /// Creates an error. ``isForeign`` is `false`.
+    ///
+    /// - Parameters:
+    ///   - code: The kind of error.
+    ///   - message: A fixed explanation for the log.
+    ///   - retryAfter: The time after which to try again; `nil` if unknown.
+    ///   - wasRetried: Whether a lower layer has already retried.
+    ///   - cause: The underlying error.
     public init(
         _ code: Code, message: String, retryAfter: Duration? = nil, wasRetried: Bool = false,
         cause: (any Error)? = nil
@@ -26,34 +35,36 @@ public struct TokenError: SafeToLog, Sendable {
         self.cause = cause
     }
 
-    /// Safe to log.
+    /// The code, the message and, if it is ``SafeToLog``, the cause; otherwise the cause's type. Safe to log.
     public var description: String {
         cause.map { "\(code): \(message) (\(loggable($0)))" } ?? "\(code): \(message)"
     }
 
-    /// Named by what it means for the caller.
+    /// The kind of error, named for what it means to the caller.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case credentialsRejected, requestRejected, throttled, unavailable, timedOut, cancelled, misconfigured
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
-        /// Safe to log.
+        /// The name of the code. Safe to log.
         public var description: String { value.rawValue }
 
-        /// The server refuses our credentials. Trying again with the same ones is pointless.
+        /// The server refuses the broker's credentials. A retry with the same ones is pointless.
         public static let credentialsRejected = Self(.credentialsRejected)
-        /// The server refuses what was asked for, such as this customer or invoice. Ours to answer, not to retry.
+        /// The server refuses the request itself, such as this customer or invoice. Report it to the caller; do not
+        /// retry.
         public static let requestRejected = Self(.requestRejected)
-        /// Too many requests, by the server's word or by our own rate limit. ``TokenError/retryAfter`` says until when.
+        /// Too many requests, according to the server or to the broker's own rate limit. ``TokenError/retryAfter`` says
+        /// when to try again.
         public static let throttled = Self(.throttled)
-        /// The server is down, what it answered makes no sense, or something in front of it answered. Worth another try.
+        /// The server is down, its response makes no sense, or something in front of it answered. A retry may succeed.
         public static let unavailable = Self(.unavailable)
-        /// No answer in time: the server's, or the caller's timeout.
+        /// The server did not respond in time, or the caller's timeout passed.
         public static let timedOut = Self(.timedOut)
         /// The calling task was cancelled, or the broker is shutting down.
         public static let cancelled = Self(.cancelled)
-        /// Nothing will work until somebody changes the deployment: no credentials, a wrong path.
+        /// The deployment has to be changed before anything can work: no credentials, a wrong path.
         public static let misconfigured = Self(.misconfigured)
     }
 }

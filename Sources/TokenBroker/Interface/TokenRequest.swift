@@ -1,21 +1,23 @@
-/// What a token is for. Two requests are answered with the same token only if they are equal in every member, byte for byte.
+/// What a token is for. Two requests can get the same token only if all their members are equal, byte for byte.
 public struct TokenRequest: Sendable, Hashable {
-    /// On whose behalf, in a broker that serves several parties. It comes from who asks or from the configuration,
+    /// The tenant, in a broker that serves several. It comes from the caller's identity or from the configuration,
     /// never from a request's body.
     public var tenant: ExactString
-    /// What the token is scoped to, by name: for a checkout ``Input/customer`` and ``Input/invoice``; empty for an
-    /// access token.
+    /// The inputs that the token is scoped to: ``Input/customer`` and ``Input/invoice`` for a checkout token; empty for
+    /// an access token.
     public var inputs: [Input: ExactString]
-    /// OAuth scopes (RFC 6749, section 3.3).
+    /// The OAuth scopes (RFC 6749, section 3.3).
     public var scopes: Set<ExactString>
-    /// The resource the token is meant for, where the server asks for it.
+    /// The resource that the token is meant for, if the server expects one.
     public var audience: ExactString?
 
+    /// Creates a token request.
+    ///
     /// - Parameters:
-    ///   - tenant: On whose behalf.
-    ///   - inputs: What the token is scoped to; empty for an access token.
-    ///   - scopes: OAuth scopes.
-    ///   - audience: The resource the token is meant for.
+    ///   - tenant: The tenant, in a broker that serves several.
+    ///   - inputs: The inputs that the token is scoped to; empty for an access token.
+    ///   - scopes: The OAuth scopes.
+    ///   - audience: The resource that the token is meant for.
     public init(
         tenant: ExactString = "", inputs: [Input: ExactString] = [:], scopes: Set<ExactString> = [],
         audience: ExactString? = nil
@@ -26,19 +28,20 @@ public struct TokenRequest: Sendable, Hashable {
         self.audience = audience
     }
 
-    /// A request for a checkout session of one customer and one invoice.
+    /// Creates a request for a checkout session of one customer and one invoice.
     public init(tenant: ExactString = "", customer: ExactString, invoice: ExactString) {
         self.init(tenant: tenant, inputs: [.customer: customer, .invoice: invoice])
     }
 
-    /// A request for a checkout session of one customer and one invoice.
+    /// Creates a request for a checkout session of one customer and one invoice.
     public init(tenant: String = "", customer: String, invoice: String) {
         self.init(
             tenant: ExactString(tenant), customer: ExactString(customer), invoice: ExactString(invoice)
         )
     }
 
-    /// The values count, in any order. Cheaper than hashing a dictionary and a set, since this is on the way of every cached token.
+    /// Hashes the values, in any order. This is cheaper than hashing a dictionary and a set, and every cached token
+    /// takes this path.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(tenant)
         var inAnyOrder = 0
@@ -48,15 +51,15 @@ public struct TokenRequest: Sendable, Hashable {
         if let audience { hasher.combine(audience) }
     }
 
-    /// The name of something a token can be scoped to.
+    /// The name of an input that a token can be scoped to.
     public struct Input: RawRepresentable, Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
         /// The name as text.
         public var rawValue: ExactString
-        /// Takes the name as it is.
+        /// Creates an input from its name.
         public init(rawValue: ExactString) { self.rawValue = rawValue }
-        /// Takes the name as it is.
+        /// Creates an input from a literal name.
         public init(stringLiteral value: String) { self.init(rawValue: ExactString(value)) }
-        /// Safe to log.
+        /// The name. Safe to log.
         public var description: String { rawValue.description }
 
         /// The customer whose session it is.
@@ -66,19 +69,24 @@ public struct TokenRequest: Sendable, Hashable {
     }
 }
 
-/// What one caller needs of a token.
+/// What one caller demands of a token.
 public struct TokenDemand: Sendable, Hashable {
-    /// The token must be valid for at least this long. What is promised is the smaller of this and half the
-    /// token's lifetime, since a server may issue shorter ones than anyone asked for.
+    /// The minimum remaining lifetime of the token. The provider guarantees the smaller of this and half of the token's
+    /// lifetime, since a server may issue tokens that live shorter than callers demand.
     public var minimumRemaining: Duration
-    /// A token that was refused. The answer is not that one. This is the only way to invalidate a token, and it
-    /// invalidates only that very token.
+    /// The id of a token that was refused. The provider returns another token. This is the only way to invalidate a
+    /// token, and it invalidates only this one.
     public var replacing: Token.ID?
-    /// How long this caller waits; `nil` for as long as it takes. A caller that stops waiting does not end the fetch
-    /// that others wait for.
+    /// How long this caller waits; `nil` for no limit. A caller that stops waiting does not end a fetch that others
+    /// wait for.
     public var timeout: Duration?
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a demand.
+    ///
+    /// - Parameters:
+    ///   - minimumRemaining: The minimum remaining lifetime of the token.
+    ///   - replacing: The id of a token that was refused.
+    ///   - timeout: How long this caller waits; `nil` for no limit.
     public init(minimumRemaining: Duration = .zero, replacing: Token.ID? = nil, timeout: Duration? = nil) {
         self.minimumRemaining = minimumRemaining
         self.replacing = replacing

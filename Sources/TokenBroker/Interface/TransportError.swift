@@ -1,23 +1,28 @@
-/// Why there is no response. Safe to log: it holds a code and this package's own words, never the server's.
+/// The reason why there is no response. Safe to log: it holds a code and this package's own words, never the server's.
 public struct TransportError: SafeToLog, Sendable, Hashable {
-    /// What kept the response from arriving.
+    /// The kind of error.
     public var code: Code
     /// A fixed explanation in this package's or the backend's words, without addresses, header values or content.
     public var message: String
-    /// With ``Code/throttled``: when there should be room.
+    /// The time after which the rate limit should have room; set with ``Code/throttled``.
     public var retryAfter: Duration?
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a transport error.
+    ///
+    /// - Parameters:
+    ///   - code: The kind of error.
+    ///   - message: A fixed explanation, without addresses, header values or content.
+    ///   - retryAfter: The time after which the rate limit should have room; set with ``Code/throttled``.
     public init(_ code: Code, message: String = "", retryAfter: Duration? = nil) {
         self.code = code
         self.message = message
         self.retryAfter = retryAfter
     }
 
-    /// Safe to log.
+    /// The code and the message. Safe to log.
     public var description: String { message.isEmpty ? "\(code)" : "\(code): \(message)" }
 
-    /// What kept the response from arriving.
+    /// The kind of transport error.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case refusedScheme, invalidRequest, resolve, connect, trust, tls, timedOut, tooLarge, malformed, closed
@@ -25,30 +30,31 @@ public struct TransportError: SafeToLog, Sendable, Hashable {
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
-        /// Safe to log.
+        /// The name of the code. Safe to log.
         public var description: String { value.rawValue }
 
-        /// Neither `https` nor `http` to a loopback host; nothing was sent.
+        /// The scheme is neither `https` nor `http` to a loopback host. Nothing was sent.
         public static let refusedScheme = Self(.refusedScheme)
-        /// The request cannot be sent as it stands: no authority, a malformed one, a header with a line break.
+        /// The request cannot be sent as it is: its authority is missing or malformed, or a header field has a line
+        /// break.
         public static let invalidRequest = Self(.invalidRequest)
-        /// The host's name has no address.
+        /// The host name could not be resolved to an address.
         public static let resolve = Self(.resolve)
-        /// No connection: refused, unreachable, or not established within the connect timeout.
+        /// The connection was refused, the host is unreachable, or the connect timeout passed.
         public static let connect = Self(.connect)
         /// The server's certificate is not trusted, has expired, or is for another host.
         public static let trust = Self(.trust)
-        /// The TLS handshake failed for another reason than trust.
+        /// The TLS handshake failed for a reason other than trust.
         public static let tls = Self(.tls)
         /// The timeout passed.
         public static let timedOut = Self(.timedOut)
         /// The response is larger than the caller accepts.
         public static let tooLarge = Self(.tooLarge)
-        /// What came back is not HTTP, or its content coding is unknown or corrupt.
+        /// The response is not HTTP, or its content coding is unknown or corrupt.
         public static let malformed = Self(.malformed)
         /// The connection or the HTTP/2 stream ended before the response was complete.
         public static let closed = Self(.closed)
-        /// A ``RateLimitedTransport`` could not send the request before its timeout; nothing was sent.
+        /// A ``RateLimitedTransport`` could not send the request within its timeout. Nothing was sent.
         public static let throttled = Self(.throttled)
         /// The calling task was cancelled.
         public static let cancelled = Self(.cancelled)

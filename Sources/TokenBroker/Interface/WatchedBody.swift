@@ -1,24 +1,26 @@
-/// A host's request body as a route adapter needs it: read through one iterator, whoever reads, and it is known
-/// whether the end was reached.
+/// A host's request body for a route adapter: all readers share one iterator, and the body knows whether its end was
+/// reached.
 public actor WatchedBody<Base: AsyncSequence & Sendable>: AsyncSequence
 where Base.Element: Collection & Sendable, Base.Element.Element == UInt8 {
-    /// A chunk.
+    /// A chunk of the body.
     public typealias Element = Base.Element
 
     private var iterator: Base.AsyncIterator
-    /// Whether the end was reached.
+    /// A Boolean value that indicates whether the end of the body was reached.
     public private(set) var isFinished = false
 
+    /// Creates a watched body.
+    ///
     /// - Parameter base: The host's chunks.
     public init(_ base: Base) { self.iterator = base.makeAsyncIterator() }
 
-    /// All iterators share one position.
+    /// Returns an iterator. All iterators share one position.
     public nonisolated func makeAsyncIterator() -> Iterator { Iterator(body: self) }
 
-    /// Reads the body.
+    /// An iterator over the chunks of the body.
     public struct Iterator: AsyncIteratorProtocol {
         let body: WatchedBody
-        /// The next chunk; `nil` at the end.
+        /// Returns the next chunk; `nil` at the end.
         public func next() async throws -> Element? { try await body.next() }
     }
 
@@ -31,8 +33,12 @@ where Base.Element: Collection & Sendable, Base.Element.Element == UInt8 {
         return chunk
     }
 
-    /// Reads a little of what nobody read, so that the client sees the answer rather than a reset.
-    /// - Returns: Whether that was all, and the connection can be used for another request.
+    /// Reads a limited amount of the unread body, so that the client sees the response instead of a connection reset.
+    ///
+    /// - Parameters:
+    ///   - limit: The number of bytes after which to stop.
+    ///   - time: How long to read.
+    /// - Returns: Whether the end was reached, so that the connection can serve another request.
     public func drain(upTo limit: Int = 1 << 20, within time: Duration = .seconds(2)) async -> Bool {
         _ = try? await withTimeLimit(time, Alarm(ContinuousClock())) { [self] in
             var count = 0

@@ -1,21 +1,23 @@
-/// A host: a registered name or an IP address (RFC 3986, section 3.2.2), normalized, so that equal hosts are equal
-/// values.
+/// A host: a registered name or an IP address (RFC 3986, section 3.2.2). It is normalized, so that equal hosts are
+/// equal values.
 ///
-/// Stricter than the RFC, which lets nearly every text pass for a name: a name consists of labels of letters, digits,
-/// `-`, `_` and `~`, and anything that some resolver reads as an IPv4 address in another notation (`127.1`,
-/// `0x7f000001`) is no host. International names are accepted in their ASCII form (`xn--…`) only.
+/// It is stricter than the RFC, which accepts nearly every text as a name. A name consists of labels of letters,
+/// digits, `-`, `_` and `~`. Anything that some resolver reads as an IPv4 address in another notation (`127.1`,
+/// `0x7f000001`) is refused. Internationalized names are accepted only in their ASCII form (`xn--…`).
 package struct Host: Hashable, Sendable, CustomStringConvertible {
     private enum Value: Hashable {
-        /// In lower case, without the dot of the root.
+        /// The name in lower case, without the root's trailing dot.
         case name([UInt8])
         case address(IPAddress)
     }
 
     private let value: Value
-    /// As it stands in a URL: in lower case, without a trailing dot, an IPv6 address in brackets.
+    /// The host as in a URL: in lower case, without a trailing dot, an IPv6 address in brackets.
     package let description: String
 
-    /// - Parameter text: A name or an IPv4 address, or an IPv6 address in brackets. No port, zone or user information.
+    /// Parses a host as in a URL; `nil` if it is malformed.
+    /// - Parameter text: A name, an IPv4 address, or an IPv6 address in brackets, without port, zone or user
+    ///   information.
     package init?(_ text: some StringProtocol) {
         let bytes = Array(text.utf8)
         guard bytes.first == UInt8(ascii: "[") else {
@@ -26,7 +28,8 @@ package struct Host: Hashable, Sendable, CustomStringConvertible {
         self.init(address: String(decoding: bytes.dropFirst().dropLast(), as: UTF8.self))
     }
 
-    /// - Parameter text: A name or an IP address, as it stands alone, where an IPv6 address has no brackets.
+    /// Parses a host that stands alone; `nil` if it is malformed.
+    /// - Parameter text: A name or an IP address. An IPv6 address has no brackets.
     package init?(bare text: some StringProtocol) {
         if text.utf8.contains(UInt8(ascii: ":")) {
             self.init(address: text)
@@ -64,7 +67,7 @@ package struct Host: Hashable, Sendable, CustomStringConvertible {
         self.init(.name(normalized), String(decoding: normalized, as: UTF8.self))
     }
 
-    /// Whether this machine is meant by definition: `localhost` and the names below it (RFC 6761, section 6.3),
+    /// Whether the host is this machine by definition: `localhost` and the names below it (RFC 6761, section 6.3),
     /// `127.0.0.0/8` and `::1`.
     package var isLoopback: Bool {
         switch value {
@@ -80,20 +83,20 @@ package struct Host: Hashable, Sendable, CustomStringConvertible {
         isDigit(byte) || UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || "-_~".utf8.contains(byte)
     }
 
-    /// Whether a last label makes resolvers read the whole as an IPv4 address, decimal, octal or hexadecimal.
+    /// Whether the last label makes resolvers read the whole name as a decimal, octal or hexadecimal IPv4 address.
     private static func isNumber(_ label: ArraySlice<UInt8>) -> Bool {
         label.allSatisfy(isDigit)
             || label.starts(with: "0x".utf8) && label.dropFirst(2).allSatisfy { hexDigitValue($0) != nil }
     }
 }
 
-/// Host and port as they stand in `Host` and in a URL (RFC 3986, section 3.2), without user information.
+/// A host and an optional port, as in `Host` and in a URL (RFC 3986, section 3.2), without user information.
 package struct Authority: Hashable, Sendable, CustomStringConvertible {
     package let host: Host
-    /// `nil` if none is written.
+    /// The port; `nil` if none is written.
     package let port: UInt16?
 
-    /// `nil` for anything but `host` or `host:port`.
+    /// Parses `host` or `host:port`; `nil` for anything else.
     package init?(_ text: some StringProtocol) {
         let bytes = text.utf8
         let nameEnd =
@@ -115,7 +118,7 @@ package struct Authority: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
-    /// The port that is used under `scheme`; `nil` if none is written and the scheme has none that is known.
+    /// Returns the port that is used with `scheme`; `nil` if none is written and the scheme has no known default.
     package func port(under scheme: String) -> UInt16? {
         switch (port, scheme) {
         case (let port?, _): port
@@ -125,17 +128,17 @@ package struct Authority: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// In its normalized form.
+    /// The normalized form.
     package var description: String { port.map { "\(host):\($0)" } ?? host.description }
 }
 
-/// Scheme, host and port of a page (RFC 6454).
+/// The scheme, host and port of a page (RFC 6454).
 package struct Origin: Sendable, CustomStringConvertible {
-    /// In lower case.
+    /// The scheme, in lower case.
     package let scheme: String
     package let authority: Authority
 
-    /// `nil` for anything but `scheme://host[:port]`, `null` included.
+    /// Parses `scheme://host[:port]`; `nil` for anything else, including `null`.
     package init?(_ text: some StringProtocol) {
         let bytes = Array(text.utf8)
         guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")), (1...32).contains(colon),
@@ -147,14 +150,15 @@ package struct Origin: Sendable, CustomStringConvertible {
         self.authority = authority
     }
 
-    /// Whether a page of this origin comes from the server that is asked as `authority`, whose scheme is not known.
+    /// Returns whether a page of this origin comes from the server that was requested as `authority`, whose scheme is
+    /// not known.
     package func isServed(by authority: Authority) -> Bool {
         guard scheme == "https" || scheme == "http" else { return false }
         return self.authority.host == authority.host
             && self.authority.port(under: scheme) == authority.port(under: scheme)
     }
 
-    /// In its normalized form.
+    /// The normalized form.
     package var description: String { "\(scheme)://\(authority)" }
 }
 

@@ -1,4 +1,4 @@
-/// What stands behind `Bearer` in a value of `Authorization` (RFC 6750, section 2.1); `nil` with another scheme.
+/// Returns the text after `Bearer` in a value of `Authorization` (RFC 6750, section 2.1); `nil` for another scheme.
 package func bearerToken(_ authorization: String) -> String? {
     let bytes = authorization.utf8
     let scheme = "bearer ".utf8

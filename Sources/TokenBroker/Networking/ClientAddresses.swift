@@ -1,20 +1,20 @@
 import HTTPTypes
 
-/// Tells from which address a request comes when there are proxies in between.
+/// Determines the client's address, and the host it requested, when there are proxies in between.
 ///
-/// A listed proxy is believed about who asked it, and nobody else is: `Forwarded` (RFC 7239) and `X-Forwarded-For`
-/// are read from their end, where the nearest proxy writes, up to the first address that is not a listed proxy's.
+/// Only listed proxies are trusted. `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from the end, where the
+/// nearest proxy writes, up to the first address that is not a listed proxy's.
 struct ClientAddresses: Sendable {
     let trustedProxies: [IPAddressBlock]
 
-    /// - Parameter trustedProxies: Nobody is believed if everybody is among them.
+    /// - Parameter trustedProxies: The listed proxies. If they include practically everyone, none is trusted.
     init(trustedProxies: [IPAddressBlock]) {
         self.trustedProxies = trustedProxies.areEverybody ? [] : trustedProxies
     }
 
-    /// Which host the client asked: what a listed proxy says in the last element of `Forwarded`, or else of
-    /// `X-Forwarded-Host`; from anybody else, and if it says neither, what is in `Host`.
-    /// - Returns: `nil` if it is not known: no host, a malformed one, or a proxy that says two different things.
+    /// Returns the host that the client requested. If a listed proxy names it in the last element of `Forwarded` or of
+    /// `X-Forwarded-Host`, that one counts; otherwise the one in `Host`.
+    /// - Returns: `nil` if it is not known: no host, a malformed one, or a proxy that names two different ones.
     func authority(of request: EndpointRequest) -> Authority? {
         let own = request.head.authority.flatMap { Authority($0) }
         guard let peer = peer(of: request), isTrusted(peer) else { return own }
@@ -33,7 +33,7 @@ struct ClientAddresses: Sendable {
         return named.allSatisfy { $0 == first } ? first : nil
     }
 
-    /// `nil` if it cannot be known.
+    /// Returns the client's address; `nil` if it is not known.
     func client(of request: EndpointRequest) -> IPAddress? {
         guard let peer = peer(of: request) else { return nil }
         guard isTrusted(peer) else { return peer }
@@ -45,13 +45,13 @@ struct ClientAddresses: Sendable {
         case (true, false): return client(behind: peer, hopsOf(xForwardedFor: forwardedFor))
         case (false, true): return client(behind: peer, hopsOf(forwarded: forwarded))
         case (false, false):
-            // A proxy writes one of them and hands on the other as the client wrote it, and there is no telling which.
+            // A proxy writes one of the two and passes on the client's own text in the other, and nothing tells which.
             let client = client(behind: peer, hopsOf(forwarded: forwarded))
             return client == self.client(behind: peer, hopsOf(xForwardedFor: forwardedFor)) ? client : peer
         }
     }
 
-    /// Whether a proxy that is not listed seems to be in front, so that all requests look like one client's.
+    /// Returns whether an unlisted proxy seems to be in front, so that all requests seem to come from one client.
     func seemsToComeThroughUnlistedProxy(_ request: EndpointRequest) -> Bool {
         let fields = request.head.headerFields
         guard fields.contains(where: { ["forwarded", "x-forwarded-for"].contains($0.name.canonicalName) }),
@@ -60,12 +60,12 @@ struct ClientAddresses: Sendable {
         return !isTrusted(peer) && Self.inside.contains { $0.contains(peer) }
     }
 
-    /// Where one's own proxies are: on this machine or in a private network (RFC 1918, RFC 4193).
+    /// The addresses of an operator's own proxies: this machine, or a private network (RFC 1918, RFC 4193).
     private static let inside = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
         .compactMap { IPAddressBlock($0) }
 
     private func peer(of request: EndpointRequest) -> IPAddress? {
-        // What comes through a Unix socket comes from this machine.
+        // A client on a Unix socket is on this machine.
         request.peer.flatMap { $0.ipAddress ?? IPAddress("127.0.0.1") }
     }
 
@@ -84,14 +84,14 @@ struct ClientAddresses: Sendable {
         value.split(separator: ",").suffix(Self.maximumHops).map(\.trimmingWhiteSpace)
     }
 
-    /// More than any chain of real proxies has.
+    /// More than any real chain of proxies has.
     private static let maximumHops = 20
 
     private func hopsOf(forwarded value: String) -> [Substring]? {
         elements(ofForwarded: value, parameter: "for")?.suffix(Self.maximumHops)
     }
 
-    /// What each element says under one name, empty where it says nothing; `nil` if the field is malformed.
+    /// Returns the value of a parameter in each element, empty if it is absent; `nil` if the field is malformed.
     private func elements(ofForwarded value: String, parameter: String) -> [Substring]? {
         var values: [Substring] = []
         guard let elements = splitOutsideQuotes(value[...], at: ",") else { return nil }
@@ -111,7 +111,7 @@ struct ClientAddresses: Sendable {
         return values
     }
 
-    /// `nil` if a quotation does not end.
+    /// Splits text at separators outside quoted strings; `nil` if a quoted string does not end.
     private func splitOutsideQuotes(_ text: Substring, at separator: Character) -> [Substring]? {
         var (parts, isQuoted, isEscaped) = ([Substring](), false, false)
         var start = text.startIndex
@@ -132,7 +132,8 @@ struct ClientAddresses: Sendable {
         return parts + [text[start...].trimmingWhiteSpace]
     }
 
-    /// An address with or without port, an IPv6 address with or without brackets; `nil` for `unknown` and names.
+    /// Parses an address with or without a port, an IPv6 address with or without brackets; `nil` for `unknown` and
+    /// names.
     private func address(ofNode node: Substring) -> IPAddress? {
         if node.hasPrefix("[") {
             guard let end = node.firstIndex(of: "]") else { return nil }

@@ -6,20 +6,20 @@ import Musl
 import Darwin
 #endif
 
-/// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is the IPv4 address.
+/// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) becomes the IPv4 address.
 public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
-    /// In network order: 4 bytes, or 16.
+    /// The address in network byte order: 4 or 16 bytes.
     public let bytes: [UInt8]
 
-    /// Takes the usual text forms, without brackets, port, zone or leading zeros; `nil` for anything else.
+    /// Parses the usual text forms, without brackets, port, zone or leading zeros; `nil` for anything else.
     public init?(_ text: some StringProtocol) {
         guard let bytes = Self.bytes(of: text) else { return nil }
         self.bytes = Self.isMapped(bytes) ? Array(bytes.suffix(4)) : bytes
     }
 
-    /// As it is written, a mapped one with all its 16 bytes.
+    /// Returns the bytes of an address as written; 16 bytes for a mapped one.
     fileprivate static func bytes(of text: some StringProtocol) -> [UInt8]? {
-        // The system's function would stop at a zero byte.
+        // `inet_pton` would stop at a zero byte.
         guard text.utf8.count <= 45, text.utf8.allSatisfy({ hexDigitValue($0) != nil || ":.".utf8.contains($0) }) else {
             return nil
         }
@@ -34,7 +34,7 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
 
     fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
 
-    /// In its usual text form: `192.0.2.1`, or as RFC 5952 says: `2001:db8::1`.
+    /// The usual text form, such as `192.0.2.1` or, as in RFC 5952, `2001:db8::1`.
     public var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         guard inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count)) != nil else {
@@ -43,14 +43,14 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
         return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// Whether it is this machine's own: `127.0.0.0/8` or `::1`.
+    /// Whether the address is this machine's own: `127.0.0.0/8` or `::1`.
     package var isLoopback: Bool {
         bytes.count == 4 ? bytes.first == 127 : bytes.last == 1 && bytes.dropLast().allSatisfy { $0 == 0 }
     }
 }
 
-/// A client's address, or what one client has for itself of it: the first 64 bits of an IPv6 address. All whose
-/// address cannot be known are one client.
+/// A client's address as a key: an IPv4 address, or the first 64 bits of an IPv6 address, which one client has to
+/// itself. All clients whose address is not known share one key.
 package struct AddressKey: Hashable, Sendable {
     private var isIPv6: Bool
     private var bits: UInt64
@@ -62,12 +62,12 @@ package struct AddressKey: Hashable, Sendable {
     }
 }
 
-/// A block of IP addresses in CIDR notation (RFC 4632): `10.0.0.0/8`, `fd00::/8`, or one address.
+/// A block of IP addresses in CIDR notation (RFC 4632), such as `10.0.0.0/8` or `fd00::/8`, or a single address.
 public struct IPAddressBlock: Sendable, Hashable {
     private let first: IPAddress
     private let prefixLength: Int
 
-    /// `nil` for anything else, and if there are bits set behind the prefix, since that is hardly what was meant.
+    /// Parses a block; `nil` for anything else, and if bits after the prefix are set, which is hardly intended.
     public init?(_ text: some StringProtocol) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let bytes = parts.first.flatMap({ IPAddress.bytes(of: $0) }) else { return nil }
@@ -88,7 +88,7 @@ public struct IPAddressBlock: Sendable, Hashable {
         }
     }
 
-    /// Whether `address` is one of them.
+    /// Returns whether the block contains `address`.
     public func contains(_ address: IPAddress) -> Bool {
         address.bytes.count == first.bytes.count && Self.masked(address.bytes, prefixLength) == first.bytes
     }
@@ -102,8 +102,8 @@ public struct IPAddressBlock: Sendable, Hashable {
 }
 
 extension [IPAddressBlock] {
-    /// Whether the blocks, taken together, say nothing about who somebody is: a sixteenth or more of all IPv4
-    /// addresses, or of the global unicast IPv6 addresses (`2000::/3`). No proxy, and no company's network, has as
+    /// Whether the blocks together are too large to identify anyone: they have a sixteenth or more of all IPv4
+    /// addresses, or of the global unicast IPv6 addresses (`2000::/3`). No proxy and no company's network has that
     /// many.
     package var areEverybody: Bool {
         let globalIPv6 = UInt128(0x2000) << 112...UInt128(0x3FFF) << 112 | (UInt128(1) << 112 - 1)
@@ -111,7 +111,7 @@ extension [IPAddressBlock] {
             || count(ofLength: 16, within: globalIPv6) >= UInt128(1) << 121
     }
 
-    /// How many addresses of `length` bytes are in `range` and in one of the blocks.
+    /// Returns the number of addresses of `length` bytes that are both in `range` and in one of the blocks.
     private func count(ofLength length: Int, within range: ClosedRange<UInt128>) -> UInt128 {
         let ranges = filter { $0.length == length }.map(\.range).filter { $0.overlaps(range) }
             .map { $0.clamped(to: range) }.sorted { $0.lowerBound < $1.lowerBound }
@@ -128,7 +128,7 @@ extension [IPAddressBlock] {
 }
 
 extension IPAddressBlock {
-    /// Of its addresses, in bytes.
+    /// The length of the block's addresses, in bytes.
     fileprivate var length: Int { first.bytes.count }
 
     fileprivate var range: ClosedRange<UInt128> {

@@ -1,17 +1,23 @@
 public import HTTPTypes
 
-/// Where a request goes, checked: what every ``HTTPTransport`` refuses before it opens a connection.
+/// The validated target of a request. Every ``HTTPTransport`` refuses a request with an invalid target before it opens
+/// a connection.
 public struct OutboundTarget: Sendable, Hashable {
-    /// Whether the scheme is `https`.
+    /// A Boolean value that indicates whether the scheme is `https`.
     public let usesTLS: Bool
-    /// Whether the host is this machine by definition, such as `localhost` or `127.0.0.1`.
+    /// A Boolean value that indicates whether the host is this machine by definition, such as `localhost` or
+    /// `127.0.0.1`.
     public let isLoopback: Bool
     /// `host` or `host:port`, in visible ASCII, without user information.
     public let authority: String
-    /// Path and query, in visible ASCII, beginning with `/`.
+    /// The path and query, in visible ASCII, beginning with `/`.
     public let path: String
 
-    /// - Throws: ``TransportError`` with the code ``TransportError/Code/invalidRequest`` or ``TransportError/Code/refusedScheme``.
+    /// Validates the target of a request.
+    ///
+    /// - Parameter request: The request.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/invalidRequest`` or
+    ///   ``TransportError/Code/refusedScheme``.
     public init(_ request: HTTPRequest) throws(TransportError) {
         guard let authority = request.authority, let host = Authority(authority)?.host
         else { throw TransportError(.invalidRequest, message: "the authority is missing or malformed") }
@@ -23,12 +29,12 @@ public struct OutboundTarget: Sendable, Hashable {
         switch request.scheme?.lowercased() {
         case "https": usesTLS = true
         case "http" where isLoopback: usesTLS = false
-        default: throw TransportError(.refusedScheme, message: "only https is sent, and http to a loopback host")
+        default: throw TransportError(.refusedScheme, message: "only https is allowed, and http to a loopback host")
         }
         self.authority = authority
         self.path = path
     }
 
-    /// `https://host/path`
+    /// The URL, such as `https://host/path`.
     public var url: String { "\(usesTLS ? "https" : "http")://\(authority)\(path)" }
 }

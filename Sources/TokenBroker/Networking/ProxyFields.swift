@@ -1,17 +1,17 @@
 import HTTPTypes
 
 extension EndpointRequest {
-    /// Whether it comes from this machine, to a name of this machine, and through no proxy.
+    /// Whether the request comes from this machine, to a name of this machine, and through no proxy.
     var isLocal: Bool {
         peer?.isLoopback == true && head.authority.flatMap { Authority($0) }?.host.isLoopback == true && !isForwarded
     }
 
-    /// Whether a proxy stands before the peer, as far as its header fields tell.
+    /// Whether a proxy forwarded the request to the peer, as far as the header fields show.
     var isForwarded: Bool { head.headerFields.contains { $0.name.isProxyField } }
 }
 
 extension HTTPField.Name {
-    /// Whether proxies and CDNs put a field of this name into the requests that they pass on.
+    /// Whether proxies and CDNs add a field of this name to the requests that they forward.
     var isProxyField: Bool {
         Self.proxyFields.contains(canonicalName)
             || Self.proxyFieldPrefixes.contains { canonicalName.utf8.starts(with: $0.utf8) }

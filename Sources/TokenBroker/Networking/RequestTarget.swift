@@ -1,11 +1,13 @@
-/// The target of a request line, taken apart (RFC 9112, section 3.2).
+/// The parsed target of a request line (RFC 9112, section 3.2).
 public struct RequestTarget: Sendable, Hashable {
-    /// Path and query. A target that is neither in origin form nor in absolute form is here as it was received.
+    /// The path and query. A target in neither origin form nor absolute form is kept as received.
     public let path: String
-    /// The authority of a target in absolute form, where it counts more than `Host`; `nil` otherwise.
+    /// The authority of a target in absolute form, which overrides `Host`; otherwise `nil`.
     public let authority: String?
 
-    /// - Parameter target: As it was received.
+    /// Parses a target.
+    ///
+    /// - Parameter target: The target as received.
     public init(_ target: String) {
         guard !target.hasPrefix("/"), let colon = target.firstIndex(of: ":"),
             ["http", "https"].contains(target[..<colon].lowercased()), target[colon...].hasPrefix("://")

@@ -1,6 +1,7 @@
 public import HTTPTypes
 
-/// Puts a response together while it arrives, for an ``HTTPTransport``: keeps the ceiling on the body's size, and undoes its content codings.
+/// Collects a response for an ``HTTPTransport`` as it arrives, enforces the limit on the body's size, and removes
+/// content codings.
 ///
 /// ```swift
 /// var collector = try ResponseCollector(head, for: request.method, maximumBytes: options.maximumResponseBytes)
@@ -8,40 +9,43 @@ public import HTTPTypes
 /// return try collector.response()
 /// ```
 ///
-/// It decodes `gzip`, `x-gzip` and `deflate`, in any letter case and several one upon the other. The ceiling counts decoded bytes, and
-/// they are counted as they are decoded, so a small answer that decodes to a huge one takes no memory. A decoded response's head has
-/// neither `Content-Encoding` nor `Content-Length`, since both describe what was sent.
+/// The collector decodes `gzip`, `x-gzip` and `deflate`, in any letter case, and several on top of each other. The
+/// limit counts decoded bytes while they are decoded, so that a small response that decodes to a huge one takes no
+/// memory. The head of a decoded response has neither `Content-Encoding` nor `Content-Length`, because both describe
+/// what was sent.
 public struct ResponseCollector: Sendable {
     private static let maximumCodings = 5
 
     private var head: HTTPResponse
-    /// The body, unless it is coded.
+    /// The body, if it has no content coding.
     private var body: [UInt8] = []
-    /// The codings in the order in which they are undone; the last one's output is the body.
+    /// The decoders in the order in which they run. The output of the last one is the body.
     private var codings: [Inflater] = []
     private let maximumBytes: Int
-    /// The most that may be received: what is coded may be a little larger than what it decodes to.
+    /// The limit on received bytes. An encoded body may be a little larger than the body that it decodes to.
     private let maximumReceivedBytes: Int
     private var receivedBytes = 0
 
+    /// Creates a collector.
+    ///
     /// - Parameters:
     ///   - head: The final head, not an informational one.
-    ///   - method: The request's.
-    ///   - maximumBytes: The ceiling on the body's size, decoded.
-    /// - Throws: ``TransportError`` with the code ``TransportError/Code/tooLarge`` for a body that is announced to be larger, or
-    ///   ``TransportError/Code/malformed`` for an unknown content coding.
+    ///   - method: The method of the request.
+    ///   - maximumBytes: The limit on the size of the decoded body, in bytes.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/tooLarge`` for a body that is announced to be
+    ///   larger, or ``TransportError/Code/malformed`` for a content coding that is unknown, and for too many of them.
     public init(
         _ head: HTTPResponse, for method: HTTPRequest.Method, maximumBytes: Int
     ) throws(TransportError) {
         self.head = head
         let ceiling = max(0, maximumBytes)
         self.maximumBytes = ceiling
-        // The fields of a response without a body describe one that another request would get.
+        // The fields of a response without a body describe the body that another request would get.
         guard method != .head, head.status != .noContent, head.status != .notModified else {
             maximumReceivedBytes = ceiling
             return
         }
-        // An eighth is what deflate's fixed code adds to bytes that it cannot compress.
+        // Deflate's fixed code adds an eighth to bytes that it cannot compress.
         let codedCeiling = ceiling > Int.max / 2 ? Int.max : ceiling + ceiling / 8 + 1024
         codings = try Self.codings(of: head, maximumBytes: ceiling, maximumCodedBytes: codedCeiling)
         maximumReceivedBytes = codings.isEmpty ? ceiling : codedCeiling
@@ -50,9 +54,11 @@ public struct ResponseCollector: Sendable {
         if codings.isEmpty { body.reserveCapacity(announcedBytes) }
     }
 
-    /// Takes a piece of the body as it was received.
+    /// Appends a piece of the body as it was received.
     ///
-    /// - Throws: ``TransportError`` with the code ``TransportError/Code/tooLarge``, or ``TransportError/Code/malformed`` if its coding is corrupt.
+    /// - Parameter bytes: The received bytes.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/tooLarge``, or
+    ///   ``TransportError/Code/malformed`` if a content coding is corrupt.
     public mutating func append(_ bytes: RawSpan) throws(TransportError) {
         guard bytes.byteCount <= maximumReceivedBytes - receivedBytes else { throw Self.tooLarge }
         receivedBytes += bytes.byteCount
@@ -66,10 +72,11 @@ public struct ResponseCollector: Sendable {
         }
     }
 
-    /// The response, after the last piece of its body.
+    /// Returns the response, after the last piece of its body.
     ///
-    /// - Parameter elapsed: See ``TransportResponse/elapsed``.
-    /// - Throws: ``TransportError`` with the code ``TransportError/Code/malformed`` if a coding has no end.
+    /// - Parameter elapsed: The time from the sending of the request to the last byte, for
+    ///   ``TransportResponse/elapsed``.
+    /// - Throws: ``TransportError`` with the code ``TransportError/Code/malformed`` if a content coding is truncated.
     public consuming func response(elapsed: Duration = .zero) throws(TransportError) -> TransportResponse {
         guard !codings.isEmpty else { return TransportResponse(head: head, body: body, elapsed: elapsed) }
         guard codings.allSatisfy(\.isComplete) else {
@@ -98,13 +105,13 @@ public struct ResponseCollector: Sendable {
         guard formats.count <= maximumCodings else {
             throw TransportError(.malformed, message: "there are too many content codings")
         }
-        // The field names them in the order in which they were applied.
+        // The field names the codings in the order in which they were applied.
         return formats.indices.reversed().map {
             Inflater(formats[$0], maximumBytes: $0 == 0 ? maximumBytes : maximumCodedBytes)
         }
     }
 
-    /// A length that is no number, or a number that is none of this machine's, announces nothing.
+    /// Returns the announced length; `nil` if the field is not a number, or one that is too large for an `Int`.
     private static func length(_ field: HTTPField) -> Int? {
         field.withUnsafeBytesOfValue { digits in
             var number = 0

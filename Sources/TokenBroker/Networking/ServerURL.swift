@@ -1,16 +1,18 @@
 public import HTTPTypes
 
-/// Where to reach a server: an `https` URL, or an `http` URL with a loopback host.
+/// The URL of a server: `https`, or `http` with a loopback host.
 public struct ServerURL: Sendable, Hashable {
-    /// `https`, or `http`.
+    /// The scheme: `https` or `http`.
     public let scheme: String
-    /// Host and port, as they were written.
+    /// The host and port, as written.
     public let authority: String
-    /// Path and query; at least `/`.
+    /// The path and query; at least `/`.
     public let path: String
 
+    /// Parses a URL.
+    ///
     /// - Parameter text: `https://host[:port][/path][?query]`.
-    /// - Throws: ``Invalid``, which says what is wrong with it.
+    /// - Throws: ``Invalid`` with the reason.
     public init(_ text: String) throws(Invalid) {
         guard let separator = text.firstRange(of: "://") else {
             throw Invalid(reason: "it has no scheme; expected https://host")
@@ -27,14 +29,15 @@ public struct ServerURL: Sendable, Hashable {
         }
         let path = rest[end...]
         guard !path.utf8.contains(UInt8(ascii: "#")), rest.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else {
-            throw Invalid(reason: "it has a fragment or characters that do not belong in a URL")
+            throw Invalid(reason: "it has a fragment or characters that are not allowed in a URL")
         }
         self.scheme = scheme
         self.authority = authority
         self.path = path.hasPrefix("/") ? String(path) : "/" + path
     }
 
-    /// A request to it.
+    /// Returns a request to the URL.
+    ///
     /// - Parameters:
     ///   - method: The method.
     ///   - fields: The header fields.
@@ -42,11 +45,11 @@ public struct ServerURL: Sendable, Hashable {
         HTTPRequest(method: method, scheme: scheme, authority: authority, path: path, headerFields: fields)
     }
 
-    /// Why a URL was refused.
+    /// The reason why a URL was refused.
     public struct Invalid: SafeToLog, Sendable {
-        /// What is wrong and what was expected.
+        /// What is wrong, and what was expected.
         public var reason: String
-        /// Safe to log.
+        /// A message with the reason. Safe to log.
         public var description: String { "the URL cannot be used: \(reason)" }
     }
 }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Keeps the quotas of ``RequestLimits``, and its limit of requests at once.
+/// Enforces the quotas of ``RequestLimits`` and its limit on concurrent requests.
 final class CallerQuotas: Sendable {
     private let limits: RequestLimits
     private let addresses: ClientAddresses
@@ -11,8 +11,8 @@ final class CallerQuotas: Sendable {
     private let perPrincipal: Mutex<QuotaMeter<PrincipalKey>?>
     private let replacements: Mutex<QuotaMeter<PrincipalKey>?>
 
-    /// 128 bits that stand for a principal of any length. The hasher's seed is another in each process and known to
-    /// nobody, so that nobody can make two of them meet.
+    /// A 128-bit hash of a principal, whatever its length. The hasher's seed is random in each process and known to no
+    /// one, so no one can construct a collision.
     private struct PrincipalKey: Hashable {
         var first: Int
         var second: Int
@@ -39,7 +39,7 @@ final class CallerQuotas: Sendable {
         replacements = Mutex(limits.replacementsPerPrincipal.map { QuotaMeter($0, capacity: capacity) })
     }
 
-    /// Whether there is room for another request. If so, ``leave()`` has to follow.
+    /// Returns whether there is room for another request. If so, call ``leave()`` when the request is done.
     func enter() -> Bool {
         if underWay.wrappingAdd(1, ordering: .relaxed).newValue <= limits.concurrentRequests { return true }
         leave()
@@ -48,25 +48,30 @@ final class CallerQuotas: Sendable {
 
     func leave() { underWay.wrappingSubtract(1, ordering: .relaxed) }
 
-    /// Counts a request of the client that sent it.
-    /// - Returns: `nil` if it is within the quota; otherwise how long until it would be.
+    /// Counts a request of the client address that sent it.
+    ///
+    /// - Returns: `nil` if the request is within the quota; otherwise the time until it would be.
     func takeForAddress(of request: EndpointRequest) -> Duration? {
         guard limits.perAddress != nil else { return nil }
         let key = AddressKey(addresses.client(of: request))
         return perAddress.withLock { $0?.take(key, at: alarm.now) }
     }
 
-    /// The same for whoever asks.
+    /// Counts a request of a principal.
+    ///
+    /// - Returns: `nil` if the request is within the quota; otherwise the time until it would be.
     func take(for principal: Principal) -> Duration? {
         perPrincipal.withLock { $0?.take(PrincipalKey(principal), at: alarm.now) }
     }
 
-    /// The same for asking for a token in place of one that was refused, each of which costs a call to the vendor.
+    /// Counts a principal's request to replace a refused token, which always costs a call to the vendor.
+    ///
+    /// - Returns: `nil` if the request is within the quota; otherwise the time until it would be.
     func takeReplacement(for principal: Principal) -> Duration? {
         replacements.withLock { $0?.take(PrincipalKey(principal), at: alarm.now) }
     }
 
-    /// Whether all clients share one quota by mistake. Only ever `true` once.
+    /// Returns whether all clients seem to share one quota because a proxy is not listed. Returns `true` only once.
     func shouldWarnOfUnlistedProxy(_ request: EndpointRequest) -> Bool {
         guard limits.perAddress != nil, !hasWarned.load(ordering: .relaxed),
             addresses.seemsToComeThroughUnlistedProxy(request)

@@ -1,33 +1,36 @@
 import DequeModule
 
-/// When calls to one account may start.
+/// Decides when calls to one account may start.
 ///
-/// Pure: no tasks, no clocks, no locks; time is handed in as the duration since some beginning. ``RateLimitedTransport`` drives it.
+/// The type has no tasks, clocks or locks: the caller passes the time as a duration since some fixed instant.
+/// ``RateLimitedTransport`` drives it.
 ///
-/// Two rules hold at once. No more than `callsPerSecond` are counted by the server within any second. And they start back to back only up
-/// to `burst`; beyond that they are spread evenly. A throttled call slows the rate down, and a quiet time brings it back.
+/// Two rules hold at once. The server counts at most `callsPerSecond` calls within any second. Calls start back to back
+/// only up to `burst`; beyond that they are spread evenly. A throttled call lowers the rate, and a period without one
+/// restores it.
 ///
-/// The server counts a call when it arrives, which nobody here sees. But a call whose answer came this much later than the fastest answers
-/// do, arrived at most this much late. So a call counts from its start and that delay, and one without an answer from the longest delay that
-/// is allowed for.
+/// The server counts a call when it arrives, which cannot be observed here. But if the response to a call came later
+/// than the fastest responses do, the call arrived at most that much later. A call therefore counts from its start plus
+/// that delay. A call without a response counts from its start plus the longest delay that is allowed for.
 struct Pacer: Sendable {
     typealias CallID = UInt64
-    /// Which of the calls that have started, in their order.
+    /// The sequence number of a call that has started.
     typealias Start = Int
 
-    /// What a caller is told who wants to start a call.
+    /// The answer to a caller that wants to start a call.
     enum Turn: Equatable {
         case now(Start)
         case wait
-        /// Its turn would come too late. After the pause there should be room.
+        /// The turn would come too late. There should be room after the pause.
         case no(retryAfter: Duration)
     }
 
-    /// A second, and a little for clocks that do not agree.
+    /// One second, plus a margin for clocks that disagree.
     static let window = Duration.milliseconds(1010)
-    /// How late a call may arrive, compared with the fastest, without being counted together with those that started a second later.
+    /// How much later than the fastest a call may arrive without being counted together with calls that started a
+    /// second later.
     static let longestDelay = Duration.milliseconds(250)
-    /// How long the rate stays lowered after a call was throttled, before it is doubled.
+    /// How long the rate stays lowered after a throttled call before it is doubled.
     static let recovery = Duration.seconds(10)
 
     private struct Waiting {
@@ -37,7 +40,7 @@ struct Pacer: Sendable {
 
     private struct Started {
         var at: Duration
-        /// When the server has counted it at the latest, less the time that the fastest take to it.
+        /// The latest time at which the server has counted the call, less the travel time of the fastest calls.
         var counted: Duration
     }
 
@@ -46,19 +49,19 @@ struct Pacer: Sendable {
     private let queueLimit: Int
     private var waiting: [CallID: Waiting] = [:]
     private var lines: [TransportOptions.Priority: Line] = [.high: Line(), .normal: Line()]
-    /// The last calls that started, `callsPerSecond` at most, the oldest first.
+    /// The calls that started last, at most `callsPerSecond`, the oldest first.
     private var starts = Deque<Started>()
     private var startCount = 0
     private var fastest = Fastest()
-    /// When an even spread would let the next call start, whose predecessors all started in time.
+    /// When the next call may start if calls are spread evenly.
     private var spread: Duration = .zero
     private var coolDown: Duration = .zero
-    /// 1 at the full rate; 2 at half of it.
+    /// The factor by which the rate is lowered: 1 at the full rate, 2 at half of it.
     private(set) var slowness = 1.0
     private var changed: Duration = .zero
-    /// Until when callers who were turned away were told to come back.
+    /// The latest time at which a rejected caller was told to retry.
     private var promised: Duration = .zero
-    /// The rate was lowered, and not all who wait may have their turn in time any more.
+    /// Whether the rate was lowered, so that some waiting calls may no longer have their turn in time.
     private var needsReview = false
 
     init(callsPerSecond: Int, burst: Int, queueLimit: Int = 10_000) {
@@ -67,19 +70,19 @@ struct Pacer: Sendable {
         self.queueLimit = queueLimit
     }
 
-    /// How many calls wait for their turn.
+    /// The number of calls in the queue.
     var queued: Int { waiting.count }
-    /// What is left of a cool-down that the server asked for.
+    /// Returns the remaining cool-down that the server asked for.
     func coolDownLeft(now: Duration) -> Duration { max(.zero, coolDown - now) }
 
     private var interval: Duration { Self.window / Double(callsPerSecond) * slowness }
 
-    /// When the call with `position` others before it may start, the first being 0.
+    /// Returns when a call may start that has `position` others before it; the first has 0.
     private func turn(of position: Int, now: Duration) -> Duration {
         let inWindow = position % callsPerSecond
         let windows = Self.window * slowness * Double(position / callsPerSecond)
         var time = max(now, coolDown)
-        // The call that many places back must be a window ago.
+        // The call `callsPerSecond` starts earlier must be at least a window ago.
         let back = starts.count - callsPerSecond + inWindow
         if back >= 0, back < starts.count { time = max(time, starts[back].counted + Self.window) }
         let allowance = slowness > 1 ? .zero : interval * Double(burst - 1)
@@ -87,7 +90,9 @@ struct Pacer: Sendable {
         return max(time + windows, evenly)
     }
 
-    /// - Parameter deadline: When it is no longer worth starting.
+    /// Requests a turn for a call.
+    ///
+    /// - Parameter deadline: The instant from which the call is no longer worth starting.
     mutating func ask(
         _ id: CallID, _ priority: TransportOptions.Priority, deadline: Duration, now: Duration
     ) -> Turn {
@@ -102,9 +107,10 @@ struct Pacer: Sendable {
         return .wait
     }
 
-    /// Lets those go whose turn it is.
-    /// - Returns: Who may start, who waited in vain with the time to come back, and when to look again unless a call returns before;
-    ///   `nil` if nobody waits.
+    /// Starts the calls whose turn has come.
+    ///
+    /// - Returns: The calls to start, the calls to reject with the time to retry, and the instant to look again
+    ///   unless a response arrives before; `nil` if no call waits.
     mutating func advance(now: Duration) -> (
         start: [(id: CallID, start: Start)], turnedAway: [(id: CallID, retryAfter: Duration)], next: Duration?
     ) {
@@ -127,13 +133,14 @@ struct Pacer: Sendable {
         return (start, turnedAway, nil)
     }
 
-    /// Each who is turned away gets a later time than the one before, or all would come back at once.
+    /// Returns when a rejected caller should come back. Each gets a later time than the one before, so that they do not
+    /// all come back at once.
     private mutating func turnAway(now: Duration) -> Duration {
         promised = max(promised, turn(of: queued, now: now)) + interval
         return promised - now
     }
 
-    /// Takes out those who wait in vain.
+    /// Removes the calls whose turn can no longer come in time.
     private mutating func review(now: Duration) -> [(id: CallID, retryAfter: Duration)] {
         needsReview = false
         var position = 0
@@ -148,7 +155,7 @@ struct Pacer: Sendable {
         return late.map { ($0, turnAway(now: now)) }
     }
 
-    /// Somebody does not wait any longer; its turn goes to the next.
+    /// Removes a call that no longer waits. Its turn goes to the next.
     mutating func left(_ id: CallID) {
         guard let priority = waiting.removeValue(forKey: id)?.priority else { return }
         lines[priority]?.left(in: waiting)
@@ -162,20 +169,21 @@ struct Pacer: Sendable {
         return startCount - 1
     }
 
-    /// A call was answered, in whatever way. The next turn may come sooner by that. Not for one that was given up, since it may still arrive.
+    /// Records a response, whatever its status. The next turn may come sooner as a result. Do not call this for an
+    /// abandoned call, which may still arrive.
     mutating func answered(_ start: Start, now: Duration) {
         let position = start - (startCount - starts.count)
-        // Others are a window ago in any case.
+        // Older calls are a window ago in any case.
         guard position >= 0, position < starts.count else { return }
         let time = now - starts[position].at
         fastest.note(time)
         starts[position].counted = starts[position].at + min(time - fastest.time, Self.longestDelay)
     }
 
-    /// The server refused a call because there were too many.
+    /// Records that the server refused a call because there were too many.
     mutating func throttled(retryAfter: Duration?, now: Duration) {
         coolDown = max(coolDown, now + min(max(retryAfter ?? .seconds(1), .zero), longestRetryAfter))
-        // The calls that were under way together count as one warning.
+        // Calls that were in progress together count as one warning.
         if slowness == 1 || now - changed >= .seconds(1) {
             slowness = min(slowness * 2, 16)
             changed = now
@@ -183,20 +191,22 @@ struct Pacer: Sendable {
         needsReview = true
     }
 
-    /// The server took a call.
+    /// Records that the server accepted a call.
     mutating func accepted(now: Duration) {
         guard slowness > 1, now - max(changed, coolDown) >= Self.recovery else { return }
         slowness = max(1, slowness / 2)
         changed = now
     }
 
-    /// How long the fastest of the last thousand or two calls took to their answers. A way that becomes longer is noticed after so many.
+    /// The shortest response time among the last one to two thousand calls. If the route to the server becomes slower,
+    /// that is noticed after as many calls.
     private struct Fastest {
         private var count = 0
         private var before: Duration?
         private var recent: Duration?
 
-        /// Zero until it is known, since the first calls also establish their connections.
+        /// The shortest response time. It is zero until enough calls were measured, since the first calls also
+        /// establish their connections.
         var time: Duration {
             guard let recent, before != nil || count >= 50 else { return .zero }
             return min(recent, before ?? recent)
@@ -209,7 +219,7 @@ struct Pacer: Sendable {
         }
     }
 
-    /// Those who wait, in their order. Who leaves from the middle is passed over later, so that leaving takes no search.
+    /// The queue of one priority. A call that leaves from the middle is skipped later, so that leaving takes no search.
     private struct Line {
         private var ids = Deque<CallID>()
         private(set) var count = 0

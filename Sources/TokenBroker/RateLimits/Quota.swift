@@ -1,11 +1,15 @@
-/// How often somebody may ask: so many times a minute on average, and so many times in a row.
+/// A limit on the requests of one caller: an average rate, and a burst.
 public struct Quota: Sendable, Hashable {
-    /// Requests a minute, at least 1.
+    /// The average number of requests per minute, at least 1.
     public var perMinute: Int
-    /// Requests at once after a pause, at least 1.
+    /// The number of requests that may come back to back after a pause, at least 1.
     public var burst: Int
 
-    /// Takes all members, in their order of declaration.
+    /// Creates a quota.
+    ///
+    /// - Parameters:
+    ///   - perMinute: The average number of requests per minute, at least 1.
+    ///   - burst: The number of requests that may come back to back, at least 1.
     public init(perMinute: Int, burst: Int) {
         self.perMinute = perMinute
         self.burst = burst

@@ -3,37 +3,42 @@ public import HTTPTypes
 import Metrics
 import Synchronization
 
-/// Keeps an account's rate limit: every call to a vendor goes out through one of these, whichever step or policy makes it.
+/// A transport that enforces an account's rate limit. All calls to a vendor go through one such transport, whichever
+/// step or policy makes them.
 ///
-/// - Never more than `requestsPerSecond` calls arrive within any second, by the vendor's count, as long as none travels a quarter of a second
-///   longer than the fastest.
-/// - Calls wait in the order in which they came, those of high priority before the others.
-/// - A caller whose turn cannot come within its timeout is told so at once: ``TransportError/Code/throttled``, with the time to come
-///   back in ``TransportError/retryAfter``. Times differ from caller to caller, so that they do not all come back together.
-/// - A caller that leaves gives up its place; no turn is spent on it.
-/// - A 429 that comes all the same stops everybody for as long as its `Retry-After` says (one second without), and halves the rate;
-///   ten quiet seconds double it again, up to the configured one.
+/// - At most `requestsPerSecond` calls arrive within any second, as the vendor counts them, provided that no call
+///   travels a quarter of a second longer than the fastest.
+/// - Calls wait in the order in which they came. Calls of high priority go first.
+/// - A caller whose turn cannot come within its timeout fails at once with ``TransportError/Code/throttled``;
+///   ``TransportError/retryAfter`` tells when to try again. The time differs from caller to caller, so that they do not
+///   all come back together.
+/// - A caller that stops waiting gives up its place and uses no turn.
+/// - If the vendor responds with 429 nevertheless, all calls stop for the time in its `Retry-After` (one second without
+///   it), and the rate is halved. Every ten seconds without a 429 double the rate again, up to the configured one.
 ///
-/// The account is ``TransportOptions/account``; calls for another one, or none, pass. The rate is that of ``VendorProfile/requestsPerSecond``
-/// unless the key `tokens.requestsPerSecond` sets it. When a call may start is decided by `Pacer`, which is pure.
+/// The limit applies to calls with its ``TransportOptions/account``; calls for another account, or for none, pass
+/// through. The rate is ``VendorProfile/requestsPerSecond`` unless the key `tokens.requestsPerSecond` sets it. `Pacer`,
+/// a pure value type, decides when a call may start.
 public struct RateLimitedTransport: HTTPTransport, HealthReporting, Composite {
-    /// `rate_limit`.
+    /// The name of the part, `rate_limit`.
     public let part = "rate_limit"
-    /// Whose limit it is.
+    /// The account whose limit is enforced.
     public var account: String { limited.description }
     private let limited: Account
     private let upstream: any HTTPTransport
     private let wallClock: @Sendable () -> Date
     private let schedule: Schedule
 
+    /// Creates a transport that enforces an account's rate limit.
+    ///
     /// - Parameters:
-    ///   - upstream: Carries the calls.
-    ///   - account: Whose limit it is.
-    ///   - requestsPerSecond: How many calls may start within any second; at least 1.
-    ///   - burst: How many of them may start back to back; at most `requestsPerSecond`.
-    ///   - queueLimit: How many calls may wait.
-    ///   - clock: Measures the seconds.
-    ///   - wallClock: For a `Retry-After` that is a date, if the server does not tell its own time.
+    ///   - upstream: Sends the calls.
+    ///   - account: The account whose limit is enforced.
+    ///   - requestsPerSecond: The number of calls that may start within any second; at least 1.
+    ///   - burst: The number of those calls that may start back to back; at most `requestsPerSecond`.
+    ///   - queueLimit: The number of calls that may wait.
+    ///   - clock: Measures the time between calls.
+    ///   - wallClock: Resolves a `Retry-After` that is a date, if the server does not send its own time.
     public init(
         _ upstream: any HTTPTransport, account: Account, requestsPerSecond: Int, burst: Int? = nil,
         queueLimit: Int = 10_000,
@@ -51,16 +56,17 @@ public struct RateLimitedTransport: HTTPTransport, HealthReporting, Composite {
     /// The upstream transport.
     public var components: [any Sendable] { [upstream] }
 
-    /// The queue, and what is left of a cool-down. Failing while the vendor's refusals keep the rate lowered.
+    /// Returns the length of the queue and the remaining cool-down. The state is failing while the rate is lowered
+    /// because of the vendor's 429 responses.
     public func health() async -> Health { schedule.health(Health(part: part, account: account)) }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Waits for the call's turn, and sends the request.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
         guard options.account == limited else { return try await upstream.send(request, body: body, options: options) }
         var options = options
-        // Some of the time is for the call itself.
+        // Reserve some of the time for the call itself.
         let timeout = options.timeout - min(.seconds(2), options.timeout / 4)
         let (start, waited) = try await schedule.turn(options.priority, within: timeout)
         options.timeout -= waited
@@ -74,7 +80,7 @@ public struct RateLimitedTransport: HTTPTransport, HealthReporting, Composite {
     }
 }
 
-/// Drives a ``Pacer``: who waits, and the alarm for the next turn.
+/// Drives a ``Pacer``: keeps the waiting callers and the alarm for the next turn.
 private final class Schedule: Sendable {
     private typealias Answer = Result<Pacer.Start, TransportError>
     private typealias Waiting = CheckedContinuation<Answer, Never>
@@ -83,7 +89,7 @@ private final class Schedule: Sendable {
         var pacer: Pacer
         var waiting = Waiters<Answer>()
         var lastID: Pacer.CallID = 0
-        /// When the next alarm goes off. One that is overtaken goes off in vain.
+        /// The instant of the next alarm. A superseded alarm has no effect.
         var alarm: Duration?
     }
 
@@ -116,7 +122,7 @@ private final class Schedule: Sendable {
         }
     }
 
-    /// Returns when the call may start, with how long it waited.
+    /// Returns when the call may start, with the time it waited.
     func turn(
         _ priority: TransportOptions.Priority, within limit: Duration
     ) async throws(TransportError) -> (start: Pacer.Start, waited: Duration) {
@@ -163,7 +169,7 @@ private final class Schedule: Sendable {
             state.pacer.answered(start, now: now)
             state.pacer.throttled(retryAfter: retryAfter, now: now)
         }
-        // Some will not have their turn in time any more.
+        // Some calls can no longer have their turn in time.
         advance()
     }
 
@@ -174,11 +180,11 @@ private final class Schedule: Sendable {
             state.pacer.accepted(now: now)
             return state.pacer.queued > 0
         }
-        // The next turn may come sooner by that.
+        // The answered call may let the next turn come sooner.
         if isAwaited { advance() }
     }
 
-    /// Wakes those whose turn it is, and sets the alarm for the next.
+    /// Resumes the callers whose turn has come, and sets the alarm for the next turn.
     private func advance() {
         let (resumed, pause) = state.withLock { state -> ([(Waiting, Answer)], Duration?) in
             let now = alarm.now
@@ -206,7 +212,7 @@ private final class Schedule: Sendable {
     private static let cancelled = TransportError(.cancelled, message: "the calling task was cancelled")
     private static func throttled(_ retryAfter: Duration) -> TransportError {
         TransportError(
-            .throttled, message: "its turn within the account's rate limit would come too late",
+            .throttled, message: "the account's rate limit has no turn for this call within its timeout",
             retryAfter: retryAfter
         )
     }

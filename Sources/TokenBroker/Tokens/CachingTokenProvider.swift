@@ -1,19 +1,22 @@
 import Metrics
 
-/// Keeps tokens and hands them out again, with one fetch at a time per request.
+/// A decorator that caches tokens and runs one fetch at a time for each request.
 ///
-/// - A token is served to its end, as long as it has the life that the caller demands. From about two thirds of its life on it is
-///   renewed in the background; nobody waits for that, and if it fails the token goes on being served.
-/// - However many callers ask at once, there is one fetch. It belongs to the cache: a caller that is cancelled or runs out of timeout
-///   ends only its own wait. A fetch that takes longer than the limit is given up on.
-/// - Those who waited for a fetch share its failure, and so do those who come until it is worth trying again: after one second,
-///   doubling to thirty, or when the server said (``TokenError/retryAfter``). A cancellation is nobody else's failure.
-/// - ``TokenDemand/replacing`` drops the cached token if it is that very one, and never joins a fetch that was started without it.
-/// - A token whose ``Lineage`` is revoked is gone; one whose line is superseded is served and renewed behind, until a token of the new
-///   line is there.
+/// - A token is served until it expires, if its remaining lifetime meets the caller's demand. From about two thirds of
+///   its lifetime on, it is renewed in the background. No caller waits for that, and if the renewal fails, the token is
+///   still served.
+/// - Concurrent callers share one fetch. The fetch belongs to the cache: a caller that is cancelled or times out ends
+///   only its own wait. A fetch that takes longer than the fetch timeout is abandoned.
+/// - Callers that waited for a fetch share its failure, and so do later callers until the next attempt: after one
+///   second, doubling up to 30 seconds, or when the server said (``TokenError/retryAfter``). A cancellation is not
+///   remembered.
+/// - ``TokenDemand/replacing`` discards the cached token if it is exactly that token, and never joins a fetch that
+///   replaces nothing.
+/// - A token whose ``Lineage`` is revoked is discarded. A token whose lineage is superseded is served, and renewed in
+///   the background, until a token of the new line arrives.
 ///
-/// A cache hit does not suspend inside. What is decided, and when, is in `TokenSlot`, which is pure; this type supplies it with time,
-/// chance, tasks and continuations.
+/// A cache hit does not suspend. `TokenSlot` decides what happens and when; it is pure. This type supplies it with
+/// time, randomness, tasks and continuations.
 public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, ShutsDown, Composite {
     private let upstream: Upstream
     private let alarm: Alarm
@@ -22,11 +25,14 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
     private let cache: TokenCache
     private let metrics: CacheMetrics
 
+    /// Creates a caching provider.
+    ///
     /// - Parameters:
-    ///   - upstream: Where tokens come from.
-    ///   - clock: Time for expiry, timeout and back-off.
-    ///   - maximumEntries: How many requests are remembered. Those not used for longest go first, about.
-    ///   - fetchTimeout: How long a fetch may take before it counts as failed. What is below is told as its
+    ///   - upstream: The provider that tokens are fetched from.
+    ///   - clock: The clock for expiry, timeouts and backoff.
+    ///   - maximumEntries: The number of requests that are remembered. Approximately the least recently used one is
+    ///     evicted first.
+    ///   - fetchTimeout: How long a fetch may take before it counts as failed. The upstream provider receives it as its
     ///     ``TokenDemand/timeout``.
     public init(
         _ upstream: Upstream, clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000,
@@ -55,7 +61,7 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
     /// The upstream provider.
     public var components: [any Sendable] { [upstream] }
 
-    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
+    /// Returns a cached token that meets the demand, or waits for a fetch.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         if let token = cachedToken(for: request, demand: demand) { return token }
         metrics.misses.increment()
@@ -74,8 +80,13 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
         return try result.get()
     }
 
-    /// The token that ``token(for:demand:)`` would hand out without a wait; `nil` if there is none. It never waits, not even for a
-    /// renewal that is due, which goes on behind.
+    /// Returns the token that ``token(for:demand:)`` would return without waiting; `nil` if there is none.
+    ///
+    /// The method never waits. A renewal that is due runs in the background.
+    ///
+    /// - Parameters:
+    ///   - request: The request for the token.
+    ///   - demand: The demand that the token must meet.
     public func cachedToken(for request: TokenRequest, demand: TokenDemand = TokenDemand()) -> Token? {
         guard let (token, isDue) = cache.served(request, demand, now: now) else { return nil }
         metrics.hits.increment()
@@ -83,7 +94,7 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
         return token
     }
 
-    /// Ends all fetches and waits until they have ended. Tokens that are kept go on being served to their end.
+    /// Ends all fetches, and returns when they have ended. Cached tokens are still served until they expire.
     public func shutdown() async {
         let (steps, running) = cache.shutDown(now: now)
         for step in steps { step.resume() }
@@ -110,7 +121,7 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
         }
     }
 
-    /// Not a child of the caller's task, because others may come to wait for it.
+    /// Starts a fetch. It is not a child of the caller's task, because other callers may come to wait for it.
     private func fetch(_ request: TokenRequest, _ demand: TokenDemand, _ flight: TokenSlot.FlightID) {
         let fetch = Task {
             do throws(TokenError) {
@@ -120,7 +131,7 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
             }
             cache.fetchEnded()
         }
-        // Lands in the fetch's place, so that one that does not even end when it is cancelled holds up nobody.
+        // The timeout lands in the fetch's place, so that a fetch that ignores its cancellation holds up no caller.
         let limit = alarm.schedule(after: fetchTimeout) {
             land(flight, request, demand, .failure(TokenError(.timedOut, message: "the fetch took too long")))
             fetch.cancel()
@@ -142,18 +153,19 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
 }
 
 extension CachingTokenProvider: HealthReporting where Upstream: HealthReporting {
-    /// That of what it stands in front of.
+    /// The upstream provider's part.
     public var part: String { upstream.part }
-    /// That of what it stands in front of.
+    /// The upstream provider's account.
     public var account: String { upstream.account }
 
-    /// With the life of the longest-lived token that it holds, and how long it is until the next attempt after a failure.
+    /// Returns the upstream provider's health, with the remaining lifetime of the longest-lived cached token and the
+    /// time until the next attempt after a failure.
     public func health() async -> Health {
         var health = await upstream.health()
         let now = now
         let (held, last, retry) = cache.ends(now: now)
         health.holdsToken = held != nil
-        // One that was revoked is over, whenever it would have ended.
+        // A revoked token counts as expired, whenever it would have expired.
         health.expiresIn = held.map { $0 - now } ?? last.map { min(.zero, $0 - now) }
         health.retryIn = retry.flatMap { $0 > now ? $0 - now : nil }
         if let left = health.expiresIn { metrics.expiry.set(left / .seconds(1)) }
@@ -162,7 +174,12 @@ extension CachingTokenProvider: HealthReporting where Upstream: HealthReporting 
 }
 
 extension TokenProvider {
-    /// ``CachingTokenProvider`` in front of this provider.
+    /// Returns a ``CachingTokenProvider`` that decorates this provider.
+    ///
+    /// - Parameters:
+    ///   - clock: The clock for expiry, timeouts and backoff.
+    ///   - maximumEntries: The number of requests that are remembered.
+    ///   - fetchTimeout: How long a fetch may take before it counts as failed.
     public func caching(
         clock: some Clock<Duration> = ContinuousClock(), maximumEntries: Int = 10_000,
         fetchTimeout: Duration = .seconds(30)

@@ -2,30 +2,35 @@ public import FoundationEssentials
 import HTTPTypes
 public import Logging
 
-/// Step 2: asks the vendor for a token scoped to the inputs of the request, such as one customer and one invoice.
+/// Step 2: requests a token that is scoped to the inputs of the request, such as one customer and one invoice.
 ///
-/// The access token comes from another provider, which is asked with empty inputs, so that all checkouts of a tenant share it. When
-/// the vendor refuses one that was kept (401), another is asked for once. When it refuses three sessions of a customer in a row, with
-/// access tokens with which it accepted nothing yet, no calls are made for that customer for half a minute, doubling to ten, until it
-/// accepts one or there are other credentials. A token that does not name the session asked for is never handed out.
+/// The access token comes from another provider. It is requested with empty inputs, so that all checkouts of a tenant
+/// share it. If the vendor refuses a cached access token (401), another one is requested, once. If the vendor refuses
+/// three sessions of one customer in a row, with access tokens that it has never accepted for anything, calls for that
+/// customer pause for 30 seconds, doubling up to ten minutes, until the vendor accepts one or the credentials change. A
+/// token that does not name the requested session is never returned.
 ///
-/// With ``TokenDemand/timeout``, everything together takes no longer than that.
+/// ``TokenDemand/timeout`` limits the time for all of this together.
 ///
-/// The life of a token counts by the vendor's own clock, as far as the answer tells it: it is the smallest of what the `exp` claim and the
-/// stated expiry leave after the answer's `Date`, and after the `iat` claim. Ours counts only where neither is there. An `iat` more than a
-/// day before the expiry says nothing.
+/// The lifetime of a token is measured by the vendor's clock, as far as the response tells its time. It is the shortest
+/// of the times from the response's `Date`, and from the `iat` claim, to the `exp` claim and to the stated expiry. The
+/// local clock is used only if there is neither a `Date` nor an `iat`. An `iat` more than a day before the expiry is
+/// ignored.
 public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
     private let vendorStep: VendorStep
     private let accessTokens: any TokenProvider
 
+    /// Creates a provider for step 2.
+    ///
     /// - Parameters:
-    ///   - vendor: Where to ask, and how.
-    ///   - accessTokens: Step 1, normally behind a cache.
-    ///   - transport: Carries the calls.
-    ///   - timeout: For each call, queueing included.
-    ///   - clock: Measures timeouts.
-    ///   - wallClock: To turn absolute expiries into the life that remains, if the vendor does not tell its own time.
-    ///   - logger: For what stands in the way to the vendor, and for clocks that differ.
+    ///   - vendor: The vendor, with its profile and address.
+    ///   - accessTokens: The provider for step 1, normally cached.
+    ///   - transport: The transport for the calls.
+    ///   - timeout: The timeout of each call, including time in a queue.
+    ///   - clock: The clock that measures timeouts.
+    ///   - wallClock: The clock that turns absolute expiries into remaining lifetimes, if the response does not tell
+    ///     the vendor's time.
+    ///   - logger: Logs obstacles on the way to the vendor, and clocks that differ.
     public init(
         vendor: Vendor, accessTokens: any TokenProvider, transport: any HTTPTransport,
         timeout: Duration = .seconds(10), clock: some Clock<Duration> = ContinuousClock(),
@@ -41,12 +46,13 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
 
     private var step: VendorProfile.CheckoutTokenStep { vendorStep.vendor.profile.checkoutToken }
 
-    /// `checkout_token`.
+    /// The name of the step, `checkout_token`.
     public var part: String { vendorStep.telemetry.step }
-    /// The profile's id.
+    /// The id of the vendor's profile.
     public var account: String { vendorStep.telemetry.account }
 
-    /// Suspended while the vendor is left alone; never calls it.
+    /// Returns the health, which is ``Health/State/suspended`` while calls for a customer pause. Never calls the
+    /// vendor.
     public func health() async -> Health {
         let suspendedFor = vendorStep.suspendedFor
         var health = vendorStep.telemetry.health(suspendedFor == nil ? nil : .suspended)
@@ -54,7 +60,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         return health
     }
 
-    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
+    /// Returns a new checkout token, requested with an access token.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let made = VendorStep.Request(
             fields: [.contentType: "application/json", .accept: "application/json"], body: try body(for: request))
@@ -85,20 +91,20 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         in body: JSONValue, _ response: TransportResponse, for request: TokenRequest, access: Token
     ) throws(TokenError) -> Token {
         guard let text = step.tokenMembers.lazy.compactMap({ body[$0]?.string }).first(where: { !$0.isEmpty }) else {
-            throw TokenError(.unavailable, message: "the vendor's answer has no token")
+            throw TokenError(.unavailable, message: "the vendor's response has no token")
         }
         let jwt = UnverifiedJWT(text.unicode)
         for (input, claim) in step.claims where jwt?.claims[claim]?.string != request.inputs[input] {
-            throw TokenError(.unavailable, message: "the vendor's token does not name the \(input) asked for")
+            throw TokenError(.unavailable, message: "the vendor's token does not name the requested \(input)")
         }
         let stated = step.expiryMembers.lazy.compactMap { body[$0].flatMap(timestamp) }.first
         let end = end(stated: stated, jwt, response)
         let life = end?.life ?? vendorStep.vendor.profile.assumedLifetime - response.elapsed
         let remaining = step.endsWithAccessToken ? min(life, access.remaining) : life
         guard remaining > .zero else {
-            throw TokenError(.unavailable, message: "the vendor issued a token that has expired already")
+            throw TokenError(.unavailable, message: "the vendor issued a token that has already expired")
         }
-        // By the vendor's clock, if that is known.
+        // Relative to the vendor's own expiry, if it states one.
         let expiresAt = end?.date.addingTimeInterval((remaining - life) / .seconds(1))
         return Token(
             secret: Secret(text.unicode), remaining: remaining,
@@ -107,10 +113,10 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
         )
     }
 
-    /// When a token ends by the vendor's clock, and the life that it has left; `nil` if nothing tells.
+    /// Returns the expiry by the vendor's clock, and the remaining lifetime; `nil` if the response states neither.
     ///
-    /// The claim decides. A stated expiry only shortens its life, and one that is over already says nothing beside it: it may be a local time
-    /// without its zone.
+    /// The `exp` claim decides. A stated expiry can only shorten the lifetime. If there is a claim, a stated expiry
+    /// that has already passed is ignored, because it may be a local time without its time zone.
     private func end(
         stated: Date?, _ jwt: UnverifiedJWT?, _ response: TransportResponse
     ) -> (date: Date, life: Duration)? {
@@ -120,7 +126,7 @@ public struct CheckoutTokenProvider: TokenProvider, HealthReporting {
             let sinceNow = now.map(date.timeIntervalSince)
             let sinceIssue = issuedAt.map(date.timeIntervalSince).flatMap { 0 < $0 && $0 <= longest ? $0 : nil }
             let known = [sinceNow, sinceIssue].compactMap(\.self).min()
-            // Both are from after the request was sent.
+            // `Date` and `iat` are both later than the sending of the request.
             let seconds =
                 known.map { $0 - response.elapsed / .seconds(1) } ?? date.timeIntervalSince(vendorStep.wallClock())
             return .seconds(min(seconds, longest))

@@ -2,39 +2,46 @@ public import FoundationEssentials
 import HTTPTypes
 public import Logging
 
-/// Step 1: gets an access token for a client that proves itself as ``VendorProfile/ClientAuthentication`` says (RFC 6749,
-/// section 4.4).
+/// Step 1: requests an access token for a client that authenticates as ``VendorProfile/ClientAuthentication`` says (RFC
+/// 6749, section 4.4).
 ///
-/// It asks the credential source on every fetch and in ``refresh()``, so that a rotation takes effect: tokens of a pair that is not in the
-/// source any more are superseded. While the source is broken, the pairs it had last are used.
+/// The provider reads the credential source on every fetch and in ``refresh()``, so that a rotation takes effect:
+/// tokens of a credential that is no longer in the source are superseded. While the source is broken, the last known
+/// credentials are used.
 ///
-/// A pair that the vendor refused is not sent again for 30 seconds, doubling to ten minutes, and neither is a request that it refused to a
-/// pair for good, such as one for an unknown scope. If the source has another pair, as during a rotation, that is used at once. Refused is
-/// only what the vendor refuses in its own words: the shapes that the profile names, or an error as in RFC 6749 (section 5.2), whose code
-/// then comes before the status of a 4xx. Other 4xx are block pages of something in front of it, and ``TokenError/Code/unavailable``.
+/// A credential that the vendor refused is not sent again for 30 seconds, doubling up to ten minutes. The same holds
+/// for a request that the vendor refused to a credential for good, such as one for an unknown scope. If the source has
+/// another credential, as during a rotation, that one is used at once. Only a refusal in the vendor's own words counts:
+/// an error body of one of the shapes that the profile names, or an error as in RFC 6749 (section 5.2), whose code then
+/// overrides the status of a 4xx. Any other 4xx is a block page of something in front of the vendor, and is
+/// ``TokenError/Code/unavailable``.
 ///
-/// The answer's `expires_in` counts from when the request was sent. It is read as follows:
-/// - a number, or a number in a string, also with a fraction: seconds;
-/// - 1,000,000 or more: milliseconds, since no access token lives that many seconds and the shorter reading is the safe one;
-/// - more than a day: a day;
-/// - zero or negative: the token is dead on arrival, which is ``TokenError/Code/unavailable``;
-/// - absent, null or anything else: the profile's ``VendorProfile/assumedLifetime``.
+/// The response's `expires_in` counts from the sending of the request. It is read as follows:
+/// - A number, or a number in a string, with or without a fraction: seconds.
+/// - 1,000,000 or more: milliseconds, because no access token lives that many seconds and the shorter reading is the
+///   safe one.
+/// - More than a day: a day.
+/// - Zero or negative: the token has expired on arrival, which is ``TokenError/Code/unavailable``.
+/// - Absent, null or anything else: the profile's ``VendorProfile/assumedLifetime``.
 public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
     private let step: VendorStep
     private let credentials: any CredentialSource
     private let assertions: ClientAssertions?
     private let lines: CredentialLines
 
+    /// Creates a provider for step 1.
+    ///
     /// - Parameters:
-    ///   - vendor: Where to ask, and how.
-    ///   - credentials: Asked on every fetch for the profile's id.
-    ///   - assertions: Needed for a vendor that is asked with `private_key_jwt`.
-    ///   - transport: Carries the step.
-    ///   - timeout: For the call, queueing included.
-    ///   - clock: Measures how long a refusal is remembered.
-    ///   - wallClock: Only for absolute times: `expiresAt`, client assertions, and a `Retry-After` that is a date if the vendor does not tell
-    ///     its own time.
-    ///   - logger: For what happens to credentials, for what stands in the way to the vendor, and for clocks that differ.
+    ///   - vendor: The vendor, with its profile and address.
+    ///   - credentials: The source of the credentials, read on every fetch.
+    ///   - assertions: The signer of client assertions. Required for `private_key_jwt`.
+    ///   - transport: The transport for the calls.
+    ///   - timeout: The timeout of each call, including time in a queue.
+    ///   - clock: The clock that measures timeouts and how long a refusal is remembered.
+    ///   - wallClock: The clock for absolute times only: `expiresAt`, client assertions, and a `Retry-After` date if
+    ///     the response does not tell the vendor's time.
+    ///   - logger: Logs changes and refusals of credentials, obstacles on the way to the vendor, and clocks that
+    ///     differ.
     public init(
         vendor: Vendor, credentials: any CredentialSource, assertions: ClientAssertions? = nil,
         transport: any HTTPTransport,
@@ -51,12 +58,12 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         self.lines = CredentialLines()
     }
 
-    /// `access_token`.
+    /// The name of the step, `access_token`.
     public var part: String { step.telemetry.step }
-    /// The profile's id.
+    /// The id of the vendor's profile.
     public var account: String { step.telemetry.account }
 
-    /// See ``TokenProvider/token(for:demand:)``; the type tells what is particular.
+    /// Returns a new access token, requested with up to two credentials in the source's order of preference.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let end = step.end(within: demand.timeout)
         let usable = lines.usable(for: request, of: try await load(), now: step.stopwatch.now)
@@ -87,14 +94,14 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         if case .failure(let error) = answer.content, error.code == .credentialsRejected,
             step.vendor.clientAuthentication == .privateKeyJWT, abs(step.vendor.clock.difference - difference) > 10
         {
-            // The assertion was of another time than the vendor's, which is known now.
+            // The assertion was signed for a different time than the vendor's, which is known now.
             answer = try await ask(for: request, as: credential, before: end)
         }
         switch answer.content {
         case .success(let body):
             return try token(in: body, answer.response, lineage: Lineage(descendingFrom: lineage))
         case .failure(var error):
-            // A proxy in front of the vendor says 400, and the vendor 401, for lack of the right certificate.
+            // Without the right certificate, a proxy in front of the vendor answers 400, and the vendor itself 401.
             if [400, 401, 403].contains(answer.response.status.code) { error = missingCertificate(error) }
             if error.code == .credentialsRejected || error.code == .misconfigured {
                 lines.refuse(credential, for: request, error, now: step.stopwatch.now)
@@ -115,12 +122,12 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
             return try await step.execute(made, before: end)
         } catch {
             let code = (error.cause as? TransportError)?.code
-            // In TLS 1.3 the alert comes once the client believes to be connected.
+            // In TLS 1.3, the alert arrives when the client already considers itself connected.
             throw code == .tls || code == .closed ? missingCertificate(error) : error
         }
     }
 
-    /// With what else may be the cause: a server that does not decode id and secret, or does.
+    /// Logs a refusal, with a hint at another possible cause: whether the server decodes the id and the secret.
     private func logRefusal(of credential: Credential) {
         var metadata: Logger.Metadata = ["account": "\(account)"]
         let halves = [credential.clientID.reveal(), credential.clientSecret.reveal()]
@@ -131,29 +138,31 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
                 switch step.vendor.basicEncoding {
                 case .form:
                     """
-                    the id or the secret has a character that form-encoding changes; if the vendor does not decode it, \
-                    `vendor.basicEncoding: raw` sends both as they are
+                    the id or the secret has a character that form encoding changes; if the vendor does not decode it, \
+                    set `vendor.basicEncoding: raw`
                     """
                 case .raw:
                     """
-                    the id or the secret has a character that form-encoding changes; if the vendor expects it encoded, \
-                    `vendor.basicEncoding: form` does so
+                    the id or the secret has a character that form encoding changes; if the vendor expects it encoded, \
+                    set `vendor.basicEncoding: form`
                     """
                 }
         }
         step.logger?.error("the vendor refused credentials", metadata: metadata)
     }
 
-    /// Says what else may be the cause with `tls_client_auth`.
+    /// Mentions another possible cause with `tls_client_auth`.
     private func missingCertificate(_ error: TokenError) -> TokenError {
         guard step.vendor.clientAuthentication == .tlsClientAuth else { return error }
         var error = error
-        error.message += ", as for a client without the certificate that it expects"
+        error.message += "; the client certificate may be missing or wrong"
         return error
     }
 
-    /// Looks whether the credentials were rotated. To be called every few seconds; it calls the vendor only when all credentials are
-    /// refused and it is time to try again, so that ``health()`` does not depend on anybody's asking for a token.
+    /// Checks whether the credentials were rotated. Call it every few seconds.
+    ///
+    /// The method calls the vendor only if all credentials are refused and the next attempt is due. ``health()``
+    /// therefore recovers even if nobody requests a token.
     public func refresh() async {
         guard let pairs = try? await load() else { return }
         if lines.update(pairs) {
@@ -165,7 +174,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         }
     }
 
-    /// Whether the credentials can be loaded and are accepted, as far as is known; never calls the vendor.
+    /// Returns whether the credentials can be loaded and are accepted, as far as is known. Never calls the vendor.
     public func health() async -> Health {
         do {
             _ = lines.update(try await load())
@@ -175,7 +184,8 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         return step.telemetry.health(lines.areAllRefused ? .credentialsRefused : step.isBlocked ? .blocked : nil)
     }
 
-    /// What the source has; while it is broken, such as a file that is just being written, what it had last.
+    /// Returns the source's credentials, or the last known ones while the source is broken, such as while a file is
+    /// being written.
     private func load() async throws(TokenError) -> [Credential] {
         do {
             let pairs = try await credentials.credentials(for: step.vendor.account)
@@ -188,7 +198,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         throw .noCredentials(for: step.vendor.account, in: credentials)
     }
 
-    /// Adds the proof which client asks, another one for each attempt.
+    /// Adds the client's authentication, with a new proof for each attempt.
     private func authenticate(
         _ fields: inout HTTPFields, _ form: inout [(String, String)], as credential: Credential
     ) async throws(TokenError) {
@@ -214,7 +224,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
         guard let assertions else {
             throw TokenError(.misconfigured, message: "private_key_jwt needs a signer of client assertions")
         }
-        // The vendor judges it by its own clock.
+        // The vendor checks the assertion by its own clock.
         let now = step.wallClock().addingTimeInterval(step.vendor.clock.difference)
         let assertion = ClientAssertion(
             clientID: credential.clientID,
@@ -254,15 +264,15 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
             throw TokenError(.unavailable, message: "the vendor answered 200 with an error")
         }
         guard let text = body["access_token"]?.string, !text.isEmpty else {
-            throw TokenError(.unavailable, message: "the vendor's answer has no access_token")
+            throw TokenError(.unavailable, message: "the vendor's response has no access_token")
         }
         let type = body["token_type"] ?? .null
         guard type.isNothing || type.string?.unicode.trimmingWhiteSpace.lowercased() == "bearer" else {
-            throw TokenError(.unavailable, message: "the vendor's answer has an unknown token_type")
+            throw TokenError(.unavailable, message: "the vendor's response has an unknown token_type")
         }
         let remaining = lifetime(body["expires_in"]) - response.elapsed
         guard remaining > .zero else {
-            throw TokenError(.unavailable, message: "the vendor issued an access token that has expired already")
+            throw TokenError(.unavailable, message: "the vendor issued an access token that has already expired")
         }
         var token = Token(
             secret: Secret(text.unicode), remaining: remaining,
@@ -282,7 +292,7 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
 }
 
 extension JSONValue {
-    /// Whether it says nothing: null, false, or a text, list or object without content.
+    /// Whether the value is empty: null, false, zero, or a string, array or object without content.
     fileprivate var isNothing: Bool {
         switch self {
         case .null, .bool(false): true

@@ -1,6 +1,7 @@
 import Synchronization
 
-/// What is remembered of the pairs that the source has: the line of each, and what was refused to it. It goes with the pair.
+/// What is known about the source's credentials: the lineage of each one, and what the vendor refused to it. This
+/// knowledge is dropped together with the credential.
 final class CredentialLines: Sendable {
     private struct Refusal {
         var error: TokenError
@@ -21,9 +22,9 @@ final class CredentialLines: Sendable {
     private struct Line {
         var credential: Credential
         var lineage = Lineage()
-        /// The pair is refused, whatever is asked for.
+        /// The refusal of the credential itself, whatever is requested.
         var refusal: Refusal?
-        /// Requests that are refused, such as for an unknown scope.
+        /// The refusals of single requests, such as one for an unknown scope.
         var refusals: [TokenRequest: Refusal] = [:]
 
         func refusal(of request: TokenRequest) -> Refusal? { refusal ?? refusals[request] }
@@ -31,14 +32,14 @@ final class CredentialLines: Sendable {
 
     private let lines = Mutex<[Line]>([])
 
-    /// The pairs that the source had last; `nil` if it never had any.
+    /// The last known credentials; `nil` if the source never had any.
     var known: [Credential]? {
         let known = lines.withLock { $0.map(\.credential) }
         return known.isEmpty ? nil : known
     }
 
-    /// Takes over what the source has now. The lines of pairs that are gone are superseded.
-    /// - Returns: Whether that is a change, other than the first pairs.
+    /// Adopts the source's current credentials, and supersedes the lineages of those that are gone.
+    /// - Returns: Whether the credentials changed. The first ones are not a change.
     func update(_ credentials: [Credential]) -> Bool { lines.withLock { update(credentials, &$0) } }
 
     private func update(_ credentials: [Credential], _ lines: inout [Line]) -> Bool {
@@ -51,7 +52,7 @@ final class CredentialLines: Sendable {
         return !former.isEmpty
     }
 
-    /// Those that may be used for a request, in the source's order.
+    /// Returns the credentials that may be used for a request, in the source's order.
     func usable(for request: TokenRequest, of credentials: [Credential], now: Duration) -> [(Credential, Lineage)] {
         lines.withLock { lines in
             _ = update(credentials, &lines)
@@ -60,7 +61,7 @@ final class CredentialLines: Sendable {
         }
     }
 
-    /// Why a request is not sent, with the time until it is.
+    /// Returns the reason why a request is not sent, with the time until it may be sent.
     func refusal(of request: TokenRequest, now: Duration) -> TokenError? {
         lines.withLock { lines in
             let refusals = lines.compactMap { $0.refusal(of: request) }
@@ -74,7 +75,7 @@ final class CredentialLines: Sendable {
 
     var areAllRefused: Bool { lines.withLock { lines in !lines.isEmpty && lines.allSatisfy { $0.refusal != nil } } }
 
-    /// What was refused last and may be tried again, if all pairs are refused.
+    /// Returns a refused request that may be tried again, if all credentials are refused.
     func probe(now: Duration) -> TokenRequest? {
         lines.withLock { lines in
             guard lines.allSatisfy({ $0.refusal != nil }) else { return nil }
@@ -82,7 +83,8 @@ final class CredentialLines: Sendable {
         }
     }
 
-    /// - Returns: Whether this pair had been refused.
+    /// Forgets the refusals of a credential that the vendor accepted.
+    /// - Returns: Whether the credential had been refused.
     func accept(_ credential: Credential, for request: TokenRequest) -> Bool {
         lines.withLock { lines in
             guard let index = lines.firstIndex(where: { $0.credential == credential }) else { return false }
@@ -93,10 +95,10 @@ final class CredentialLines: Sendable {
 
     func refuse(_ credential: Credential, for request: TokenRequest, _ error: TokenError, now: Duration) {
         lines.withLock { lines in
-            // A pair that was replaced meanwhile is none of the new one's fault.
+            // The refusal of a credential that was replaced meanwhile says nothing about the new one.
             guard let index = lines.firstIndex(where: { $0.credential == credential }) else { return }
             guard error.code == .credentialsRejected else {
-                // Whoever makes up scopes does not fill the memory.
+                // Bounds the memory, even if a caller invents scopes.
                 if lines[index].refusals.count >= 1_000 { lines[index].refusals = [:] }
                 lines[index].refusals[request] = Refusal(
                     error, request, after: lines[index].refusals[request], now: now
@@ -104,7 +106,7 @@ final class CredentialLines: Sendable {
                 return
             }
             lines[index].refusal = Refusal(error, request, after: lines[index].refusal, now: now)
-            // Tokens it brought may still hold; they are renewed with another pair, if there is one.
+            // Its tokens may still be valid. They are renewed with another credential, if there is one.
             if lines.count > 1 {
                 lines[index].lineage.supersede()
                 lines[index].lineage = Lineage()

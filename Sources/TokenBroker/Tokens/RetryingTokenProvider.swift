@@ -1,16 +1,18 @@
 import Metrics
 import Synchronization
 
-/// Tries again what failed in passing.
+/// A decorator that retries transient failures.
 ///
-/// - Again: no connection, one that ended early, an answer of 5xx or without sense. Not again: what the server refused or asked to come back
-///   for later, what something in front of it answered (``TokenError/isForeign``), a certificate that is not trusted, a cancellation, and
-///   what was tried again already below (``TokenError/wasRetried``).
-/// - The pause before is random, up to 200 ms before the second attempt and twice that before the third (full jitter).
-/// - All requests together have a budget: each success earns a tenth of a retry, ten at most are saved up. During an outage it is soon
-///   empty, and retries do not multiply the load.
-/// - No attempt begins more than two seconds after the first one, or half the caller's ``TokenDemand/timeout``, since the time is needed
-///   for the attempt itself.
+/// - Retried: no connection, a connection that ended early, a 5xx, and a response that makes no sense. Not retried: a
+///   timeout, what the server refused or asked to try later, what something in front of it answered
+///   (``TokenError/isForeign``), an untrusted certificate, a cancellation, and what a lower layer has already retried
+///   (``TokenError/wasRetried``).
+/// - The pause before an attempt is random: up to 200 ms before the second one, and up to twice that before the third
+///   (full jitter).
+/// - All requests share a budget. Each success earns a tenth of a retry, and at most ten retries are saved up. During
+///   an outage the budget is soon empty, so that retries do not multiply the load.
+/// - No attempt begins more than two seconds after the first one, or more than half the caller's
+///   ``TokenDemand/timeout`` if that is shorter, because the attempt itself needs time.
 public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Composite {
     private let upstream: Upstream
     private let attempts: Int
@@ -21,10 +23,12 @@ public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Com
     private let backoff = Backoff(first: .milliseconds(200), longest: .seconds(100))
     private let retries: Counter
 
+    /// Creates a retrying provider.
+    ///
     /// - Parameters:
-    ///   - upstream: What is tried again.
-    ///   - attempts: How often altogether.
-    ///   - clock: Measures the pauses.
+    ///   - upstream: The provider whose failures are retried.
+    ///   - attempts: The maximum number of attempts, including the first.
+    ///   - clock: The clock that measures the pauses.
     public init(_ upstream: Upstream, attempts: Int = 3, clock: some Clock<Duration> = ContinuousClock()) {
         self.init(upstream, attempts: attempts, clock: clock) { Double.random(in: 0..<1) }
     }
@@ -48,7 +52,7 @@ public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Com
     /// The upstream provider.
     public var components: [any Sendable] { [upstream] }
 
-    /// See ``TokenProvider/token(for:demand:)``.
+    /// Returns the upstream provider's token, after retries if they are necessary.
     public func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         let start = stopwatch.now
         let end = start + min(.seconds(2), demand.timeout.map { $0 / 2 } ?? .seconds(2))
@@ -87,16 +91,20 @@ public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Com
 }
 
 extension RetryingTokenProvider: HealthReporting where Upstream: HealthReporting {
-    /// That of what it stands in front of.
+    /// The upstream provider's part.
     public var part: String { upstream.part }
-    /// That of what it stands in front of.
+    /// The upstream provider's account.
     public var account: String { upstream.account }
-    /// That of what it stands in front of.
+    /// Returns the upstream provider's health.
     public func health() async -> Health { await upstream.health() }
 }
 
 extension TokenProvider {
-    /// ``RetryingTokenProvider`` in front of this provider.
+    /// Returns a ``RetryingTokenProvider`` that decorates this provider.
+    ///
+    /// - Parameters:
+    ///   - attempts: The maximum number of attempts, including the first.
+    ///   - clock: The clock that measures the pauses.
     public func retrying(attempts: Int = 3, clock: some Clock<Duration> = ContinuousClock()) -> RetryingTokenProvider<
         Self
     > {
@@ -104,7 +112,7 @@ extension TokenProvider {
     }
 }
 
-/// In tenths of a retry.
+/// A budget of retries, counted in tenths of a retry.
 private final class RetryBudget: Sendable {
     private let tenths = Mutex(100)
 

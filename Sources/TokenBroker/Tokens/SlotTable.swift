@@ -1,8 +1,8 @@
 /// The slots of a cache by request, bounded in number.
 ///
-/// Slots stand in an array without gaps, and a dictionary tells where. Room is made as a clock does it: a hand goes around, passes over
-/// what was used since it last came by, and takes out the next that was not. Nothing is moved for a slot that is used, and what a new one
-/// costs does not depend on how many there are.
+/// Slots are stored in an array without gaps, and a dictionary maps each request to its index. Eviction follows the
+/// clock algorithm: a hand goes around, skips the slots that were used since its last visit, and evicts the next one
+/// that was not. Using a slot moves nothing, and the cost of adding one does not depend on the number of slots.
 struct SlotTable: Sendable {
     private struct Entry {
         var request: TokenRequest
@@ -13,14 +13,16 @@ struct SlotTable: Sendable {
     private var entries: [Entry] = []
     private var places: [TokenRequest: Int] = [:]
     private var hand = 0
-    /// Goes around for slots that are over.
+    /// The index of the next slot that is checked for being idle.
     private var sweeper = 0
-    /// Where the last one stood that was asked for; often it is the next as well, always so for access tokens.
+    /// The index of the slot that was looked up last. The next lookup often wants the same slot; for access tokens it
+    /// always does.
     private var latest = 0
-    /// Of the slots that were taken out: what they gave up on may land yet, and must not be taken for another's.
+    /// The highest flight number of all removed slots. A flight that they abandoned may still land, and must not be
+    /// mistaken for a new slot's flight.
     private var lastFlight: TokenSlot.FlightID = 0
 
-    /// How far the hand goes for one that was not used, before it takes one that was.
+    /// How many slots the hand visits in search of an unused one, before it takes a used one.
     private static let reach = 32
 
     init(maximumCount: Int) { self.maximumCount = maximumCount }
@@ -34,14 +36,14 @@ struct SlotTable: Sendable {
 
     var requestsWithFlights: [TokenRequest] { entries.filter { !$0.slot.flights.isEmpty }.map(\.request) }
 
-    /// When the token ends that can be used for longest; `nil` if there is none.
+    /// Returns the expiry of the usable token that lives longest; `nil` if there is none.
     func longestEnd(now: Duration) -> Duration? {
         entries.lazy.compactMap { $0.slot.usableEnd(now: now) }.max()
     }
 
-    /// Where the slot for `request` is; valid until one is added.
+    /// Returns the index of a request's slot. The index is valid until a slot is added.
     func place(of request: TokenRequest) -> Int? {
-        // Equality is found out sooner than a hash.
+        // Comparing is faster than hashing.
         if latest < entries.count, entries[latest].request == request { return latest }
         return places[request]
     }
@@ -55,7 +57,7 @@ struct SlotTable: Sendable {
         return entries[place].slot.served(demand, now: now)
     }
 
-    /// Where the slot for `request` is, a new one if there was none.
+    /// Returns the index of a request's slot, and adds a slot if there is none.
     mutating func place(for request: TokenRequest, now: Duration) -> (place: Int, evicted: Bool) {
         if let place = place(of: request) { return (place, false) }
         sweep(now: now)
@@ -71,11 +73,11 @@ struct SlotTable: Sendable {
         return (place, victim != nil)
     }
 
-    /// Takes out what is over, two looks for each slot that is added.
+    /// Removes idle slots. Checks two slots for each one that is added.
     private mutating func sweep(now: Duration) {
         for _ in 0..<2 where !entries.isEmpty {
             if sweeper >= entries.count { sweeper = 0 }
-            // What is beyond the limit was let in because of what was being fetched then.
+            // Slots beyond the limit were admitted because of fetches that were under way.
             let isExcess = entries.count > maximumCount && entries[sweeper].slot.flights.isEmpty
             guard isExcess || entries[sweeper].slot.isIdle(now: now) else {
                 sweeper += 1
@@ -95,7 +97,8 @@ struct SlotTable: Sendable {
         places[entries[place].request] = nil
     }
 
-    /// What makes room; `nil` if everything in reach is being fetched, and the limit gives way.
+    /// Returns the index of the slot to evict; `nil` if every slot in reach is being fetched, and the table has to
+    /// exceed its limit.
     private mutating func victim() -> Int? {
         var used: Int?
         for _ in 0..<min(Self.reach, entries.count) {

@@ -1,8 +1,9 @@
 import Metrics
 import Synchronization
 
-/// The slots of all requests, and who waits and works for them. Every method is one step under the lock, and neither suspends nor
-/// calls out other than to metrics.
+/// The slots of all requests, with the callers that wait and the fetches that run for them.
+///
+/// Every method but ``drained()`` takes one step under the lock. It neither suspends nor calls anything except metrics.
 final class TokenCache: Sendable {
     typealias Waiting = CheckedContinuation<Result<Token, TokenError>, Never>
 
@@ -26,10 +27,11 @@ final class TokenCache: Sendable {
         var slots: SlotTable
         var waiting = Waiters<Result<Token, TokenError>>()
         var running: [FlightKey: Running] = [:]
-        /// Fetches that were begun and have not ended, those that were given up on included.
+        /// The number of fetches that began and have not ended, including abandoned ones.
         var fetches = 0
         var draining: [CheckedContinuation<Void, Never>] = []
-        /// The end of the token that landed last, and when it is worth trying again after the failure that did.
+        /// The expiry of the token that landed last, and the time of the next attempt after the failure that landed
+        /// last.
         var last: (end: Duration?, retry: Duration?)
         var isShutDown = false
     }
@@ -43,7 +45,8 @@ final class TokenCache: Sendable {
         self.metrics = metrics
     }
 
-    /// When the longest-lived token ends that it holds, when the one that landed last would, and when the next attempt is.
+    /// Returns the expiry of the longest-lived cached token, the expiry of the token that landed last, and the time of
+    /// the next attempt.
     func ends(now: Duration) -> (held: Duration?, last: Duration?, retry: Duration?) {
         state.withLock { ($0.slots.longestEnd(now: now), $0.last.end, $0.last.retry) }
     }
@@ -58,7 +61,7 @@ final class TokenCache: Sendable {
         }
     }
 
-    /// Registers the waiter before anything can suspend.
+    /// Asks for a token. Registers the waiter before anything can suspend.
     func ask(
         _ request: TokenRequest, _ demand: TokenDemand, _ waiter: TokenSlot.WaiterID, _ continuation: Waiting,
         now: Duration, chance: Double
@@ -94,7 +97,7 @@ final class TokenCache: Sendable {
         }
     }
 
-    /// Ends the wait of one caller; the fetch goes on.
+    /// Ends the wait of one caller. The fetch goes on.
     func leave(_ waiter: TokenSlot.WaiterID, _ request: TokenRequest, _ error: TokenError) {
         let continuation = state.withLock { state in
             let continuation = state.waiting.remove(waiter)
@@ -106,8 +109,8 @@ final class TokenCache: Sendable {
         continuation?.resume(returning: .failure(error))
     }
 
-    /// Remembers what works for a flight.
-    /// - Returns: Whether anybody still wants it; it may have landed already, or the cache was shut down.
+    /// Records the task and the time limit of a flight.
+    /// - Returns: `false` if the flight is no longer wanted, because it has already landed or the cache was shut down.
     func add(
         _ fetch: Task<Void, Never>, _ limit: Alarm.ID, _ flight: TokenSlot.FlightID, _ request: TokenRequest
     ) -> Bool {
@@ -144,7 +147,7 @@ final class TokenCache: Sendable {
         for continuation in draining { continuation.resume() }
     }
 
-    /// Until no fetch is under way.
+    /// Waits until no fetch is under way.
     func drained() async {
         await withCheckedContinuation { continuation in
             let isDrained = state.withLock { state in
@@ -167,7 +170,7 @@ final class TokenCache: Sendable {
     }
 }
 
-/// What a cache tells swift-metrics.
+/// The metrics of a cache.
 struct CacheMetrics: Sendable {
     let hits: Counter
     let misses: Counter

@@ -1,61 +1,64 @@
-/// What is known of one ``TokenRequest``, and what is to be done next.
+/// What is known about one ``TokenRequest``, and what to do next.
 ///
-/// Pure: no tasks, no clocks, no locks. Time is handed in as the duration since some beginning, and chance as a number, so that every
-/// history can be replayed. ``CachingTokenProvider`` drives it.
+/// The slot is a pure state machine without tasks, clocks or locks. Time is passed in as the duration since some
+/// origin, and randomness as a number, so that every history can be replayed. ``CachingTokenProvider`` drives it.
 struct TokenSlot {
     typealias WaiterID = UInt64
     typealias FlightID = UInt64
 
-    /// What happened.
+    /// Something that happened.
     enum Event {
-        /// Somebody waits, whom ``served(_:now:)`` could not help.
+        /// A caller waits, because ``served(_:now:)`` returned nothing.
         case asked(WaiterID, TokenDemand)
-        /// A waiter went away.
+        /// A caller stopped waiting.
         case left(WaiterID)
-        /// A flight brought something.
+        /// A flight ended with a result.
         case landed(FlightID, Result<Token, TokenError>)
-        /// Somebody was served with this demand, and the token was due for renewal.
+        /// A caller was served with this demand, and the token was due for renewal.
         case due(TokenDemand)
         case shutDown
     }
 
-    /// What is to be done about it.
+    /// What to do in response to an event.
     enum Action {
         case answer(WaiterID, Result<Token, TokenError>)
         case fetch(FlightID, replacing: Token.ID?)
     }
 
-    /// When to try again after failures, while nobody has a token.
+    /// The pauses after failures while there is no valid token.
     private static let rest = Backoff(first: .seconds(1), longest: .seconds(30))
-    /// The same while the last token is still valid, or something in front of the server answers.
+    /// The pauses after failures while the last token is still valid, or while something in front of the server
+    /// answers.
     private static let restWhileValid = Backoff(first: .seconds(1), longest: .seconds(60))
 
     private(set) var kept: Kept?
     private(set) var flights: [Flight] = []
     private(set) var failure: Failure?
     private(set) var lastFlight: FlightID
-    /// Whether somebody looked here for a token, since the cache took note.
+    /// Whether a caller looked for a token here since the table last cleared the flag.
     var wasUsed = false
 
-    /// - Parameter lastFlight: Its flights have higher numbers.
+    /// - Parameter lastFlight: The slot's flights are numbered from the next number on.
     init(lastFlight: FlightID = 0) { self.lastFlight = lastFlight }
 
-    /// An object, so that a token is handed out without its being copied more than once.
+    /// A cached token. It is a class, so that handing out the token copies it only once.
     final class Kept: Sendable {
         let token: Token
         let end: Duration
-        /// The most life that is promised to anyone, since a server may issue shorter tokens than was asked for.
+        /// The longest remaining lifetime that is promised to a caller. The server may issue tokens that live shorter
+        /// than demanded.
         let promise: Duration
-        /// How long before it would not do for a demand any more it is renewed.
+        /// How long before its remaining lifetime falls below a demand the token is renewed.
         let margin: Duration
-        /// When to renew it behind the callers whatever they demand.
+        /// When the token is renewed in the background, whatever the callers demand.
         let renewal: Duration
-        /// What brought it. Later flights have higher numbers.
+        /// The flight that brought the token. Later flights have higher numbers.
         let flight: FlightID
 
-        /// - Parameter chance: Moves the renewal earlier only, so that many brokers do not come at once and none comes late.
+        /// - Parameter chance: Moves the renewal earlier, never later, so that many brokers do not renew at once and
+        ///   none renews late.
         init(_ token: Token, from flight: FlightID, now: Duration, chance: Double) {
-            // A day at most, so that no arithmetic on it can overflow.
+            // At most a day, so that arithmetic on it cannot overflow.
             let lifetime = min(token.remaining, .seconds(86_400))
             var token = token
             token.isFresh = false
@@ -72,18 +75,18 @@ struct TokenSlot {
         var id: FlightID
         var replacing: Token.ID?
         var waiters: Set<WaiterID> = []
-        /// In place of one whose token was outdated when it came.
+        /// Whether the flight repeats one whose token was outdated on arrival.
         var isSecond = false
 
-        /// Those who came first go first.
+        /// The waiters, in the order in which they came.
         var inOrder: [WaiterID] { waiters.sorted() }
     }
 
-    /// An object, since most slots have none.
+    /// A failure that is shared until the next attempt. It is a class, because most slots have none.
     final class Failure: Sendable {
         let error: TokenError
         let until: Duration
-        /// How many there were since the last success.
+        /// The number of failures since the last success.
         let count: Int
 
         init(_ error: TokenError, until: Duration, count: Int) {
@@ -93,18 +96,19 @@ struct TokenSlot {
         }
     }
 
-    /// Nothing is going on and nothing worth keeping is known.
+    /// Whether nothing is under way and nothing worth keeping is known.
     func isIdle(now: Duration) -> Bool {
         flights.isEmpty && (kept.map { $0.end <= now } ?? true) && (failure.map { $0.until <= now } ?? true)
     }
 
-    /// When the kept token ends, if it can be used.
+    /// Returns the expiry of the cached token; `nil` if the token cannot be used.
     func usableEnd(now: Duration) -> Duration? {
         guard let kept, kept.end > now, kept.token.lineage.state != .revoked else { return nil }
         return kept.end
     }
 
-    /// The kept token, if it meets the demand. On the way of every cached token: no allocation, no division.
+    /// Returns the cached token if it meets the demand. Every cache hit takes this path, so it neither allocates nor
+    /// divides.
     func served(_ demand: TokenDemand, now: Duration) -> (token: Token, isDue: Bool)? {
         guard let kept else { return nil }
         let remaining = kept.end - now
@@ -115,20 +119,22 @@ struct TokenSlot {
         guard state != .revoked else { return nil }
         var token = kept.token
         token.remaining = remaining
-        // Due as well when the next caller with this demand would have to wait.
+        // Also due if the next caller with this demand would have to wait.
         let isDue = now >= kept.renewal || state == .superseded || remaining < promised + kept.margin
         return (token, isDue && flights.isEmpty && mayTry(now: now))
     }
 
     private func mayTry(now: Duration) -> Bool { failure.map { now >= $0.until } ?? true }
 
-    /// - Parameter chance: From 0 up to, but not including, 1.
+    /// Handles an event.
+    /// - Parameter chance: A random number from 0 up to, but not including, 1.
+    /// - Returns: What to do.
     mutating func handle(_ event: Event, now: Duration, chance: Double) -> [Action] {
         switch event {
         case .asked(let waiter, let demand): asked(waiter, demand, now: now)
         case .left(let waiter): left(waiter)
         case .landed(let flight, let result): landed(flight, result, now: now, chance: chance)
-        // It may have been renewed since.
+        // The token may have been renewed since.
         case .due(let demand): served(demand, now: now)?.isDue == true ? [start(replacing: nil)] : []
         case .shutDown: shutDown()
         }
@@ -154,10 +160,11 @@ struct TokenSlot {
         return [start(replacing: demand.replacing, for: [waiter])]
     }
 
-    /// The flight that a caller may wait for.
+    /// Returns the index of the flight that a caller may wait for.
     private func flight(for demand: TokenDemand) -> Int? {
         if let index = flights.firstIndex(where: { $0.replacing == demand.replacing }) { return index }
-        // A renewal will do for whoever takes any token. And whoever makes up tokens to be replaced does not get a fetch for each.
+        // A replacement also suits a caller that takes any token. A caller that invents tokens to replace does not get
+        // a fetch for each.
         let willDo = demand.replacing == nil || flights.count >= 4
         return willDo ? flights.lastIndex { $0.replacing != nil } : nil
     }
@@ -170,7 +177,7 @@ struct TokenSlot {
         return .fetch(lastFlight, replacing: replacing)
     }
 
-    /// The flight goes on without it: the token is wanted soon, by this caller or another.
+    /// The flight goes on without the caller: this one or another will want the token soon.
     private mutating func left(_ waiter: WaiterID) -> [Action] {
         for index in flights.indices { flights[index].waiters.remove(waiter) }
         return []
@@ -184,23 +191,23 @@ struct TokenSlot {
         let answer: Result<Token, TokenError>
         switch result {
         case .success(let token) where token.remaining <= .zero:
-            answer = .failure(TokenError(.unavailable, message: "the token had expired when it came"))
+            answer = .failure(TokenError(.unavailable, message: "the token had already expired on arrival"))
         case .success(let token) where token.id == flight.replacing:
-            answer = .failure(TokenError(.unavailable, message: "the token that was refused came again"))
+            answer = .failure(TokenError(.unavailable, message: "the fetch returned the token that was refused"))
         case .success(let token) where isOutdated(token, now: now):
-            // Nobody may have it. But it was issued, so that another one is worth a fetch.
+            // The token must not be handed out. But the server issued it, so another fetch is worthwhile.
             failure = nil
             if flight.waiters.isEmpty { return [] }
             if !flight.isSecond { return [start(replacing: flight.replacing, for: flight.waiters, isSecond: true)] }
             answer = .failure(
-                TokenError(.unavailable, message: "the credentials changed while the token was on its way"))
+                TokenError(.unavailable, message: "the credentials changed while the token was in transit"))
         default:
             answer = result
         }
         switch answer {
         case .success(let token): keep(token, from: flight.id, now: now, chance: chance)
         case .failure(var error):
-            // Those who waited are told to come back when those are who come later.
+            // The waiters are told to retry at the same time as later callers.
             if let failure = remember(error, now: now, chance: chance) {
                 error = failure.error
                 error.retryAfter = failure.until - now
@@ -210,8 +217,8 @@ struct TokenSlot {
         return flight.inOrder.map { .answer($0, answer) }
     }
 
-    /// Its line was revoked while it was on its way, or was superseded and a token of the new line is there: then none of the old one is
-    /// handed out any more.
+    /// Whether a token is outdated: its line was revoked while it was in transit, or its line was superseded and a
+    /// token of the new line is cached. In the latter case, no token of the old line is handed out any more.
     private func isOutdated(_ token: Token, now: Duration) -> Bool {
         let state = token.lineage.state
         return state == .revoked || kept.map { $0.end > now && $0.token.lineage.state < state } ?? false
@@ -219,14 +226,16 @@ struct TokenSlot {
 
     private mutating func keep(_ token: Token, from flight: FlightID, now: Duration, chance: Double) {
         failure = nil
-        // A slower, earlier flight does not displace the token of a later one of the same line.
+        // A slower, earlier flight does not displace the token that a later flight of the same line brought.
         if let kept, kept.end > now, kept.token.lineage.state == token.lineage.state, kept.flight > flight { return }
         kept = Kept(token, from: flight, now: now, chance: chance)
     }
 
-    /// Failures are shared with those who come until it is worth trying again. Credentials that are refused or missing are
-    /// looked at every second, since looking costs nothing at the server: the provider knows what was refused.
-    /// - Returns: `nil` if it is nobody's answer.
+    /// Remembers a failure, which later callers share until the next attempt.
+    ///
+    /// Refused or missing credentials are checked again every second. This costs the server nothing, because the
+    /// provider knows what was refused.
+    /// - Returns: `nil` for a cancellation, which is not remembered.
     private mutating func remember(_ error: TokenError, now: Duration, chance: Double) -> Failure? {
         guard error.code != .cancelled else { return nil }
         let count = (failure?.count ?? 0) + 1
@@ -246,8 +255,8 @@ struct TokenSlot {
                 pause = Self.rest.pause(after: count) * (1 - 0.1 * chance)
             }
         }
-        // What another flight was told to wait for still counts.
-        // The pause is kept here. Whoever is above has only to come back after it.
+        // This slot keeps the pause, so that the layers above only have to retry after it. A later end that another
+        // flight was told still counts.
         var error = error
         error.isForeign = false
         let failure = Failure(error, until: max(failure?.until ?? now, now + pause), count: count)

@@ -1,9 +1,9 @@
 extension VendorProfile {
-    /// Alternative Payments: <https://docs.alternativepayments.io>.
+    /// The profile of Alternative Payments: <https://docs.alternativepayments.io>.
     ///
-    /// Documented and observed behaviour differ in places; both are served. Bad credentials are answered with 403 at step 1.
-    /// `/v1/checkout-auth/init` is documented, and `/checkout-auth/init` is what answers in some environments. The form of the
-    /// checkout token's expiry is not documented.
+    /// Documented and observed behaviour differ in places; the profile supports both. Step 1 answers bad credentials
+    /// with 403. The documented path of step 2 is `/v1/checkout-auth/init`, but some environments answer
+    /// `/checkout-auth/init` instead. The format of the checkout token's expiry is not documented.
     public static let alternativePayments = VendorProfile(
         id: "alternative-payments",
         environments: [

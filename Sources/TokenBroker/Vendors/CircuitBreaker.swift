@@ -1,37 +1,39 @@
 import Synchronization
 
-/// Keeps a vendor that refuses an account's access tokens from being asked over and over.
+/// Keeps the broker from calling a vendor over and over while it refuses an account's access tokens.
 ///
-/// What one visitor may ask for decides what the vendor answers to it. So nobody's refusals hold back anybody else:
+/// A visitor's requests determine what the vendor answers to that visitor. One visitor's refusals therefore do not hold
+/// back another visitor:
 ///
-/// - A visitor to whom an access token was refused that was new for it (401) is not the reason for another one for a while, and is told what
-///   the vendor says. Others still are.
-/// - Nobody is the reason for another one in place of one with which the vendor never accepted anything, more often than after a pause of one
-///   second, doubling to ten minutes.
-/// - When the vendor has refused three different requests of one visitor in a row, all with access tokens with which it never accepted
-///   anything, none of that visitor's are sent for half a minute, doubling to ten. Then one goes through, with a new access token, to see.
+/// - When the vendor refuses an access token that was new for a visitor (401), that visitor triggers no replacement for
+///   a while and gets the vendor's refusal instead. Other visitors still trigger replacements.
+/// - An access token with which the vendor has never accepted anything is replaced only after a pause of one second,
+///   doubling up to ten minutes, whichever visitor needs it.
+/// - When the vendor has refused three different requests of one visitor in a row, all with access tokens with which it
+///   has never accepted anything, that visitor's requests are not sent for 30 seconds, doubling up to ten minutes. Then
+///   one request goes through as a probe, with a new access token.
 ///
-/// All of it is over when the vendor accepts a request, in any step and whoever made it (``Lineage/accept()``), and when there are other
-/// credentials. Only the first outlives what is accepted from others.
+/// All pauses end when the credentials change, or when the vendor accepts a request in any step and from any visitor
+/// (``Lineage/accept()``). Only a pause of the first kind outlasts the acceptance of another visitor's request.
 final class CircuitBreaker: Sendable {
-    /// Who is behind a request, as far as the step knows.
+    /// The visitor behind a request, as far as the step knows.
     enum Visitor: Hashable, Sendable {
-        /// Whoever asks for this customer's invoices, which are in the request no more.
+        /// Everyone who requests this customer's invoices. The request no longer names the invoice.
         case customer(TokenRequest)
-        /// Who asks, which is known where ids are not proven yet.
+        /// The authenticated principal, for ids that are not proven yet.
         case principal(Principal)
     }
 
-    /// What was refused to one visitor.
+    /// What the vendor refused to one visitor.
     private struct Line {
         var credential: Lineage
-        /// How much had been accepted with the credentials when the row began.
+        /// The credential's acceptances when the row of refusals began.
         var acceptances: UInt64
         var error: TokenError?
-        /// What was refused last, and with what.
+        /// The last refused request, and the access token that it was sent with.
         var request: TokenRequest?
         var token: Token.ID
-        /// How many different requests in a row.
+        /// The number of different requests refused in a row.
         var count = 0
         var pauses = 0
         var until: Duration = .zero
@@ -49,11 +51,11 @@ final class CircuitBreaker: Sendable {
     private struct State {
         var lines: [Visitor: Line] = [:]
         var credential: Lineage?
-        /// For access tokens with which nothing was ever accepted.
+        /// The pauses before an access token that the vendor has never accepted is replaced.
         var pauses = 0
         var until: Duration = .zero
 
-        /// What was refused was refused to credentials that are not used any more.
+        /// Forgets what was refused to credentials that are no longer used.
         mutating func forgetOldCredentials() {
             if let credential, credential.state != .current { self = State() }
         }
@@ -64,10 +66,10 @@ final class CircuitBreaker: Sendable {
     private static let restOfVisitor = Backoff(first: .seconds(30), longest: .seconds(600))
     private static let restOfRenewals = Backoff(first: .seconds(1), longest: .seconds(600))
 
-    /// Whether a visitor's request may go to the vendor.
-    /// - Parameter probe: How long to hold back its others while one tries whether it works again.
-    /// - Returns: The access token that is not to be used, if one is known to be refused.
-    /// - Throws: Why it may not, and when it may.
+    /// Decides whether a visitor's request may be sent to the vendor.
+    /// - Parameter probe: How long the visitor's other requests are held back while one request probes the vendor.
+    /// - Returns: The access token that must not be used, if one is known to be refused.
+    /// - Throws: The refusal because of which the request is not sent, with the time until the next attempt.
     func pass(_ visitor: Visitor, now: Duration, probe: Duration) throws(TokenError) -> Token.ID? {
         let result: Result<Token.ID?, TokenError> = state.withLock { state in
             state.forgetOldCredentials()
@@ -84,7 +86,7 @@ final class CircuitBreaker: Sendable {
         return try result.get()
     }
 
-    /// Whether another access token may be had instead of one that was refused to a visitor.
+    /// Returns whether an access token that was refused to a visitor may be replaced.
     func mayRenew(_ token: Token, for visitor: Visitor, now: Duration) -> Bool {
         state.withLock { state in
             state.forgetOldCredentials()
@@ -93,10 +95,10 @@ final class CircuitBreaker: Sendable {
         }
     }
 
-    /// The vendor refused a visitor's request because of the access token, or so it looks.
+    /// Records that the vendor refused a visitor's request, apparently because of the access token.
     /// - Parameters:
-    ///   - error: If the vendor said so itself.
-    ///   - isUnauthorized: Whether it was a 401, for which another access token would be had.
+    ///   - error: The refusal, if it is in the vendor's own words.
+    ///   - isUnauthorized: Whether the status was 401, which calls for another access token.
     /// - Returns: Whether the visitor's requests are held back now.
     func refused(
         _ request: TokenRequest, by visitor: Visitor, with token: Token, _ error: TokenError?, isUnauthorized: Bool,
@@ -125,7 +127,7 @@ final class CircuitBreaker: Sendable {
                 state.pauses += 1
                 state.until = now + Self.restOfRenewals.pause(after: state.pauses)
             }
-            // However many visitors there are, they do not fill the memory.
+            // Bounds the memory, however many visitors there are.
             if state.lines.count >= 1_000, state.lines[visitor] == nil { state.lines = [:] }
             state.lines[visitor] = line
             state.credential = credential
@@ -133,8 +135,8 @@ final class CircuitBreaker: Sendable {
         }
     }
 
-    /// The vendor accepted an access token in a visitor's request.
-    /// - Returns: Whether something had been refused since it last did.
+    /// Records that the vendor accepted an access token in a visitor's request.
+    /// - Returns: Whether anything had been refused since the last acceptance.
     func accepted(_ visitor: Visitor, with token: Token) -> Bool {
         token.lineage.accept()
         return state.withLock { state in
@@ -145,7 +147,7 @@ final class CircuitBreaker: Sendable {
         }
     }
 
-    /// How long requests of some visitor are not sent; `nil` if all are.
+    /// Returns the time until the first of the held-back visitors may send a request; `nil` if no visitor is held back.
     func openFor(now: Duration) -> Duration? {
         state.withLock { state in
             state.forgetOldCredentials()

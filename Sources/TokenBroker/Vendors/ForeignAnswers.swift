@@ -1,12 +1,13 @@
 import Synchronization
 
-/// Counts the answers in a row that came from something in front of the vendor.
+/// Counts consecutive responses from something in front of the vendor.
 final class ForeignAnswers: Sendable {
     private let state = Mutex<(count: Int, told: Duration?)>((0, nil))
 
     var count: Int { state.withLock { $0.count } }
 
-    /// - Returns: Whether it is worth a word: from the third in a row on, once a minute at most.
+    /// Counts a response.
+    /// - Returns: Whether to log a warning: from the third in a row on, at most once a minute.
     func note(now: Duration) -> Bool {
         state.withLock { state in
             state.count += 1
@@ -16,6 +17,6 @@ final class ForeignAnswers: Sendable {
         }
     }
 
-    /// The vendor itself answered.
+    /// Ends the row, because the vendor itself answered.
     func end() { state.withLock { $0.count = 0 } }
 }

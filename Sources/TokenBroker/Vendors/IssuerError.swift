@@ -1,26 +1,26 @@
-/// An error in the words of RFC 6749 (section 5.2): the member `error` of an answer at step 1.
+/// An error as RFC 6749 (section 5.2) defines it: the member `error` of a response in step 1.
 ///
-/// A code that the standard does not have counts only with an `error_description` beside it: gateways also send
+/// A code that the RFC does not define counts only together with an `error_description`, because gateways also send
 /// `{"error": "Forbidden"}` and `{"error": "request_blocked"}`.
 struct IssuerError {
-    /// What it means, in this package's words; `nil` for a code of an extension, of which only the status tells.
+    /// The meaning in this package's terms; `nil` for the code of an extension, whose meaning only the status tells.
     let meaning: (code: TokenError.Code, message: String)?
 
-    /// `nil` if the object is not an error in these words.
+    /// Reads an error; `nil` if the object is not such an error.
     init?(_ object: JSONValue) {
         guard let error = object["error"]?.string, !error.isEmpty else { return nil }
         meaning =
             switch error.unicode {
             case "invalid_client":
-                (.credentialsRejected, "the vendor does not know the client or does not accept its proof")
-            case "invalid_grant": (.credentialsRejected, "the vendor does not accept the client's proof")
+                (.credentialsRejected, "the vendor does not know the client or rejects its authentication")
+            case "invalid_grant": (.credentialsRejected, "the vendor rejects the client's authentication")
             case "unauthorized_client":
-                (.credentialsRejected, "the vendor does not let this client have tokens by itself")
-            case "invalid_scope": (.misconfigured, "the vendor does not grant the scopes")
-            case "unsupported_grant_type": (.misconfigured, "the vendor does not know the client credentials grant")
+                (.credentialsRejected, "the vendor does not allow this client to request tokens for itself")
+            case "invalid_scope": (.misconfigured, "the vendor does not grant the requested scopes")
+            case "unsupported_grant_type": (.misconfigured, "the vendor does not support the client credentials grant")
             case "invalid_request":
-                (.misconfigured, "the vendor does not understand the request, which is a fault of this program")
-            case "temporarily_unavailable", "server_error": (.unavailable, "the vendor cannot answer for now")
+                (.misconfigured, "the vendor rejects the request as invalid, which is a bug in this program")
+            case "temporarily_unavailable", "server_error": (.unavailable, "the vendor is temporarily unavailable")
             default: nil
             }
         if meaning == nil, object["error_description"]?.string == nil { return nil }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// On which of the alternative paths the vendor answered last.
+/// Remembers which of the alternative paths the vendor answered last.
 final class KnownPath: Sendable {
     private let index = Atomic(-1)
 

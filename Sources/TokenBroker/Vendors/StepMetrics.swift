@@ -21,12 +21,12 @@ struct StepMetrics: Sendable {
     }
 }
 
-/// A counter with one more label, whose values are status codes and error codes and therefore few.
+/// A counter with one more label. Its values are status codes and error codes, and therefore few.
 final class LabelledCounter: Sendable {
     private let name: String
     private let label: String
     private let dimensions: [(String, String)]
-    // The factory in force when the counter is created, so that each test has its own.
+    // The factory in force when the counter is created, so that each test can have its own.
     private let factory = MetricsSystem.factory
     private let counters = Mutex([String: Counter]())
 

@@ -3,8 +3,8 @@ import Metrics
 import Synchronization
 import Tracing
 
-/// What a step tells of itself: metrics, spans, and what belongs into its ``Health``. Labels and attributes are fixed words, statuses and
-/// codes: never an id, a secret or a word of the vendor's.
+/// The metrics and spans of a step, and its share of the step's ``Health``. Labels and attributes are fixed words,
+/// status codes and error codes, never an id, a secret or the vendor's words.
 final class StepTelemetry: Sendable {
     let step: String
     let account: String
@@ -47,18 +47,18 @@ final class StepTelemetry: Sendable {
         last.withLock { last in
             switch result {
             case .success: (last.success, last.isFailing) = (now, false)
-            // Nobody's failure.
+            // A cancellation says nothing about the vendor.
             case .failure(let error) where error.code == .cancelled: break
             case .failure(let error):
                 last.failure = (error.code, now)
-                // A request that is refused says that the vendor works.
+                // A refused request shows that the vendor works.
                 last.isFailing = error.code != .requestRejected
             }
         }
     }
 
-    /// Sends one request to the vendor, with the trace that it belongs to in its header fields (W3C Trace Context, if that is what the
-    /// tracer speaks).
+    /// Sends one request to the vendor, with the trace context in its header fields (W3C Trace Context, if the tracer
+    /// uses that).
     func call(
         _ request: HTTPRequest, _ send: (HTTPRequest) async throws(TokenError) -> TransportResponse
     ) async throws(TokenError) -> TransportResponse {
@@ -89,10 +89,11 @@ final class StepTelemetry: Sendable {
 
     func setBreaker(open isOpen: Bool) { metrics.breaker.set(isOpen ? 1 : 0) }
 
-    /// The vendor's time less ours.
+    /// Records the vendor's time minus the local time.
     func setClockDifference(_ seconds: Double) { metrics.clockDifference.set(seconds) }
 
-    /// What is known here; the state is for whoever knows better than that.
+    /// Returns the health as far as it is known here.
+    /// - Parameter state: The state, if the caller knows better.
     func health(_ state: Health.State? = nil) -> Health {
         let (now, last) = (stopwatch.now, last.withLock { $0 })
         return Health(
@@ -120,7 +121,7 @@ final class StepTelemetry: Sendable {
         return try result.get()
     }
 
-    /// In our own words, and without the error itself: a tracer may print all of it.
+    /// Records a failure in fixed words, without the error itself, because a tracer may print all of it.
     private func fail(_ span: any Span, _ type: String) {
         span.attributes["error.type"] = type
         span.setStatus(SpanStatus(code: .error))
@@ -136,7 +137,7 @@ extension Result<Token, TokenError> {
     }
 }
 
-/// Writes what a tracer wants to be propagated into header fields.
+/// Writes the values that a tracer propagates into header fields.
 private struct FieldInjector: Injector {
     func inject(_ value: String, forKey key: String, into fields: inout HTTPFields) {
         if let name = HTTPField.Name(key) { fields[name] = value }

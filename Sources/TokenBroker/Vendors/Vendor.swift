@@ -1,25 +1,28 @@
 import HTTPTypes
 
-/// A vendor at an address: a profile with the base URL that is used.
+/// A vendor at an address: a profile and a base URL.
 public struct Vendor: Sendable {
-    /// What is particular to the vendor.
+    /// The vendor's profile.
     public let profile: VendorProfile
-    /// How step 1 proves which client asks.
+    /// How the client authenticates in step 1.
     public let clientAuthentication: VendorProfile.ClientAuthentication
-    /// With `client_secret_basic`: how id and secret are written.
+    /// How the id and the secret are encoded with `client_secret_basic`.
     public let basicEncoding: VendorProfile.BasicEncoding
-    /// What is known of its clock. All copies share it.
+    /// What is known about the vendor's clock. All copies share it.
     let clock = VendorClock()
     private let scheme: String
-    /// Host and port.
+    /// The host, and the port if one was given.
     package let authority: String
     private let pathPrefix: String
 
+    /// Creates a vendor.
+    ///
     /// - Parameters:
+    ///   - profile: The vendor's profile.
     ///   - baseURL: `https://host[:port][/path]`; `http` only for a loopback host.
-    ///   - clientAuthentication: Instead of the profile's.
-    ///   - basicEncoding: Instead of the profile's.
-    /// - Throws: ``ServerURL/Invalid`` that says what is wrong with it.
+    ///   - clientAuthentication: How the client authenticates in step 1; `nil` for the profile's default.
+    ///   - basicEncoding: How the id and the secret are encoded; `nil` for the profile's default.
+    /// - Throws: ``ServerURL/Invalid`` if the base URL cannot be used.
     public init(
         profile: VendorProfile, baseURL: String, clientAuthentication: VendorProfile.ClientAuthentication? = nil,
         basicEncoding: VendorProfile.BasicEncoding? = nil
@@ -34,11 +37,11 @@ public struct Vendor: Sendable {
         self.pathPrefix = url.path.hasSuffix("/") ? String(url.path.dropLast()) : url.path
     }
 
-    /// Whose credentials and rate limit its calls use.
+    /// The account whose credentials and rate limit the calls use.
     public var account: Account { Account(profile.id) }
 
-    /// Whether it is the vendor's production, by the environment's name or by the host, whatever its spelling, port and path: another of them
-    /// may lead to the same accounts.
+    /// Returns whether this is the vendor's production, by the environment's name or by the host. The spelling, port
+    /// and path of the base URL do not matter, because another variant may lead to the same accounts.
     package func isProduction(_ environment: String) -> Bool {
         let production = profile.environments["production"] ?? nil
         let host = production.flatMap { try? Vendor(profile: profile, baseURL: $0) }
@@ -46,13 +49,13 @@ public struct Vendor: Sendable {
         return environment == "production" || host != nil && host == Authority(authority)?.host
     }
 
-    /// A request to a path below the base URL.
+    /// Returns a request to a path below the base URL.
     func request(_ method: HTTPRequest.Method, _ path: String, _ fields: HTTPFields) -> HTTPRequest {
         HTTPRequest(
             method: method, scheme: scheme, authority: authority, path: pathPrefix + path, headerFields: fields
         )
     }
 
-    /// The URL of a path below the base URL.
+    /// Returns the URL of a path below the base URL.
     func url(_ path: String) -> String { "\(scheme)://\(authority)\(pathPrefix)\(path)" }
 }

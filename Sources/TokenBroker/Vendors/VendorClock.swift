@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Synchronization
 
-/// By how much a vendor's clock and ours differ, as its latest answer told.
+/// The difference between a vendor's clock and the local one, as of the latest response.
 final class VendorClock: Sendable {
     private struct State {
         var difference = 0.0
@@ -9,19 +9,20 @@ final class VendorClock: Sendable {
     }
 
     private let state = Mutex(State())
-    /// From here on it is worth a warning.
+    /// The difference beyond which a warning is logged, in seconds.
     private static let far = 60.0
 
-    /// The vendor's time less ours, in seconds; 0 until it is known.
+    /// The vendor's time minus the local time, in seconds; 0 until it is known.
     var difference: Double { state.withLock { $0.difference } }
 
-    /// Takes note of the vendor's time in an answer.
+    /// Records the vendor's time from a response.
     /// - Parameters:
-    ///   - date: The vendor's time, at any moment between the request and now.
-    ///   - now: Our time.
-    /// - Returns: The vendor's time less ours, in seconds, and whether it has just become large.
+    ///   - date: The vendor's time, at some moment between the sending of the request and now.
+    ///   - elapsed: The time since the request was sent.
+    ///   - now: The local time.
+    /// - Returns: The vendor's time minus the local time, in seconds, and whether the difference has just become large.
     func note(_ date: Date, elapsed: Duration, now: Date) -> (difference: Double, hasBecomeLarge: Bool) {
-        // What may be due to the way is no difference.
+        // A difference that the time in transit explains does not count.
         let ahead = date.timeIntervalSince(now)
         let difference = ahead > 0 ? ahead : min(0, ahead + elapsed / .seconds(1))
         return state.withLock { state in

@@ -1,28 +1,29 @@
-/// Everything that is particular to a vendor, as data. The token providers read it; they name no vendor.
+/// Everything that is specific to a vendor, as data. The token providers read the profile and name no vendor.
 public struct VendorProfile: Sendable {
-    /// What a configuration file calls it, and the account its rate limit belongs to.
+    /// The vendor's id in a configuration file, and the account that the rate limit belongs to.
     public var id: String
-    /// The base URL of each environment by name; `nil` for one that has no address of its own and needs one configured.
+    /// The base URL of each environment, by name; `nil` for an environment whose base URL has to be configured.
     public var environments: [String: String?]
-    /// The environment variables that hold the credentials unless others are configured.
+    /// The environment variables that hold the credentials, unless others are configured.
     public var credentialVariables: CredentialNames
-    /// How id and secret stand in the `Authorization` field of step 1 unless configured otherwise.
+    /// How the id and the secret are encoded in step 1's `Authorization` field, unless configured otherwise.
     public var basicEncoding: BasicEncoding
-    /// The lifetime of a token whose answer does not tell one.
+    /// The lifetime of a token whose response does not state one.
     public var assumedLifetime: Duration
-    /// How many calls the vendor takes in a second from one account, all endpoints together; `nil` if it has no limit.
+    /// How many calls per second the vendor accepts from one account, all endpoints together; `nil` if there is no
+    /// limit.
     public var requestsPerSecond: Int?
-    /// What an error body in the vendor's own words looks like: one of these. A 4xx with any other body comes from something in front of the
-    /// vendor, such as a firewall or a gateway, and says nothing about credentials or sessions.
+    /// The shapes that an error body in the vendor's own words can have. A 4xx with any other body comes from something
+    /// in front of the vendor, such as a firewall or a gateway, and says nothing about credentials or sessions.
     public var errorShapes: [ErrorShape]
-    /// How an access token is had.
+    /// How an access token is requested.
     public var accessToken: AccessTokenStep
-    /// How a checkout token is had.
+    /// How a checkout token is requested.
     public var checkoutToken: CheckoutTokenStep
-    /// How to find out whose an invoice is; `nil` if the vendor does not tell.
+    /// How an invoice is looked up; `nil` if the vendor has no such lookup.
     public var invoiceLookup: InvoiceLookup?
 
-    /// All members, in their order of declaration.
+    /// Creates a profile.
     public init(
         id: String, environments: [String: String?], credentialVariables: CredentialNames,
         basicEncoding: BasicEncoding = .form, assumedLifetime: Duration = .seconds(300),
@@ -41,16 +42,16 @@ public struct VendorProfile: Sendable {
         self.invoiceLookup = invoiceLookup
     }
 
-    /// What a JSON value has to be like.
+    /// The shape of a JSON value.
     public indirect enum ErrorShape: Sendable, Hashable {
         /// A string.
         case text
-        /// An array with something in it.
+        /// A non-empty array.
         case list
-        /// An object with at least these members. It may have others.
+        /// An object with at least these members.
         case object([String: ErrorShape])
 
-        /// Whether a value has this shape.
+        /// Returns whether a value has this shape.
         func matches(_ value: JSONValue) -> Bool {
             switch (self, value) {
             case (.text, .string): true
@@ -62,40 +63,40 @@ public struct VendorProfile: Sendable {
         }
     }
 
-    /// How id and secret are written before they are joined and base64-encoded.
+    /// How the id and the secret are encoded before they are joined and base64-encoded.
     public enum BasicEncoding: String, Sendable, CaseIterable {
-        /// Form-encoded each, as RFC 6749 (section 2.3.1) says.
+        /// Each is form-encoded, as RFC 6749 (section 2.3.1) requires.
         case form
-        /// As they are, for servers that do not decode.
+        /// Both are used as they are, for servers that do not decode them.
         case raw
     }
 
-    /// How step 1 proves which client asks, by its registered name (RFC 7591, section 2, and RFC 8705, section 2.1).
+    /// How the client authenticates in step 1, by registered name (RFC 7591, section 2, and RFC 8705, section 2.1).
     public enum ClientAuthentication: String, Sendable, CaseIterable {
-        /// Id and secret in the `Authorization` field (RFC 6749, section 2.3.1).
+        /// The id and the secret in the `Authorization` field (RFC 6749, section 2.3.1).
         case clientSecretBasic = "client_secret_basic"
-        /// Id and secret in the body (RFC 6749, section 2.3.1).
+        /// The id and the secret in the body (RFC 6749, section 2.3.1).
         case clientSecretPost = "client_secret_post"
         /// An assertion signed with the client's private key (RFC 7523, section 2.2).
         case privateKeyJWT = "private_key_jwt"
-        /// The certificate that the transport shows (RFC 8705, section 2.1). There is an id and no secret.
+        /// The transport's client certificate (RFC 8705, section 2.1). The credential has an id and no secret.
         case tlsClientAuth = "tls_client_auth"
 
-        /// Whether a credential has a second half.
+        /// A Boolean value that indicates whether the credential needs a secret.
         public var needsSecret: Bool { self != .tlsClientAuth }
     }
 
     /// Step 1: the client credentials grant (RFC 6749, section 4.4).
     public struct AccessTokenStep: Sendable {
-        /// Below the base URL.
+        /// The path below the base URL.
         public var path: String
-        /// How the client proves itself unless configured otherwise.
+        /// How the client authenticates, unless configured otherwise.
         public var clientAuthentication: ClientAuthentication
-        /// What a status in the vendor's own words means; an absent one means ``TokenError/Code/unavailable``. The codes of RFC 6749
-        /// (section 5.2) come before it.
+        /// What each status of an error in the vendor's own words means. A status that is not listed means
+        /// ``TokenError/Code/unavailable``. An error code of RFC 6749 (section 5.2) overrides the status.
         public var outcomes: [Int: TokenError.Code]
 
-        /// Takes all members, in their order of declaration.
+        /// Creates the description of step 1.
         public init(
             path: String, clientAuthentication: ClientAuthentication = .clientSecretBasic,
             outcomes: [Int: TokenError.Code]
@@ -106,26 +107,28 @@ public struct VendorProfile: Sendable {
         }
     }
 
-    /// Step 2: the token for a page, asked for with the access token as bearer.
+    /// Step 2: the request for a page's token, with the access token as bearer token.
     public struct CheckoutTokenStep: Sendable {
-        /// Below the base URL, in order of preference. A 404 without the vendor's error body means that a path is not
-        /// there, and the next is tried; the one that worked is remembered.
+        /// The paths below the base URL, in order of preference. A 404 without the vendor's error body means that a
+        /// path does not exist, and the next one is tried. The path that works is remembered.
         public var paths: [String]
-        /// The body's member for each input of the ``TokenRequest``.
+        /// The member of the request body for each input of the ``TokenRequest``.
         public var bodyMembers: [TokenRequest.Input: String]
-        /// Where the token may stand in the answer, in order of preference.
+        /// The members of the response that may hold the token, in order of preference.
         public var tokenMembers: [String]
-        /// Where the expiry may stand as an absolute time, in order of preference. It can only shorten the life that the token's `exp` claim
-        /// tells, if there is one.
+        /// The members of the response that may hold the expiry as an absolute time, in order of preference. If the
+        /// token has an `exp` claim, the member can only shorten the lifetime.
         public var expiryMembers: [String]
         /// The claim of the token that must equal each input.
         public var claims: [TokenRequest.Input: String]
-        /// What a status in the vendor's own words means; an absent one means ``TokenError/Code/unavailable``.
+        /// What each status of an error in the vendor's own words means. A status that is not listed means
+        /// ``TokenError/Code/unavailable``.
         public var outcomes: [Int: TokenError.Code]
-        /// Whether the vendor ends a checkout token with the access token it was asked for with.
+        /// A Boolean value that indicates whether a checkout token expires together with the access token it was
+        /// requested with.
         public var endsWithAccessToken: Bool
 
-        /// All members, in their order of declaration.
+        /// Creates the description of step 2.
         public init(
             paths: [String], bodyMembers: [TokenRequest.Input: String], tokenMembers: [String],
             expiryMembers: [String], claims: [TokenRequest.Input: String], outcomes: [Int: TokenError.Code],
@@ -141,19 +144,20 @@ public struct VendorProfile: Sendable {
         }
     }
 
-    /// A read of one invoice, with the access token as bearer.
+    /// The lookup of one invoice, with the access token as bearer token.
     public struct InvoiceLookup: Sendable {
-        /// Below the base URL, with `{id}` for the invoice.
+        /// The path below the base URL, with `{id}` for the invoice's id.
         public var path: String
-        /// The member of the answer that is the invoice itself.
+        /// The member of the response that holds the invoice's id.
         public var idMember: String
-        /// The member that names its customer.
+        /// The member of the response that holds the customer's id.
         public var customerMember: String
-        /// What a status in the vendor's own words means; an absent one means ``TokenError/Code/unavailable``.
-        /// ``TokenError/Code/requestRejected`` is for an invoice that is not there or is another's.
+        /// What each status of an error in the vendor's own words means. A status that is not listed means
+        /// ``TokenError/Code/unavailable``. ``TokenError/Code/requestRejected`` is for an invoice that does not exist
+        /// or belongs to another customer.
         public var outcomes: [Int: TokenError.Code]
 
-        /// All members, in their order of declaration.
+        /// Creates the description of a lookup.
         public init(path: String, idMember: String, customerMember: String, outcomes: [Int: TokenError.Code]) {
             self.path = path
             self.idMember = idMember

@@ -1,13 +1,14 @@
 import HTTPTypes
 
 extension VendorStep {
-    /// Asks with an access token. If the vendor refuses one that was kept (401), that is renewed, once. ``CircuitBreaker`` says when it is not.
+    /// Sends a request with an access token. If the vendor refuses a cached access token (401), it is renewed once,
+    /// unless the ``CircuitBreaker`` prevents that.
     /// - Parameters:
-    ///   - visitor: Who is behind it.
-    ///   - minimumRemaining: Of the access token.
-    ///   - timeout: For everything together.
-    ///   - made: What is sent; the access token is added to it as bearer (RFC 6750).
-    /// - Returns: The answer, and the access token that it was given for, with the life that is left.
+    ///   - visitor: The visitor behind the request.
+    ///   - minimumRemaining: The minimum remaining lifetime of the access token.
+    ///   - timeout: The timeout for everything together.
+    ///   - made: The request to send. The access token is added to it as bearer token (RFC 6750).
+    /// - Returns: The answer, and the access token that the request was sent with, with its remaining lifetime.
     func execute(
         with accessTokens: any TokenProvider, for request: TokenRequest, by visitor: CircuitBreaker.Visitor,
         minimumRemaining: Duration = .zero, timeout: Duration?, _ made: Request
@@ -15,7 +16,7 @@ extension VendorStep {
         let end = end(within: timeout)
         let accessRequest = TokenRequest(tenant: request.tenant, scopes: request.scopes, audience: request.audience)
         func access(replacing id: Token.ID?) async throws(TokenError) -> Token {
-            // One that is over before it gets there is refused.
+            // The vendor would refuse a token that expires in transit.
             let demand = TokenDemand(
                 minimumRemaining: max(minimumRemaining, .seconds(2)), replacing: id,
                 timeout: end.map { max(.zero, $0 - stopwatch.now) }
@@ -44,7 +45,8 @@ extension VendorStep {
         return (Answer(response: response, content: content), token)
     }
 
-    /// How long calls with an access token are held back from those whose calls were refused; `nil` if none are.
+    /// The time until the first of the visitors whose calls were refused may send one again; `nil` if no visitor is
+    /// held back.
     var suspendedFor: Duration? { breaker.openFor(now: stopwatch.now) }
 
     private func note(
@@ -58,7 +60,7 @@ extension VendorStep {
                 refusal = error
                 refusal?.message = "the vendor refuses calls with new access tokens"
             }
-            // Of others that are refused with 403 the vendor may not even have looked at what they ask for.
+            // A 403 for another reason does not count: the vendor may not even have looked at what was requested.
             isAccepted = error.code == .requestRejected && status != .forbidden
         }
         if status == .unauthorized || refusal != nil {

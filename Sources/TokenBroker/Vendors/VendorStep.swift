@@ -2,8 +2,8 @@ import FoundationEssentials
 import HTTPTypes
 import Logging
 
-/// One step at a vendor. Every one is executed here, and in one way: a request that is made from the profile, one call within the limits, and
-/// an answer whose meaning the profile tells.
+/// One step at a vendor. Every step is executed here, and in the same way: a request built from the profile, one call
+/// within the limits, and a response that the profile gives a meaning.
 struct VendorStep: Sendable {
     let vendor: Vendor
     let timeout: Duration
@@ -18,36 +18,36 @@ struct VendorStep: Sendable {
     private let knownPath = KnownPath()
     private let foreignAnswers = ForeignAnswers()
 
-    /// What the profile says of a step.
+    /// The profile's rules for a step.
     struct Rules: Sendable {
-        /// Below the base URL, with `{name}` for what a request fills in.
+        /// The paths below the base URL, with `{name}` for each parameter that a request fills in.
         var paths: [String]
-        /// Whether a path may not be there, so that the next is tried; the one that worked is remembered.
+        /// Whether a path may not exist, so that the next one is tried. The path that works is remembered.
         var searches = false
-        /// What a status in the vendor's own words means.
+        /// What each status of an error in the vendor's own words means.
         var outcomes: [Int: TokenError.Code]
-        /// Whether errors in the words of RFC 6749 are the vendor's own as well, and come before the status.
+        /// Whether errors as in RFC 6749 also count as the vendor's own, and override the status.
         var isIssuer = false
     }
 
-    /// What one execution sends.
+    /// The request of one execution.
     struct Request: Sendable {
         var method: HTTPRequest.Method = .post
-        /// What is filled into the path, encoded.
+        /// The values that are filled into the path, percent-encoded.
         var parameters: [String: String] = [:]
         var fields: HTTPFields
         var body: [UInt8] = []
     }
 
-    /// What came back.
+    /// The result of one execution.
     struct Answer: Sendable {
-        /// As it came.
+        /// The response as received.
         var response: TransportResponse
-        /// The JSON object in it, or what it means that there is none.
+        /// The JSON object in the response, or the error that a response without one means.
         var content: Result<JSONValue, TokenError>
     }
 
-    /// - Parameter name: What metrics, traces and health call it.
+    /// - Parameter name: The step's name in metrics, traces and health.
     init(
         _ name: String, _ rules: Rules, vendor: Vendor, transport: any HTTPTransport, timeout: Duration,
         priority: TransportOptions.Priority = .normal, clock: some Clock<Duration>,
@@ -64,23 +64,23 @@ struct VendorStep: Sendable {
         self.logger = logger
     }
 
-    /// When a caller wants its answer, by the stopwatch.
+    /// Returns the deadline of a caller's timeout, by the stopwatch.
     func end(within timeout: Duration?) -> Duration? { timeout.map { stopwatch.now + $0 } }
 
-    /// Whether the latest answer came from something in front of the vendor.
+    /// Whether the latest response came from something in front of the vendor.
     var isBlocked: Bool { foreignAnswers.count > 0 }
 
     // MARK: One execution
 
-    /// Sends a request and reads the answer.
-    /// - Parameter end: When the answer must be there, if that is sooner than the timeout of a call.
+    /// Sends a request and interprets the response.
+    /// - Parameter end: The deadline for the response, if it is sooner than the timeout of a call.
     func execute(_ request: Request, before end: Duration? = nil) async throws(TokenError) -> Answer {
         let response = try await response(to: request, before: end)
         return Answer(response: response, content: content(of: response))
     }
 
-    /// Tries the paths, the one that worked last time first. One that is there may be hidden by something in front of the vendor; if none ever
-    /// was, that is a matter of configuration.
+    /// Tries the paths, starting with the one that worked last. Something in front of the vendor may hide a path that
+    /// exists. If no path has ever worked, the configuration is wrong.
     func response(to request: Request, before end: Duration?) async throws(TokenError) -> TransportResponse {
         guard rules.searches else { return try await send(request, to: rules.paths.first ?? "/", before: end) }
         var hidden: TransportResponse?
@@ -92,7 +92,7 @@ struct VendorStep: Sendable {
             hidden = response
         }
         if let hidden, knownPath.hasAnswered { return hidden }
-        throw TokenError(.misconfigured, message: "none of the vendor's paths for the \(telemetry.step) is there")
+        throw TokenError(.misconfigured, message: "none of the vendor's paths for the \(telemetry.step) exists")
     }
 
     private func send(
@@ -140,12 +140,12 @@ struct VendorStep: Sendable {
         )
     }
 
-    // MARK: What an answer means
+    // MARK: What a response means
 
-    /// The JSON object in an answer, or what an answer without one means.
+    /// Returns the JSON object in a response, or the error that a response without one means.
     ///
-    /// A 4xx counts as the vendor's own if its body has one of the profile's ``VendorProfile/errorShapes``. Any other comes from something in
-    /// front of it. 429 is throttling whatever its body.
+    /// A 4xx counts as the vendor's own if its body has one of the profile's ``VendorProfile/errorShapes``. Any other
+    /// 4xx comes from something in front of the vendor. A 429 means throttling, whatever its body.
     func content(of response: TransportResponse) -> Result<JSONValue, TokenError> {
         let object = object(in: response)
         if response.status.kind == .successful, let object {
@@ -161,7 +161,7 @@ struct VendorStep: Sendable {
         switch response.status.kind {
         case .successful:
             error.code = .unavailable
-            error.message = "the vendor's answer is not a JSON object"
+            error.message = "the vendor's response is not a JSON object"
         case .clientError where response.status == .tooManyRequests:
             error.code = rules.outcomes[status] ?? .throttled
         case .clientError where issuerError != nil || object.map(isVendorError) ?? false:
@@ -192,7 +192,7 @@ struct VendorStep: Sendable {
     private func noteForeignAnswer(_ status: Int) {
         guard foreignAnswers.note(now: stopwatch.now) else { return }
         logger?.warning(
-            "a block page, or credentials that are refused without a word",
+            "a block page, or credentials that are refused without an explanation",
             metadata: [
                 "account": "\(telemetry.account)", "step": "\(telemetry.step)", "status": "\(status)",
                 "inARow": "\(foreignAnswers.count)",

@@ -5,7 +5,7 @@ extension Broker: Service {}
 #endif
 
 extension Broker {
-    /// Until the task is cancelled or a shutdown begins.
+    /// Waits until the task is cancelled or a shutdown begins.
     func waitUntilStopped() async {
         #if ServiceLifecycleSupport
         await cancelWhenGracefulShutdown { await teardown.waitUntilBegun() }

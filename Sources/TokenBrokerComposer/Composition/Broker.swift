@@ -3,7 +3,7 @@ import HTTPTypes
 public import Logging
 public import TokenBroker
 
-/// A broker, built and ready.
+/// A token broker, ready to use.
 ///
 /// ```swift
 /// let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
@@ -11,74 +11,81 @@ public import TokenBroker
 /// async let stopped: Void = broker.run()
 /// ```
 ///
-/// A `Composer` builds it from a file; ``init(vendor:credentials:assertions:transport:authenticator:policy:configuration:clock:wallClock:logger:)``
-/// builds the same from parts.
+/// A `Composer` builds a broker from a configuration file. To build the same from parts, use
+/// ``init(vendor:credentials:assertions:transport:authenticator:policy:configuration:clock:wallClock:logger:)``.
 ///
-/// Everything works from the moment it is built: tokens are fetched when they are asked for. ``run()`` or ``shutdown()`` is there to end it in
-/// order: transfers in flight end, connections are closed, threads are gone. A broker that is merely released ends its threads as well, but
-/// nobody can wait for that.
+/// A broker works as soon as it is built, and fetches tokens on demand. Call ``run()`` or ``shutdown()`` to end it in
+/// an orderly way: transfers in flight end, connections are closed, and threads have ended. A broker that is merely
+/// released also ends its threads, but there is no way to wait for that.
 public struct Broker: Sendable {
-    /// Step 1: access tokens for the vendor's API.
+    /// The provider of access tokens for the vendor's API (step 1).
     public let accessTokens: any TokenProvider
-    /// Step 2: checkout tokens, for code of your own that hands them out. It asks nobody who they are.
+    /// The provider of checkout tokens (step 2), for code of your own that hands them out. It does not check access.
     public let checkoutTokens: any TokenProvider
-    /// Where the client id and secret come from, to be asked for the vendor's account.
+    /// The source of the client id and secret, for the vendor's account.
     public let credentials: any CredentialSource
-    /// The routes, to be mounted on an HTTP server.
+    /// The endpoints to mount on an HTTP server.
     public let endpoints: EndpointSet
-    /// The vendor at the address that is used.
+    /// The vendor, with the address in use.
     public let vendor: Vendor
     /// The vendor's environment, such as `demo`.
     public let environment: String
-    /// What the `server` section says, for whoever runs the server.
+    /// The settings of the section `server`, for the code that runs the server.
     public let server: ServerSettings
-    /// The parts of the authenticator and the policy that depend on a server, to be tried before anybody asks.
+    /// The parts of the authenticator and the policy that depend on a server and can be checked before the first
+    /// request.
     public let liveChecks: [any LiveChecking]
 
     let parts: [any HealthReporting]
     let teardown: Teardown
 
-    /// What a broker is told besides its parts.
+    /// The settings of a broker.
     public struct Configuration: Sendable {
-        /// The endpoint that pages ask.
+        /// The settings of the checkout token endpoint, which pages call.
         public var endpoint: CheckoutTokenEndpoint.Configuration
-        /// Where to ask whether the process is alive; `nil` for nowhere.
+        /// The path of the liveness endpoint; `nil` for none.
         public var livePath: RoutePath? = "/healthz"
-        /// Where to ask whether it can serve; `nil` for nowhere.
+        /// The path of the readiness endpoint; `nil` for none.
         public var readyPath: RoutePath? = "/readyz"
-        /// Where the OpenAPI document is; `nil` for nowhere.
+        /// The path of the OpenAPI document; `nil` for none.
         public var openAPIPath: RoutePath?
-        /// How many calls to the vendor may be made; `nil` for any number.
+        /// The rate limit of calls to the vendor; `nil` for none.
         public var rateLimit: RateLimit?
-        /// How long one call to the vendor may take.
+        /// The timeout of one call to the vendor.
         public var callTimeout: Duration = .seconds(10)
-        /// Whether answers may share a checkout token.
+        /// A Boolean value that indicates whether responses may share a checkout token.
         public var reusesTokens = true
-        /// For whoever runs the server.
+        /// The settings for the code that runs the server.
         public var server = ServerSettings()
 
-        /// The defaults, with the vendor's own rate limit.
-        /// - Parameter environment: The vendor's environment, such as `demo`.
+        /// Creates settings with the default values and the vendor's own rate limit.
+        /// - Parameters:
+        ///   - vendor: The vendor.
+        ///   - environment: The vendor's environment, such as `demo`.
         public init(for vendor: Vendor, environment: String) {
             endpoint = CheckoutTokenEndpoint.Configuration(environment: environment)
             rateLimit = vendor.profile.requestsPerSecond.map { RateLimit(requestsPerSecond: $0) }
         }
     }
 
-    /// Builds a broker from parts, with everything that a composed one has: caches, retries, the rate limit, health, and shutdown in order.
-    /// It shuts down the parts that it is given.
+    /// Builds a broker from parts, with everything that a composed one has: caches, retries, the rate limit, health,
+    /// and an orderly shutdown.
+    ///
+    /// The broker shuts down the parts that it is given.
     /// - Parameters:
-    ///   - vendor: The vendor at the address that is used.
-    ///   - credentials: Where the client id and secret come from.
-    ///   - assertions: Needed for a vendor that is asked with `private_key_jwt`.
-    ///   - transport: Carries the calls to the vendor.
-    ///   - authenticator: Finds out who asks.
-    ///   - policy: Decides whether they may. Its yes has to prove that the invoice belongs to who asks.
-    ///   - configuration: What it is told besides its parts.
-    ///   - clock: Measures lifetimes and timeouts.
-    ///   - wallClock: Only for absolute times.
-    ///   - logger: Also what the parts log to.
-    /// - Throws: ``ConfigurationError/Problem`` for parts that do not go together, by the key that would name them in a file.
+    ///   - vendor: The vendor, with the address to use.
+    ///   - credentials: The source of the client id and secret.
+    ///   - assertions: The client assertions. Required if the client authenticates with `private_key_jwt`.
+    ///   - transport: Sends the calls to the vendor.
+    ///   - authenticator: Identifies the caller.
+    ///   - policy: Decides whether the caller may get a token. A request that it allows must be for the caller's own
+    ///     invoice.
+    ///   - configuration: The settings of the broker.
+    ///   - clock: The clock that measures lifetimes and timeouts.
+    ///   - wallClock: Returns the current date, for absolute times only.
+    ///   - logger: The logger of the broker.
+    /// - Throws: ``ConfigurationError/Problem`` if parts conflict with each other. It names the key that would choose
+    ///   them in a file.
     public init(
         vendor: Vendor, credentials: any CredentialSource, assertions: ClientAssertions? = nil,
         transport: any HTTPTransport, authenticator: any Authenticator, policy: any AccessPolicy,
@@ -97,8 +104,20 @@ public struct Broker: Sendable {
         )
     }
 
-    /// The same for an authenticator and a policy that need what the broker has, such as its access tokens.
-    /// - Parameter access: Builds the two.
+    /// Builds a broker whose authenticator and policy need what the broker provides, such as its access tokens.
+    ///
+    /// The broker shuts down the parts that it is given.
+    /// - Parameters:
+    ///   - vendor: The vendor, with the address to use.
+    ///   - credentials: The source of the client id and secret.
+    ///   - assertions: The client assertions. Required if the client authenticates with `private_key_jwt`.
+    ///   - transport: Sends the calls to the vendor.
+    ///   - configuration: The settings of the broker.
+    ///   - clock: The clock that measures lifetimes and timeouts.
+    ///   - wallClock: Returns the current date, for absolute times only.
+    ///   - logger: The logger of the broker.
+    ///   - access: Builds the authenticator and the policy.
+    /// - Throws: The error that `access` throws, or ``ConfigurationError/Problem`` if parts conflict with each other.
     public init(
         vendor: Vendor, credentials: any CredentialSource, assertions: ClientAssertions? = nil,
         transport: any HTTPTransport, configuration: Configuration, clock: some Clock<Duration> = ContinuousClock(),
@@ -118,7 +137,7 @@ public struct Broker: Sendable {
         )
     }
 
-    /// - Parameter teardown: Knows the parts that were built before.
+    /// - Parameter teardown: The teardown, which already contains the given parts.
     init(
         _ steps: Steps, authenticator: any Authenticator, policy: any AccessPolicy, configuration: Configuration,
         teardown: Teardown, clock: some Clock<Duration>, logger: Logger
@@ -127,7 +146,7 @@ public struct Broker: Sendable {
             guard !steps.vendor.isProduction(configuration.endpoint.environment) else {
                 throw ConfigurationError.Problem(.conflict, key: "access.mode", "expected no open mode in production")
             }
-            logger.warning("open mode: whoever asks from this machine gets a token for any customer and invoice")
+            logger.warning("open mode: every caller on this machine gets a token for any customer and invoice")
         } else if !policy.binds.consequences.contains(.invoice) {
             throw ConfigurationError.Problem(.conflict, key: "access.policy", policy.binds.whatIsMissing)
         }
@@ -152,7 +171,7 @@ public struct Broker: Sendable {
         teardown.add(
             Repeating(every: .seconds(2), on: clock) {
                 await steps.refresh()
-                // Measures the life that is left, too.
+                // Also updates the metrics of the remaining lifetimes.
                 _ = await readiness.check()
             }
         )
@@ -182,9 +201,11 @@ public struct Broker: Sendable {
         self.teardown = teardown
     }
 
-    /// How each part does, which is what `GET /readyz` tells: both steps, the rate limit if there is one, and the parts of the authenticator
-    /// and the policy, such as `access_keys` for keys at a URL. The broker is ready if all of them are (``TokenBroker/Health/isReady``). Asking
-    /// costs no call to the vendor.
+    /// The health of each part, as reported by `GET /readyz`.
+    ///
+    /// The parts are both steps, the rate limit if there is one, and those of the authenticator and the policy, such as
+    /// `access_keys` for keys at a URL. The broker is ready if all of its parts are (`TokenBroker/Health/isReady`).
+    /// Getting the health makes no call to the vendor.
     public var health: [Health] {
         get async {
             var health: [Health] = []
@@ -193,8 +214,9 @@ public struct Broker: Sendable {
         }
     }
 
-    /// Loads the credentials, so that what is wrong with them is told before the first token is asked for.
-    /// - Throws: ``TokenError`` if they cannot be used, or if there are none; then it says where each source looked.
+    /// Loads the credentials, so that a problem with them is found before the first token is requested.
+    /// - Throws: `TokenError` if the credentials are unusable, or if there are none. The error then says where each
+    ///   source looked.
     public func checkCredentials() async throws(TokenError) {
         let found: [Credential]
         do {
@@ -208,40 +230,44 @@ public struct Broker: Sendable {
         throw error
     }
 
-    /// Waits until it is cancelled, ``shutdown()`` is called or, inside a service group, a graceful shutdown begins; then shuts down. In a
-    /// service group it stands before the server, since services end in reverse order.
+    /// Waits until the task is cancelled, ``shutdown()`` is called or, in a service group, a graceful shutdown begins.
+    /// Then shuts down.
+    ///
+    /// In a service group, list the broker before the server, because services end in reverse order.
     public func run() async {
         await waitUntilStopped()
         await shutdown()
     }
 
-    /// Ends all calls to the vendor and lets go of what the parts hold, the last built first. Tokens that are cached are still handed out.
-    /// Further calls do nothing.
+    /// Ends all calls to the vendor and shuts down the parts in the reverse order of their creation.
+    ///
+    /// Cached tokens are still handed out. Further calls of this method do nothing.
     public func shutdown() async { await teardown.run() }
 }
 
 extension Broker: CustomReflectable {
-    /// Without content, since somewhere among the parts there are secrets.
+    /// An empty mirror, because the parts contain secrets.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 extension AccessBinding {
-    /// Why it is no proof that the invoice belongs to who asks.
+    /// Why the binding does not prove that the invoice belongs to the caller.
     fileprivate var whatIsMissing: String {
-        let expected = "expected a policy whose yes proves that the invoice belongs to who asks, found one that proves "
+        let expected = "expected a policy that proves that the invoice belongs to the caller, found one that proves "
         if contains(.customer) {
             return expected
-                + "only that the customer does, so that any invoice could be named with it; combine it with one that "
-                + "binds the invoice: {kind: all, of: {mine: …, theirs: {kind: vendor-invoice}}}, or choose a claim policy with the "
-                + "key invoice, or callback"
+                + "only that the customer does, so the caller could name any invoice; combine it with a policy that "
+                + "binds the invoice: {kind: all, of: {mine: …, theirs: {kind: vendor-invoice}}}, or choose a claim "
+                + "policy with the key invoice, or callback"
         }
         if contains(.invoiceOfCustomer) {
             return expected
-                + "only that the invoice is the customer's, whoever asks; combine it with one that binds the customer: "
-                + "{kind: all, of: {mine: {kind: claim, customer: …}, theirs: {kind: vendor-invoice}}}"
+                + "only that it belongs to the customer, whoever the caller is; combine it with a policy that binds "
+                + "the customer: {kind: all, of: {mine: {kind: claim, customer: …}, theirs: {kind: vendor-invoice}}}"
         }
         return expected
-            + "neither that nor that the customer does; of policies under any, every one has to prove it. Those that do are "
-            + "claim with the key invoice, callback, and vendor-invoice under all with claim and its key customer"
+            + "neither that nor that the customer does; under any, every policy has to prove it. Policies that prove "
+            + "it are claim with the key invoice, callback, and, under all, vendor-invoice together with claim with "
+            + "the key customer"
     }
 }

@@ -4,7 +4,7 @@ import HTTPTypes
 public import Logging
 public import TokenBroker
 
-/// Turns a configuration into a ``Broker``.
+/// A composer, which builds a ``Broker`` from a configuration.
 ///
 /// ```swift
 /// var registry = Registry.standard
@@ -13,24 +13,25 @@ public import TokenBroker
 /// let broker = try await Composer(registry: registry).compose(.load("broker.yaml"), logger: logger)
 /// ```
 public struct Composer: Sendable {
-    /// What a configuration can choose from.
+    /// The plug-ins and vendors that a configuration can choose from.
     public var registry: Registry
 
-    /// - Parameter registry: What a configuration can choose from.
+    /// Creates a composer.
+    /// - Parameter registry: The plug-ins and vendors that a configuration can choose from.
     public init(registry: Registry = .standard) { self.registry = registry }
 
-    /// Reads and checks the whole configuration, then builds the parts, each after those that it needs.
+    /// Reads and checks the whole configuration, then builds the broker and its parts.
     ///
-    /// Nothing is sent and no credentials are loaded. What is merely doubtful is logged as a warning.
+    /// This method sends nothing and loads no credentials. It logs a warning for whatever is doubtful but not wrong.
     ///
     /// - Parameters:
-    ///   - configuration: The file and the environment.
-    ///   - transport: Instead of the one that the configuration chooses, such as an `InMemoryTransport` in a test.
-    ///     The caller shuts it down.
-    ///   - clock: Measures lifetimes and timeouts.
-    ///   - wallClock: Only for absolute times.
-    ///   - logger: Also what the parts log to.
-    /// - Throws: ``ConfigurationError`` with everything that is wrong. What had been built by then is shut down.
+    ///   - configuration: The configuration to read.
+    ///   - transport: The transport to use instead of the one that the configuration chooses, such as an
+    ///     `InMemoryTransport` in a test. The caller shuts it down.
+    ///   - clock: The clock that measures lifetimes and timeouts.
+    ///   - wallClock: Returns the current date, for absolute times only.
+    ///   - logger: The logger of the broker and its parts.
+    /// - Throws: ``ConfigurationError`` with everything that is wrong. Parts that are already built are shut down.
     public func compose(
         _ configuration: BrokerConfiguration, transport: (any HTTPTransport)? = nil,
         clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
@@ -53,7 +54,7 @@ public struct Composer: Sendable {
     }
 }
 
-/// Builds the parts that a configuration chooses, leaves first.
+/// Builds the parts that a configuration chooses, each after those that it needs.
 private struct PartBuilder {
     let environment: [String: String]
     let teardown: Teardown
@@ -135,7 +136,7 @@ private struct PartBuilder {
         }
     }
 
-    /// Builds one part and remembers it for the tear-down.
+    /// Builds one part and adds it to the teardown.
     private func build<Context: Sendable, Part: Sendable>(
         _ choice: Choice<Plugin<Context, Part>.Build>, _ context: Context
     ) async throws(ConfigurationError.Problem) -> Part {
@@ -150,7 +151,7 @@ private struct PartBuilder {
 }
 
 extension ConfigurationError.Problem {
-    /// The same, with the whole key of what is in a section.
+    /// Returns the problem with its full key, for a problem within a section.
     fileprivate func within(_ section: [String]) -> Self {
         var problem = self
         problem.key = (section + (key.map { [$0] } ?? [])).joined(separator: ".")

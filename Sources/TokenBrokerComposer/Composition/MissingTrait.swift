@@ -1,5 +1,5 @@
 #if !ConfigurationSupport
-/// Needs the trait `ConfigurationSupport`.
+/// Available only with the trait `ConfigurationSupport`.
 @available(
     *, unavailable,
     message:
@@ -7,7 +7,7 @@
 )
 public struct BrokerConfiguration {}
 
-/// Needs the trait `ConfigurationSupport`.
+/// Available only with the trait `ConfigurationSupport`.
 @available(
     *, unavailable,
     message:
@@ -15,7 +15,7 @@ public struct BrokerConfiguration {}
 )
 public struct Composer {}
 
-/// Needs the trait `ConfigurationSupport`.
+/// Available only with the trait `ConfigurationSupport`.
 @available(
     *, unavailable,
     message:

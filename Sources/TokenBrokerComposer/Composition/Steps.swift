@@ -2,13 +2,13 @@ import FoundationEssentials
 import Logging
 import TokenBroker
 
-/// Both steps on the way to a token, with what stands before and behind them.
+/// Both steps on the way to a checkout token, with their caches, retries and rate limit.
 ///
 /// Every call to the vendor goes through the rate limit, whichever step or policy makes it.
 struct Steps: Sendable {
     let vendor: Vendor
     let credentials: any CredentialSource
-    /// The transport that keeps the vendor's limit; `nil` without one.
+    /// The transport that enforces the vendor's rate limit; `nil` without a limit.
     let limited: RateLimitedTransport?
     let accessTokens: any TokenProvider & HealthReporting
     let checkoutTokens: any TokenProvider & HealthReporting
@@ -31,7 +31,8 @@ struct Steps: Sendable {
             )
         }
         self.transport = limited ?? transport
-        // A call that would end after the answer has to be given is of no use, and nobody waits for a fetch for longer than an answer may take.
+        // A call that ends after the deadline of the response is of no use, and no caller waits for a fetch longer than
+        // a response may take.
         let answerTimeout = configuration.endpoint.timeout
         timeout = min(configuration.callTimeout, answerTimeout)
         accessTokenProvider = ClientCredentialsProvider(
@@ -55,7 +56,7 @@ struct Steps: Sendable {
         self.logger = logger
     }
 
-    /// For an authenticator and a policy.
+    /// Returns the context for an authenticator and a policy.
     func context(environment: [String: String]) -> AccessContext {
         AccessContext(
             vendor: vendor, logger: logger, transport: transport, accessTokens: accessTokens, timeout: timeout,
@@ -63,6 +64,6 @@ struct Steps: Sendable {
         )
     }
 
-    /// Looks whether the credentials were rotated.
+    /// Checks whether the credentials were rotated.
     func refresh() async { await accessTokenProvider.refresh() }
 }

@@ -1,7 +1,7 @@
 import Synchronization
 import TokenBroker
 
-/// What is to be shut down, in the order in which it was built.
+/// The parts to shut down, in the order in which they were built.
 final class Teardown: Sendable {
     private let state = Mutex(State())
 
@@ -24,9 +24,9 @@ final class Teardown: Sendable {
         for part in parts.reversed() { await part.shutdown() }
     }
 
-    /// Until ``run()`` is called or the task is cancelled.
+    /// Waits until ``run()`` is called or the task is cancelled.
     func waitUntilBegun() async {
-        // A stream of its own for each caller, since one ends for all when one of them is cancelled.
+        // Each caller gets its own stream, because a stream ends for all its consumers when one of them is cancelled.
         let (stream, continuation) = AsyncStream<Never>.makeStream()
         let hasBegun = state.withLock { state in
             state.waiting.append(continuation)
@@ -37,7 +37,7 @@ final class Teardown: Sendable {
     }
 }
 
-/// Does something again and again until it is shut down or released.
+/// Repeats an operation until it is shut down or released.
 final class Repeating: ShutsDown {
     private let task: Task<Void, Never>
 

@@ -2,31 +2,32 @@
 public import Configuration
 import FoundationEssentials
 
-/// A configuration file and the environment that overrides it, not yet looked into.
+/// A configuration file and the environment variables that override it, parsed but not yet validated.
 ///
 /// ```swift
 /// let configuration = try BrokerConfiguration.load("broker.yaml")
 /// let inATest = try BrokerConfiguration("vendor: {environment: demo}", environment: [:])
 /// ```
 ///
-/// Every key can be overridden by a variable: `TOKEN_BROKER_` and the key in upper case, an underscore for each
-/// dot and between the words. `route.allowedOrigins` is `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS`, its elements
-/// separated by commas.
+/// An environment variable can override any key. Its name is `TOKEN_BROKER_` and the key in upper case, with an
+/// underscore for each dot and between words: `TOKEN_BROKER_ROUTE_ALLOWED_ORIGINS` overrides `route.allowedOrigins`.
+/// The elements of a list are separated by commas.
 ///
-/// A program that has a `ConfigReader` of swift-configuration makes it from that, see ``init(reader:name:environment:)``.
+/// To read the keys from a `ConfigReader` of swift-configuration instead, use ``init(reader:name:environment:)``.
 public struct BrokerConfiguration: Sendable {
-    /// What errors call the file.
+    /// The configuration's name in errors.
     let name: String
     let root: ConfigurationNode
-    /// What is asked instead of file and variables.
+    /// The reader that replaces the file and the variables, if any.
     var reader: ConfigReader?
     let environment: [String: String]
 
+    /// Parses a configuration.
     /// - Parameters:
-    ///   - text: YAML or JSON.
-    ///   - name: What to call the text in errors.
-    ///   - environment: The variables that override it.
-    /// - Throws: ``ConfigurationError`` if it is neither YAML nor JSON, with the line.
+    ///   - text: The configuration, as YAML or JSON.
+    ///   - name: The configuration's name in errors.
+    ///   - environment: The environment variables, which override keys and may hold secrets.
+    /// - Throws: ``ConfigurationError`` with the line, if the text is neither YAML nor JSON.
     public init(
         _ text: String, name: String = "configuration", environment: [String: String]
     ) throws(ConfigurationError) {
@@ -35,20 +36,25 @@ public struct BrokerConfiguration: Sendable {
         self.environment = environment
     }
 
-    /// A configuration that a reader of swift-configuration has, from whatever it reads: `server.port` is its key `server.port`.
+    /// Creates a configuration that takes its values from a swift-configuration reader, under the same keys, such as
+    /// `server.port`.
     ///
     /// ```swift
-    /// let config = ConfigReader(providers: [EnvironmentVariablesProvider(), try await FileProvider<JSONSnapshot>(filePath: "shop.json")])
+    /// let file = try await FileProvider<JSONSnapshot>(filePath: "shop.json")
+    /// let config = ConfigReader(providers: [EnvironmentVariablesProvider(), file])
     /// let broker = try await Composer(registry: registry)
     ///     .compose(BrokerConfiguration(reader: config.scoped(to: "tokenBroker")), logger: logger)
     /// ```
     ///
-    /// A reader can be asked and cannot be listed. So keys that nobody reads are not noticed, errors name the key and no line, a map is written as
-    /// JSON in text, and `all` and `any`, whose members have names of your choice, need a file or a policy of your own.
+    /// A reader cannot list its keys. Unknown keys therefore go unnoticed, and errors name the key but no line. A map
+    /// must be text that holds JSON. The policies `all` and `any`, whose members have names of your choice, need a
+    /// file; without one, register a policy of your own that combines others.
+    ///
     /// - Parameters:
-    ///   - reader: Scoped to where the keys of the broker are.
-    ///   - name: What to call it in errors.
-    ///   - environment: The variables that the parts find their secrets in, instead of the process's. They override nothing.
+    ///   - reader: A reader that is scoped to the broker's keys.
+    ///   - name: The configuration's name in errors.
+    ///   - environment: The environment variables in which the parts look for secrets; `nil` for those of the process.
+    ///     They override no keys.
     public init(reader: ConfigReader, name: String = "configuration", environment: [String: String]? = nil) {
         self.name = name
         self.root = ConfigurationNode(line: 1, content: .map([]))
@@ -56,11 +62,11 @@ public struct BrokerConfiguration: Sendable {
         self.reader = reader
     }
 
-    /// Reads a file of at most 256 KiB.
+    /// Reads a configuration file of at most 256 KiB.
     /// - Parameters:
-    ///   - path: The file; without it, the one that `TOKEN_BROKER_CONFIG` names.
-    ///   - environment: The variables that override it, instead of the process's.
-    /// - Throws: ``ConfigurationError`` if it cannot be read, or is neither YAML nor JSON.
+    ///   - path: The path of the file; `nil` for the one that `TOKEN_BROKER_CONFIG` names.
+    ///   - environment: The environment variables; `nil` for those of the process.
+    /// - Throws: ``ConfigurationError`` if no file is named, or if it cannot be read or is neither YAML nor JSON.
     public static func load(
         _ path: String? = nil, environment: [String: String]? = nil
     ) throws(ConfigurationError) -> BrokerConfiguration {
@@ -75,14 +81,14 @@ public struct BrokerConfiguration: Sendable {
         return try BrokerConfiguration(configurationText(path: path), name: path, environment: environment)
     }
 
-    /// The variable that names the file.
+    /// The environment variable that names the file.
     static let fileVariable = "TOKEN_BROKER_CONFIG"
 }
 
 extension BrokerConfiguration: CustomStringConvertible, CustomReflectable {
-    /// Its name only: the environment holds secrets, and a file may by mistake.
+    /// The configuration's name only: the environment holds secrets, and a file may hold one by mistake.
     public var description: String { "configuration \(name)" }
-    /// Empty.
+    /// An empty mirror, which reveals no secret.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 #endif

@@ -2,26 +2,26 @@
 import FoundationEssentials
 import TokenBroker
 
-/// Everything that a configuration file can say to a program with a given ``Registry``: keys and plug-ins.
+/// The configuration keys and plug-ins that are available with a given ``Registry``.
 ///
-/// It is made of the declarations that the configuration is read with, so it is never out of date.
+/// It is generated from the declarations that also drive reading, so it is never out of date.
 public struct ConfigurationDocumentation: Sendable, Encodable {
-    /// Every key that belongs to no plug-in, in the order of the sections.
+    /// The keys that belong to no plug-in, in the order of the sections.
     public var keys: [Key]
-    /// Every plug-in, those of a kind together.
+    /// The plug-ins, grouped by kind.
     public var plugins: [PluginEntry]
 
-    /// A key of the file.
+    /// A configuration key.
     public struct Key: Sendable, Encodable {
-        /// In full: `server.port`.
+        /// The full name, such as `server.port`.
         public var name: String
-        /// What is accepted: `a whole number from 0 to 65535`.
+        /// The accepted values in words, such as `a whole number from 0 to 65535`.
         public var type: String
-        /// As it would be written in a file; `nil` if there is none.
+        /// The default value as written in a file; `nil` if there is none.
         public var defaultText: String?
-        /// Whether it has to be there.
+        /// A Boolean value that indicates whether the key is required.
         public var isRequired: Bool
-        /// What it is for.
+        /// A short description of the key.
         public var summary: String
 
         enum CodingKeys: String, CodingKey {
@@ -38,21 +38,21 @@ public struct ConfigurationDocumentation: Sendable, Encodable {
         }
     }
 
-    /// A part that can be chosen by its id.
+    /// A plug-in that a configuration can choose by its id.
     public struct PluginEntry: Sendable, Encodable {
-        /// What the file calls it.
+        /// The id.
         public var id: String
-        /// What it is a kind of: `transport`, `credential source`.
+        /// The kind of plug-in, such as `transport` or `credential source`.
         public var kind: String
-        /// The key that chooses it: `transport.kind`.
+        /// The key that chooses the plug-in, such as `transport.kind`.
         public var chosenBy: String
-        /// The trait of the package that brings it; `nil` if it is always there.
+        /// The package trait that provides the plug-in; `nil` if it needs none.
         public var trait: String?
-        /// Whether this program has it: its trait is on.
+        /// A Boolean value that indicates whether this program includes the plug-in.
         public var isAvailable: Bool
-        /// What it is.
+        /// A short description of the plug-in.
         public var summary: String
-        /// What it reads; empty without its trait.
+        /// The keys that the plug-in reads; empty if the program does not include it.
         public var keys: [Key]
 
         enum CodingKeys: String, CodingKey {
@@ -62,7 +62,7 @@ public struct ConfigurationDocumentation: Sendable, Encodable {
 }
 
 extension Registry {
-    /// What a configuration can say with these parts.
+    /// The keys and plug-ins that a configuration can use with this registry.
     public var documentation: ConfigurationDocumentation {
         let profiles = profiles.values.sorted { $0.id < $1.id }.map { profile in
             ConfigurationDocumentation.PluginEntry(
@@ -74,7 +74,7 @@ extension Registry {
             keys: Settings.documentation(self),
             plugins: entries(transports, "transport", "transport.kind") { _ in ["transport"] }
                 + entries(credentialSources, "credential source", "credentials.sources") { ["credentials", $0] }
-                + entries(assertionSigners, "signer of client assertions", "vendor.assertion.kind") { _ in
+                + entries(assertionSigners, "client assertion signer", "vendor.assertion.kind") { _ in
                     ["vendor", "assertion"]
                 }
                 + entries(authenticators, "authenticator", "access.authenticator.kind") { _ in
@@ -85,7 +85,8 @@ extension Registry {
         )
     }
 
-    /// - Parameter section: Where the keys of the plug-in with that id stand.
+    /// Returns an entry for each plug-in of one kind, sorted by id.
+    /// - Parameter section: Returns the section that holds the keys of the plug-in with the given id.
     private func entries<Context, Part>(
         _ plugins: [String: Plugin<Context, Part>], _ kind: String, _ key: String,
         section: (_ id: String) -> [String]
@@ -102,7 +103,7 @@ extension Registry {
 // MARK: As text
 
 extension ConfigurationDocumentation {
-    /// For a terminal.
+    /// The documentation as plain text, for a terminal.
     public var text: String {
         var lines = ["Keys"]
         for key in keys { lines += key.lines }
@@ -115,9 +116,9 @@ extension ConfigurationDocumentation {
         return lines.joined(separator: "\n")
     }
 
-    /// Two tables, as in the README: all keys, and all plug-ins.
+    /// The documentation as two Markdown tables: the keys, and the plug-ins.
     public var markdown: String {
-        var lines = ["| key | what it takes | default | what it is for |", "| --- | --- | --- | --- |"]
+        var lines = ["| key | value | default | description |", "| --- | --- | --- | --- |"]
         var remaining = plugins[...]
         for (index, key) in keys.enumerated() {
             lines.append(key.row(of: nil))
@@ -129,7 +130,7 @@ extension ConfigurationDocumentation {
             }
             remaining.removeAll { $0.chosenBy.section == section }
         }
-        lines += ["", "| plug-in | chosen by | trait | what it is |", "| --- | --- | --- | --- |"]
+        lines += ["", "| plug-in | chosen by | trait | description |", "| --- | --- | --- | --- |"]
         for plugin in plugins {
             lines.append(
                 row(["`\(plugin.id)`", "`\(plugin.chosenBy)`", plugin.trait.map { "`\($0)`" } ?? "", plugin.summary])
@@ -138,11 +139,11 @@ extension ConfigurationDocumentation {
         return lines.joined(separator: "\n")
     }
 
-    /// Keys and plug-ins as an object, in UTF-8.
+    /// The documentation as a JSON object.
     public var json: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        // Strings and flags can be encoded.
+        // Encoding strings and Booleans does not fail.
         return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 }

@@ -1,44 +1,47 @@
 public import TokenBroker
 
-/// Why a configuration cannot be used: everything that is wrong with it, not only the first.
+/// An error that lists everything wrong with a configuration, not only the first problem.
 ///
-/// Safe to print. It shows names of keys and variables, what is expected, and of what was found only its kind, since
-/// it could be a secret that stands in the wrong place. A value is shown only where a choice, a number, a duration, a
-/// flag or an origin is expected, and only if it is at most 64 of `[A-Za-z0-9._:/*-]`.
+/// The error is safe to print. It names keys and variables, what was expected, and the kind of value that was found. It
+/// does not show the value itself, which could be a misplaced secret, unless a choice, a number, a duration, a Boolean
+/// or an origin is expected and the value consists of at most 64 characters from `[A-Za-z0-9._:/*-]`.
 public struct ConfigurationError: SafeToLog, Sendable {
-    /// At least one, in the order of the file.
+    /// The problems, at least one, in the order of the file.
     public var problems: [Problem]
 
-    /// - Parameter problems: At least one.
+    /// Creates an error.
+    /// - Parameter problems: The problems, at least one.
     public init(_ problems: [Problem]) { self.problems = problems }
 
-    /// One problem a line.
+    /// The problems, one per line.
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 
-    /// One thing that is wrong.
+    /// A problem with a configuration.
     ///
-    /// A plug-in throws it to have file, line and key named, which it does not know itself:
+    /// A plug-in throws a problem that names only the key within its own section. The file, the line and the full key
+    /// are added to it:
     ///
     /// ```swift
     /// throw ConfigurationError.Problem(.conflict, key: "keyFile", "expected keyFile or keyVariable, found both")
     /// ```
     public struct Problem: SafeToLog, Sendable, Hashable {
-        /// In which way it is wrong.
+        /// The kind of problem.
         public var code: Code
-        /// Where it stands: `broker.yaml:12`, or the name of an environment variable; empty until that is known.
+        /// The place of the problem: `broker.yaml:12`, or the name of an environment variable. Empty until it is known.
         public var place = ""
-        /// The key, in full: `server.port`. In what a plug-in throws, the key within its section. `nil` if it is about all of it.
+        /// The full key, such as `server.port`, or, in a problem that a plug-in throws, the key within its section;
+        /// `nil` if the problem concerns the whole section.
         public var key: String?
-        /// What was expected, what was found, and what to do about it.
+        /// What was expected, what was found, and how to fix it.
         public var message: String
-        /// The line in the file, to sort by; `nil` for a variable.
+        /// The line in the file, for sorting; `nil` for a variable.
         var line: Int?
 
-        /// A problem of a part with its own section.
+        /// Creates a problem within a plug-in's section.
         /// - Parameters:
-        ///   - code: In which way it is wrong.
-        ///   - key: The key within the section; `nil` for all of it.
-        ///   - message: What was expected and what was found, without values.
+        ///   - code: The kind of problem.
+        ///   - key: The key within the section; `nil` for the whole section.
+        ///   - message: What was expected and what was found, without the value, which could be a secret.
         public init(_ code: Code, key: String? = nil, _ message: String) {
             self.code = code
             self.key = key
@@ -52,35 +55,35 @@ public struct ConfigurationError: SafeToLog, Sendable {
             self.message = message
         }
 
-        /// Place, key and message in one line.
+        /// The place, key and message on one line.
         public var description: String { [place, key ?? "", message].filter { !$0.isEmpty }.joined(separator: ": ") }
     }
 
-    /// In which way something is wrong.
+    /// A kind of problem.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case unreadable, malformed, unknownKey, missing, invalid, secret, conflict, failed
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
-        /// Its name.
+        /// The name of the code.
         public var description: String { value.rawValue }
 
-        /// The file is not there, cannot be read, or is too large.
+        /// The file does not exist, cannot be read, or is too large.
         public static let unreadable = Self(.unreadable)
-        /// The file is neither YAML nor JSON, or uses a feature that is not supported here.
+        /// The file is neither YAML nor JSON, or uses an unsupported feature.
         public static let malformed = Self(.malformed)
-        /// A key that nobody reads.
+        /// A key is unknown.
         public static let unknownKey = Self(.unknownKey)
-        /// A key that has to be there is not.
+        /// A required key is missing.
         public static let missing = Self(.missing)
-        /// A value of the wrong type, out of range, or an id that is not registered.
+        /// A value has the wrong type or is out of range, or an id is not registered.
         public static let invalid = Self(.invalid)
-        /// Something that looks like a secret. Secrets never stand in the file.
+        /// A key looks like that of a secret. Secrets must not be in the file.
         public static let secret = Self(.secret)
-        /// Values that are right by themselves and do not go together.
+        /// Values that are valid individually conflict with each other.
         public static let conflict = Self(.conflict)
-        /// The configuration is valid, and a part could not be built from it.
+        /// The configuration is valid, but a part cannot be built from it.
         public static let failed = Self(.failed)
     }
 }

@@ -3,13 +3,13 @@ import Foundation
 import TokenBroker
 import Yams
 
-/// What stands in a configuration file, with the line of each value. YAML, and with it JSON.
+/// A value in a configuration file, with its line. The file is YAML, of which JSON is a subset.
 struct ConfigurationNode: Sendable {
     var line: Int
     var content: Content
 
     enum Content: Sendable {
-        /// `isPlain` without quotes: only then can it be a number, `true` or nothing.
+        /// Text. `isPlain` means without quotes: only then can it be a number, a Boolean or null.
         case scalar(String, isPlain: Bool)
         case list([ConfigurationNode])
         case map([Member])
@@ -22,7 +22,7 @@ struct ConfigurationNode: Sendable {
         var value: ConfigurationNode
     }
 
-    /// `~`, `null`, or nothing at all after the colon.
+    /// Whether the value is `~`, `null`, or absent after the colon.
     var isNull: Bool {
         guard case .scalar(let text, isPlain: true) = content else { return false }
         return ["", "~", "null"].contains(text)
@@ -35,12 +35,12 @@ struct ConfigurationNode: Sendable {
 }
 
 extension ConfigurationNode {
-    /// Larger files are refused; a configuration has some hundred lines.
+    /// The maximum size of a file. A configuration rarely has more than a few hundred lines.
     static let maximumBytes = 256 << 10
     private static let maximumDepth = 32
 
-    /// Parses one YAML or JSON document. An empty one is an empty map.
-    /// - Parameter name: What to call the file in errors.
+    /// Parses one YAML or JSON document. An empty document is an empty map.
+    /// - Parameter name: The file's name in errors.
     init(parsing text: String, name: String) throws(ConfigurationError) {
         func malformed(_ line: Int?, _ message: String) -> ConfigurationError {
             ConfigurationError([.init(.malformed, place: line.map { "\(name):\($0)" } ?? name, message: message)])
@@ -49,23 +49,24 @@ extension ConfigurationNode {
         guard text.utf8.count <= Self.maximumBytes else {
             throw ConfigurationError([.tooLarge(name)])
         }
-        // An alias inside a key is expanded while the parser compares keys, before anybody can look at the tree: a
-        // few lines could keep it busy for years. So a text with both an anchor and an alias never gets there.
+        // The parser expands aliases inside keys while it compares the keys, before the tree can be inspected. A few
+        // lines could keep it busy for years, so text that has both an anchor and an alias is refused before it is
+        // parsed.
         if let line = text.firstLine(with: "&"), text.firstLine(with: "*") != nil {
             throw malformed(line, "anchors and aliases (&name, *name) are not supported; write the value out")
         }
         do {
-            // Without resolving, every scalar is text: what it means is decided by the key that reads it.
+            // Without tag resolution, every scalar is text. The key that reads it decides what it means.
             let parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
             let root = try parser.singleRoot()
-            // A node holds its anchor weakly, the parser strongly.
+            // A node holds a weak reference to its anchor, and the parser a strong one.
             self = try withExtendedLifetime(parser) {
                 try root.map { try Self(node: $0, depth: 0) } ?? Self(line: 1, content: .map([]))
             }
         } catch let error as Unsupported {
             throw malformed(error.line, error.message)
         } catch let error as YamlError {
-            // Only the parser's own words and the place: its description quotes the file.
+            // Uses only the parser's own words and the line, because the error's description quotes the file.
             switch error {
             case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
                 .composer(_, let problem, let mark, _):
@@ -78,7 +79,7 @@ extension ConfigurationNode {
                 )
             case .duplicatedKeysInMapping(let keys, let context):
                 let names = keys.map { displayed($0) }.joined(separator: ", ")
-                throw malformed(context.mark.line, "this key stands twice: \(names)")
+                throw malformed(context.mark.line, "this key is repeated: \(names)")
             case .reader(let problem, _, _, _):
                 throw malformed(nil, "not valid YAML or JSON: \(problem)")
             default:
@@ -100,7 +101,7 @@ extension ConfigurationNode {
 
     private init(node: Node, depth: Int) throws(Unsupported) {
         let line = node.mark?.line ?? 1
-        guard depth <= Self.maximumDepth else { throw Unsupported(line: line, message: "nested too deep") }
+        guard depth <= Self.maximumDepth else { throw Unsupported(line: line, message: "nested too deeply") }
         guard node.anchor == nil else {
             throw Unsupported(line: line, message: "anchors (&name) are not supported; write the value out")
         }
@@ -132,10 +133,10 @@ extension ConfigurationNode {
     }
 }
 
-private let tagged = "tags (!name) are not supported; write the value by itself"
+private let tagged = "tags (!name) are not supported; write the value without a tag"
 
 extension ConfigurationNode.Content {
-    /// In words, without the value.
+    /// The kind of value in words, without the value itself.
     var kind: String {
         switch self {
         case .scalar: "a single value"
@@ -154,7 +155,7 @@ extension ConfigurationError.Problem {
     }
 }
 
-/// Reads a file as text, without its content in any error.
+/// Reads a file as UTF-8 text. Errors never contain the file's content.
 func configurationText(path: String) throws(ConfigurationError) -> String {
     func unreadable(_ message: String) -> ConfigurationError {
         ConfigurationError([.init(.unreadable, place: path, message: message)])
@@ -173,21 +174,22 @@ func configurationText(path: String) throws(ConfigurationError) -> String {
     return text
 }
 
-/// The name of a key as far as it is one. A forgotten space (`client_secret:abc`) makes a value part of the name.
+/// Returns a key's name, truncated at the first unusual character. If the space after a colon is missing
+/// (`client_secret:abc`), the name contains the value.
 func displayed(_ name: String) -> String {
     let safe = name.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.".contains($0)) }.prefix(40)
     return safe.count == name.count ? name : "\(safe)…"
 }
 
 extension String {
-    /// Whether the white space at the beginning of a line, counted from 1, has a tab.
+    /// Whether the indentation of a line, counted from 1, contains a tab.
     fileprivate func isIndentedWithTab(line: Int) -> Bool {
         let lines = utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         return lines.indices.contains(line - 1)
             && lines[line - 1].prefix { [0x20, 0x09].contains($0) }.contains(0x09)
     }
 
-    /// The first line where `marker` begins a word, which is how an anchor or an alias is written.
+    /// Returns the first line in which `marker` begins a word, as it does in an anchor or an alias.
     fileprivate func firstLine(with marker: Character) -> Int? {
         var line = 1
         var previous: Character = "\n"

@@ -6,25 +6,25 @@ import TokenBroker
 struct Rejection: Error {
     /// What was found, to complete "found …".
     var found: String
-    /// What may have been meant.
+    /// The value that was probably meant.
     var nearest: String?
-    /// Which element of a list it is about.
+    /// The index of the rejected element of a list.
     var element: Int?
 
-    /// - Parameter isShown: Whether to show the value: that of a choice, a number, a duration, a flag or an origin, and
-    ///   only if it is short and plain. Anything else that stands in the wrong place could be a secret.
+    /// - Parameter isShown: Whether to show the value if it is short and plain. This is safe only where a choice, a
+    ///   number, a duration, a Boolean or an origin is expected. Elsewhere, the value could be a misplaced secret.
     init(_ input: ConfigurationInput, isShown: Bool = false, nearest: String? = nil) {
         self.found = (isShown ? input.shown : nil) ?? input.kind
         self.nearest = nearest
     }
 }
 
-/// A value as it was found, before anybody knows what it should be.
+/// A value as it was found, before it is interpreted.
 enum ConfigurationInput: Sendable {
-    /// From the file, where quotes tell text from numbers.
+    /// From the file, where quotes distinguish text from numbers.
     case plain(String)
     case quoted(String)
-    /// From the environment, where everything is text and is read as the key wants it.
+    /// From the environment, where every value is text, which the key interprets.
     case variable(String)
     case list([ConfigurationInput])
     case map([Member])
@@ -42,9 +42,9 @@ enum ConfigurationInput: Sendable {
         }
     }
 
-    /// What a reader has under a key, in whichever type it has it; `nil` for nothing.
+    /// Reads a value from a reader, whatever its type; `nil` if the reader has none.
     init?(_ reader: ConfigReader, _ key: ConfigKey, isList: Bool) {
-        // Asked for the wrong type, a reader throws as it does for a key that is not there.
+        // A reader throws the same error for a value of another type as for a missing key.
         if isList, let elements = try? reader.requiredStringArray(forKey: key) {
             self = .list(elements.map(ConfigurationInput.variable))
         } else if let text = try? reader.requiredString(forKey: key) {
@@ -64,7 +64,7 @@ enum ConfigurationInput: Sendable {
         }
     }
 
-    /// As text; a plain number, flag or nothing is none.
+    /// The value as text; `nil` for an unquoted number, Boolean or null.
     var text: String? {
         switch self {
         case .quoted(let text), .variable(let text): text
@@ -73,7 +73,7 @@ enum ConfigurationInput: Sendable {
         }
     }
 
-    /// As a decimal number.
+    /// The value as the text of a decimal number.
     var number: String? {
         switch self {
         case .plain(let text), .variable(let text): isNumber(text) ? text : nil
@@ -89,7 +89,7 @@ enum ConfigurationInput: Sendable {
         }
     }
 
-    /// As JSON, with plain text read as YAML's JSON schema does.
+    /// The value as JSON. Plain text is interpreted as in YAML's JSON schema.
     var json: JSONValue {
         switch self {
         case .list(let elements): .array(elements.map(\.json))
@@ -100,12 +100,12 @@ enum ConfigurationInput: Sendable {
         }
     }
 
-    /// A number with its digits, unless it is written as YAML alone allows.
+    /// Returns a number with all its digits, unless it is in a notation that only YAML allows.
     private static func json(ofNumber text: String) -> JSONValue? {
         (try? JSONValue.parse(Array(text.utf8))) ?? Double(text).map { JSONValue.number($0) }
     }
 
-    /// The value as it was written, if it is at most 64 of `[A-Za-z0-9._:/*-]`.
+    /// The value as written, if it consists of at most 64 characters from `[A-Za-z0-9._:/*-]`.
     var shown: String? {
         func plain(_ text: String) -> String? {
             let isPlain = text.utf8.allSatisfy { byte in
@@ -116,13 +116,13 @@ enum ConfigurationInput: Sendable {
         switch self {
         case .plain where isNothing: return nil
         case .plain(let text), .variable(let text): return plain(text)
-        // Quotes are what is wrong where a number or a flag is expected.
+        // Shows the quotes: they are the mistake where a number or a Boolean is expected.
         case .quoted(let text): return plain(text).map { "\"\($0)\"" }
         case .list, .map: return nil
         }
     }
 
-    /// In words, without the value.
+    /// The kind of value in words, without the value itself.
     var kind: String {
         switch self {
         case .plain where isNothing: "nothing"

@@ -1,27 +1,33 @@
 #if ConfigurationSupport
-/// One key that a plug-in reads: its name, its type with the range, its default.
+/// A key that a plug-in reads, with its name, type and default.
 ///
-/// The declaration drives everything: reading, the error when the value is of another type or out of range, the
-/// refusal of keys that nobody declared, the environment variable that overrides it, and the documentation.
+/// The declaration drives everything: how the value is read, the error for a value that has the wrong type or is out of
+/// range, the refusal of undeclared keys, the environment variable that overrides the key, and the documentation.
 ///
 /// ```swift
-/// ConfigurationKey("timeout", .duration(.zero ... .seconds(60)), default: .seconds(10), "For one call.")
-/// ConfigurationKey("caFile", .optional(.text), default: nil, "PEM file of trusted certificates.")
-/// ConfigurationKey("url", .text, "Where to ask. It has to be there.")
+/// ConfigurationKey("timeout", .duration(.zero ... .seconds(60)), default: .seconds(10), "The timeout of one call.")
+/// ConfigurationKey("caFile", .optional(.text), default: nil, "A PEM file with trusted certificates.")
+/// ConfigurationKey("url", .url, "The URL of the service. Required.")
 /// ```
 public struct ConfigurationKey<Value: Sendable>: Sendable {
-    /// Within its section, in camel case: `connectTimeout`.
+    /// The name within its section, in camel case: `connectTimeout`.
     public let name: String
-    /// What is accepted.
+    /// The type of the value.
     public let type: ConfigurationType<Value>
-    /// `nil` if the key has to be there.
+    /// The default value; `nil` if the key is required.
     public let defaultValue: Value?
-    /// What it is for, in a sentence or two.
+    /// A description of the value, in a sentence or two.
     public let summary: String
-    /// What it was called before. A file or a variable that still says that is answered with the new name.
+    /// The key's former name. If a file or a variable still uses it, the error states the new name.
     public let formerName: String?
 
-    /// A key with a default.
+    /// Creates a key with a default.
+    /// - Parameters:
+    ///   - name: The name within its section, in camel case.
+    ///   - type: The type of the value.
+    ///   - value: The default value.
+    ///   - formerName: The key's former name, if any.
+    ///   - summary: A description of the value, in a sentence or two.
     public init(
         _ name: String, _ type: ConfigurationType<Value>, default value: Value, formerly formerName: String? = nil,
         _ summary: String
@@ -33,7 +39,12 @@ public struct ConfigurationKey<Value: Sendable>: Sendable {
         self.formerName = formerName
     }
 
-    /// A key that has to be there.
+    /// Creates a required key.
+    /// - Parameters:
+    ///   - name: The name within its section, in camel case.
+    ///   - type: The type of the value.
+    ///   - formerName: The key's former name, if any.
+    ///   - summary: A description of the value, in a sentence or two.
     public init(
         _ name: String, _ type: ConfigurationType<Value>, formerly formerName: String? = nil, _ summary: String
     ) {
@@ -44,7 +55,7 @@ public struct ConfigurationKey<Value: Sendable>: Sendable {
         self.formerName = formerName
     }
 
-    /// The declaration as text.
+    /// The declaration in words.
     public var documentation: KeyDocumentation {
         KeyDocumentation(
             name: name, type: type.description, defaultText: defaultValue.map(type.text), summary: summary
@@ -52,15 +63,15 @@ public struct ConfigurationKey<Value: Sendable>: Sendable {
     }
 }
 
-/// What a key's declaration says, for a table or a help text.
+/// A key's declaration in words, for a table or a help text.
 public struct KeyDocumentation: Sendable, Hashable {
-    /// Within its section.
+    /// The name within its section.
     public var name: String
-    /// In words, with the range: `a whole number from 0 to 65535`.
+    /// The accepted values in words: `a whole number from 0 to 65535`.
     public var type: String
-    /// As it would be written in a file, `none` for nothing; `nil` if the key has to be there.
+    /// The default value as written in a file, or `none` for no value; `nil` if the key is required.
     public var defaultText: String?
-    /// What it is for.
+    /// A description of the value, in a sentence or two.
     public var summary: String
 }
 #endif

@@ -1,8 +1,8 @@
 #if ConfigurationSupport
-/// What nobody asked for.
+/// Unknown keys and variables.
 extension ConfigurationReader {
-    /// Call it after everything was read: notes the keys of the file that nobody asked for, and warns about such
-    /// variables.
+    /// Records the unknown keys of the file as problems, and warns about unknown variables. Call this method after
+    /// everything has been read.
     func finish() {
         check(configuration.root, at: [])
         if configuration.reader != nil { return }
@@ -37,11 +37,11 @@ extension ConfigurationReader {
             {
                 let place =
                     places.isEmpty
-                    ? "say under \"credentials\" where they are, such as in variables or in a file of their own"
-                    : "say with \(places.joined(separator: " or ")) where it is"
+                    ? "say under \"credentials\" where it is, such as in an environment variable or another file"
+                    : "use \(places.joined(separator: " or ")) to say where it is"
                 note(
                     .secret, path, node: node,
-                    "this looks like a secret, and secrets never stand in this file; \(place)"
+                    "this looks like a secret, which must not be in this file; \(place)"
                 )
             } else {
                 note(.unknownKey, path, node: node, unknown(member.name, among: names))
@@ -67,8 +67,8 @@ extension ConfigurationReader {
             .contains { plain.contains($0) }
     }
 
-    /// The keys of the same section that say where the secret is that somebody wrote out, such as `secretFile` and
-    /// `secretVariable` for `secret` and `sharedSecret`.
+    /// Returns the keys of the same section that say where to find the secret that `name` seems to hold, such as
+    /// `secretFile` and `secretVariable` for `secret` and `sharedSecret`.
     private func places(of name: String, among names: Set<String>) -> [String] {
         let name = plain(name)
         return names.sorted().filter { key in

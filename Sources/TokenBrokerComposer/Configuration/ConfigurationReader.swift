@@ -2,19 +2,19 @@
 import Configuration
 import TokenBroker
 
-/// Reads keys from a ``BrokerConfiguration`` and keeps account: of every problem, and of what was asked for, so
-/// that what nobody asked for can be told.
+/// Reads keys from a ``BrokerConfiguration`` and records every problem. It also records the keys that were read, so
+/// that it can report the others as unknown.
 final class ConfigurationReader {
     let configuration: BrokerConfiguration
     let environment: [String: String]
-    /// Does the mapping from keys to variables, and splits lists. Everything is read as text: its typed getters
-    /// tell "not there" and "of another type" apart in no way that could be reported.
+    /// Maps keys to variables, and splits lists. Everything is read as text, because the typed getters report a missing
+    /// value and a value of another type in the same way.
     private let variables: EnvironmentVariablesProvider
     var problems: [ConfigurationError.Problem] = []
     private(set) var warnings: [String] = []
-    /// The names that were asked for, by the path of their section.
+    /// The names of the keys that were read, by the path of their section.
     private(set) var known: [[String]: Set<String>] = [[]: []]
-    /// Sections whose keys cannot be known, since what would declare them is not.
+    /// Sections whose keys are unknown, because the part that would declare them is unknown.
     private(set) var opaque: Set<[String]> = []
     private(set) var knownVariables: Set<String> = [BrokerConfiguration.fileVariable]
 
@@ -24,12 +24,13 @@ final class ConfigurationReader {
         variables = EnvironmentVariablesProvider(environmentVariables: environment)
     }
 
-    /// The values of a section's keys; `nil` after noting the problems if one cannot be used.
+    /// Reads the values of a section's keys. If a value is unusable, records the problems and returns `nil`.
     func read<Keys: ConfigurationKeys>(_ keys: Keys, in section: [String]) -> ConfigurationValues<Keys>? {
         ConfigurationValues(keys, in: section, self)
     }
 
-    /// From the environment, else from the file, else the default.
+    /// Reads a value from the environment, or else from the file, or else uses the default. If the value is unusable,
+    /// records the problem and returns `nil`.
     func value<Value>(of key: ConfigurationKey<Value>, in section: [String]) -> Value? {
         declare(key.name, in: section)
         let path = section + [key.name]
@@ -42,7 +43,7 @@ final class ConfigurationReader {
             return read(ConfigurationInput(node), as: key, path: path, node: node, variable: nil)
         }
         if let value = key.defaultValue { return value }
-        let alternative = configuration.reader == nil ? "; or set \(variable)" : ""
+        let alternative = configuration.reader == nil ? "; you can also set \(variable)" : ""
         note(
             .missing, path, node: nearestNode(above: path),
             "expected \(key.type.expectation), found nothing\(alternative)")
@@ -84,7 +85,7 @@ final class ConfigurationReader {
         }
     }
 
-    /// Notes that a key is written under the name that it had before.
+    /// Records a problem if a key is set under its former name.
     private func refuseFormerName(_ former: [String], nowAt path: [String]) {
         let (variable, input) = variableInput(former, isList: false)
         knownVariables.remove(variable)
@@ -101,15 +102,15 @@ final class ConfigurationReader {
         note(.unknownKey, former, node: node, "this key is now \(path.joined(separator: "."))")
     }
 
-    // MARK: Keeping account
+    // MARK: Known keys and problems
 
-    /// Makes a name known to a section, and the section to those around it.
+    /// Declares a name in a section, and the section in those that enclose it.
     func declare(_ name: String, in section: [String]) {
         known[section, default: []].insert(name)
         if let last = section.last { declare(last, in: Array(section.dropLast())) }
     }
 
-    /// Passes over a section whose keys nobody can declare.
+    /// Exempts a section whose keys are unknown from the check for unknown keys.
     func skip(_ section: [String]) {
         opaque.insert(section)
         if let last = section.last { declare(last, in: Array(section.dropLast())) }
@@ -120,8 +121,8 @@ final class ConfigurationReader {
         node(at: path).map { !$0.isNull } ?? false || variableInput(path, isList: false).input != nil
     }
 
-    /// The names in a map whose names the deployer chooses, all of them made known; `nil` after noting the problem if
-    /// there is no such map.
+    /// Returns and declares the names in a map whose names the deployer chooses. If there is no such map, records the
+    /// problem and returns `nil`.
     func names(in section: [String]) -> [String]? {
         if let last = section.last { declare(last, in: Array(section.dropLast())) }
         let node = node(at: section)
@@ -130,7 +131,8 @@ final class ConfigurationReader {
             note(
                 .invalid, section,
                 message:
-                    "expected a file, since a reader cannot list the names in a map; or register a policy that combines others"
+                    "expected a file, because a ConfigReader cannot list a map's names; or register a policy that "
+                    + "combines others"
             )
             return nil
         }
@@ -162,13 +164,13 @@ final class ConfigurationReader {
 
     func warn(_ message: String) { warnings.append(message) }
 
-    /// Notes a problem that a part has with the keys of its section, with the place of the key.
+    /// Records a problem that a part has with the keys of its section, and adds the place of the key.
     func note(_ problem: ConfigurationError.Problem, in section: [String]) {
         let key = problem.key.map { $0.split(separator: ".").map(String.init) } ?? []
         note(problem.code, section + key, message: problem.message)
     }
 
-    /// Notes a problem with the value at `path`, wherever it comes from.
+    /// Records a problem with the value at `path`, wherever the value comes from.
     func note(_ code: ConfigurationError.Code, _ path: [String], message: String) {
         let (variable, input) = variableInput(path, isList: false)
         if input == nil {
@@ -200,7 +202,7 @@ final class ConfigurationReader {
         return node
     }
 
-    /// The innermost section of `path` that the file has.
+    /// Returns the innermost section above `path` that the file contains.
     private func nearestNode(above path: [String]) -> ConfigurationNode? {
         path.indices.reversed().lazy.filter { $0 > 0 }.compactMap { self.node(at: Array(path[..<$0])) }.first
     }

@@ -1,16 +1,16 @@
 #if ConfigurationSupport
 public import TokenBroker
 
-/// The type of a key: what is accepted, and how to say so.
+/// The type of a key's value: the values that are accepted, and their description in errors.
 public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConvertible {
-    /// What is expected, so that "expected …" is a sentence: `a whole number from 0 to 65535`.
+    /// The accepted values, worded to complete "expected …": `a whole number from 0 to 65535`.
     public let description: String
-    /// How it is spelled, for those who got it wrong.
+    /// Examples of the notation, for error messages.
     let example: String?
     let read: @Sendable (ConfigurationInput) throws(Rejection) -> Value
-    /// A value as it would be written in a file.
+    /// Returns a value as written in a file.
     let text: @Sendable (Value) -> String
-    /// Whether it is a list, which a variable spells with commas.
+    /// Whether the value is a list, whose elements are separated by commas in a variable.
     let isList: Bool
 
     init(
@@ -25,13 +25,14 @@ public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConverti
         self.read = read
     }
 
-    /// What is expected, with the example.
-    var expectation: String { example.map { "\(description), as \($0)" } ?? description }
+    /// The description with the examples.
+    var expectation: String { example.map { "\(description), such as \($0)" } ?? description }
 
-    /// Turns what was read into something else; what `transform` answers with `nil` is refused.
+    /// Returns a type that converts each value, and refuses values that cannot be converted.
     /// - Parameters:
-    ///   - description: What is expected then, to complete "expected …".
+    ///   - description: The accepted values, worded to complete "expected …".
     ///   - text: The reverse of `transform`, for the documentation.
+    ///   - transform: Converts a value; returns `nil` to refuse it.
     public func map<Other: Sendable>(
         _ description: String, text: @escaping @Sendable (Other) -> String,
         _ transform: @escaping @Sendable (Value) -> Other?
@@ -43,7 +44,10 @@ public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConverti
         }
     }
 
-    /// The same for fewer values.
+    /// Returns a type that accepts only values that satisfy a predicate.
+    /// - Parameters:
+    ///   - description: The accepted values, worded to complete "expected …".
+    ///   - accepts: Returns whether a value is accepted.
     public func filter(
         _ description: String, _ accepts: @escaping @Sendable (Value) -> Bool
     ) -> ConfigurationType<Value> {
@@ -52,7 +56,7 @@ public struct ConfigurationType<Value: Sendable>: Sendable, CustomStringConverti
 }
 
 extension ConfigurationType where Value == String {
-    /// Any text but an empty one, and without control characters.
+    /// Text that is not empty and has no control characters.
     public static var text: Self {
         Self("text", text: { $0 }) { (input) throws(Rejection) in
             guard let text = input.text, !text.isEmpty,
@@ -62,16 +66,16 @@ extension ConfigurationType where Value == String {
         }
     }
 
-    /// One of several words, such as the ids of plug-ins.
+    /// One of several words.
     public static func choice(_ choices: [String]) -> Self { choice(choices, withheld: [:]) }
 
-    /// The id of a plug-in. One that an adapter brings and that is missing is answered with what to do.
+    /// The id of a plug-in. If the plug-in belongs to an adapter that is missing, the error says how to add it.
     static func id<Context, Part>(of plugins: [String: Plugin<Context, Part>]) -> Self {
         choice(available(plugins), withheld: plugins.compactMapValues(\.missing))
     }
 
     private static func choice(_ choices: [String], withheld: [String: String]) -> Self {
-        let names = choices.isEmpty ? "none, since none is registered" : choices.joined(separator: ", ")
+        let names = choices.isEmpty ? "the registered ids, of which there are none" : choices.joined(separator: ", ")
         return Self("one of " + names, text: { $0 }) { (input) throws(Rejection) in
             guard let text = input.text, choices.contains(text) else {
                 var rejection = Rejection(
@@ -88,7 +92,8 @@ extension ConfigurationType where Value == String {
 }
 
 extension ConfigurationType where Value == String {
-    /// The name of an environment variable, where somebody may by mistake write its value.
+    /// The name of an environment variable. Errors never show the text, which could be the variable's value, written
+    /// here by mistake.
     public static var variableName: Self {
         text.filter("the name of an environment variable, not its value") { text in
             text.first?.isNumber == false && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
@@ -97,7 +102,7 @@ extension ConfigurationType where Value == String {
 }
 
 extension ConfigurationType where Value == IPAddressBlock {
-    /// An IP address, or a block of them in CIDR notation.
+    /// An IP address, or a block of addresses in CIDR notation.
     public static var addressBlock: Self {
         ConfigurationType<String>.text.map(
             "an IP address, or a block such as 10.0.0.0/8 or fd00::/8", text: { _ in "a block" },
@@ -107,7 +112,7 @@ extension ConfigurationType where Value == IPAddressBlock {
 }
 
 extension ConfigurationType where Value == Int {
-    /// A whole number.
+    /// A whole number within a range.
     public static func integer(_ range: ClosedRange<Int>) -> Self {
         let description = "a whole number from \(range.lowerBound) to \(range.upperBound)"
         return Self(description, text: { "\($0)" }) { (input) throws(Rejection) in
@@ -130,7 +135,7 @@ extension ConfigurationType where Value == Bool {
 }
 
 extension ConfigurationType where Value == Duration {
-    /// A number and its unit: `250ms`, `10s`, `2m`, `1h`.
+    /// A duration within a range, written as a number and its unit: `250ms`, `10s`, `2m`, `1h`.
     public static func duration(_ range: ClosedRange<Duration>) -> Self {
         let description =
             "a duration from \(range.lowerBound.configured) to \(range.upperBound.configured)"
@@ -145,8 +150,8 @@ extension ConfigurationType where Value == Duration {
 }
 
 extension ConfigurationType where Value == String {
-    /// An origin as browsers send it (RFC 6454, section 6.2), since it is compared as a whole: another spelling would
-    /// never match.
+    /// An origin exactly as browsers send it (RFC 6454, section 6.2). Origins are compared as a whole, so another
+    /// spelling would never match.
     static var origin: Self {
         Self("an exact origin: http(s)://host[:port] in lower case, without path, slash or *", text: { $0 }) {
             (input) throws(Rejection) in
@@ -160,7 +165,7 @@ extension ConfigurationType where Value == String {
     }
 }
 
-/// The origin of a URL or of an origin in another spelling; `nil` if it has none, or a name with a `*`.
+/// Returns the origin of a URL or of an origin in another spelling; `nil` if the text has none or contains a `*`.
 private func normalizedOrigin(_ text: String) -> String? {
     guard let scheme = text.firstRange(of: "://"), !text.contains("*") else { return nil }
     let end = text[scheme.upperBound...].firstIndex(of: "/") ?? text.endIndex
@@ -172,9 +177,9 @@ private func normalizedOrigin(_ text: String) -> String? {
 }
 
 extension ConfigurationType where Value == ServerURL {
-    /// Where to reach a server.
+    /// The URL of a server.
     public static var url: Self {
-        // What stands there is not shown: a query may hold a secret.
+        // Errors do not show the text, because a query may hold a secret.
         Self("an https URL, or an http URL with a loopback host", text: { _ in "a URL" }) { (input) throws(Rejection) in
             guard let text = input.text, let url = try? ServerURL(text) else { throw Rejection(input) }
             return url
@@ -183,7 +188,7 @@ extension ConfigurationType where Value == ServerURL {
 }
 
 extension ConfigurationType where Value == JSONValue {
-    /// A map, written out or as JSON in text.
+    /// A map, either written out or as text that holds JSON.
     public static var object: Self {
         Self("a map, or a JSON object as text", text: { String(decoding: $0.serialized, as: UTF8.self) }) {
             (input) throws(Rejection) in
@@ -197,7 +202,7 @@ extension ConfigurationType where Value == JSONValue {
 }
 
 extension ConfigurationType {
-    /// The same, but it may be left out: with `nil` as the default it need not be there.
+    /// A type for keys that may be omitted; use `nil` as the default.
     public static func optional<Wrapped: Sendable>(
         _ type: ConfigurationType<Wrapped>
     ) -> Self where Value == Wrapped? {
@@ -206,7 +211,7 @@ extension ConfigurationType {
         }
     }
 
-    /// A list; as a variable, with commas between the elements.
+    /// A list. In an environment variable, the elements are separated by commas.
     public static func list<Element: Sendable>(
         of element: ConfigurationType<Element>
     ) -> Self where Value == [Element] {

@@ -1,4 +1,4 @@
-/// The candidate that `name` was most likely meant to be; `nil` if none is near. Case, `_` and `-` do not count.
+/// Returns the candidate that is closest to `name`, or `nil` if none is close. Case, `_` and `-` are ignored.
 package func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
     func plain(_ text: String) -> [Character] { text.lowercased().filter { $0 != "_" && $0 != "-" } }
     guard name.count <= 64 else { return nil }
@@ -11,7 +11,7 @@ package func nearest(to name: String, among candidates: some Sequence<String>) -
         .candidate
 }
 
-/// How many insertions, deletions, substitutions and swaps of neighbours turn one into the other.
+/// Returns the number of insertions, deletions, substitutions and swaps of adjacent characters between two texts.
 private func editDistance(_ left: [Character], _ right: [Character]) -> Int {
     var rows = [Array(0...right.count)]
     for (i, a) in left.enumerated() {

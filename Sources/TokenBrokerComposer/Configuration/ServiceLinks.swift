@@ -1,8 +1,10 @@
 #if ConfigurationSupport
-/// The environment without what Kubernetes and Docker set for a Service whose name begins as our variables do.
+/// Returns the environment without the service links of Kubernetes and Docker whose names begin like the broker's
+/// variables.
 ///
-/// Where `X_SERVICE_HOST` is set, `X_SERVICE_…`, `X_PORT_<n>_…` and `X_PORT` are such service links, the last one if
-/// its value is a URL: a Service `token-broker-server` sets what would be the variable of `server.port`.
+/// If `X_SERVICE_HOST` is set, then `X_SERVICE_…`, `X_PORT_<n>_…` and, if its value is a URL, `X_PORT` are service
+/// links. For example, a service `token-broker-server` sets `TOKEN_BROKER_SERVER_PORT`, which would override
+/// `server.port`.
 func withoutServiceLinks(_ environment: [String: String]) -> [String: String] {
     let host = "_SERVICE_HOST"
     let services = environment.keys.filter { $0.hasPrefix("TOKEN_BROKER") && $0.hasSuffix(host) }

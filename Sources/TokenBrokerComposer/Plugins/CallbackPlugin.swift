@@ -2,7 +2,7 @@
 public import TokenBroker
 
 extension PolicyPlugin {
-    /// `callback`: a service of the deployment's own decides.
+    /// The policy `callback`: a service of your own decides.
     public static var callback: Self {
         Self(
             "callback", "A service of your own decides.", keys: CallbackKeys(),
@@ -21,11 +21,11 @@ extension PolicyPlugin {
 }
 
 private struct CallbackKeys: ConfigurationKeys {
-    let url = ConfigurationKey("url", .url, "Where to ask, with POST.")
+    let url = ConfigurationKey("url", .url, "The URL of the service, which receives POST requests.")
     let timeout = ConfigurationKey(
-        "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(2), "For one call.")
+        "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(2), "The timeout of one call.")
     let cacheFor = ConfigurationKey(
-        "cacheFor", .duration(.zero ... .seconds(60)), default: .seconds(5), "How long an answer holds.")
+        "cacheFor", .duration(.zero ... .seconds(60)), default: .seconds(5), "How long a decision is cached.")
     let secretFile = SharedSecretKeys.file()
     let secretVariable = SharedSecretKeys.variable()
 }

@@ -2,10 +2,10 @@
 public import TokenBroker
 
 extension PolicyPlugin {
-    /// `claim`: a claim of whoever asks names the session.
+    /// The policy `claim`: the caller's claims name the customer, the invoice, or both.
     public static var claim: Self {
         Self(
-            "claim", "A claim of whoever asks names the customer, the invoice, or both.", keys: ClaimKeys(),
+            "claim", "The caller's claims name the customer, the invoice, or both.", keys: ClaimKeys(),
             check: { (values) throws(ConfigurationError.Problem) in
                 guard values.customer == nil, values.invoice == nil else { return }
                 throw ConfigurationError.Problem(
@@ -18,8 +18,8 @@ extension PolicyPlugin {
 
 private struct ClaimKeys: ConfigurationKeys {
     let customer = ConfigurationKey(
-        "customer", .optional(.text), default: nil, "The claim with their customer or customers.")
+        "customer", .optional(.text), default: nil, "The claim with the caller's customer id or ids.")
     let invoice = ConfigurationKey(
-        "invoice", .optional(.text), default: nil, "The claim with their invoice or invoices.")
+        "invoice", .optional(.text), default: nil, "The claim with the caller's invoice id or ids.")
 }
 #endif

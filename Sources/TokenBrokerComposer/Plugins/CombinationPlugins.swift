@@ -2,16 +2,19 @@
 public import TokenBroker
 
 extension PolicyPlugin {
-    /// `all`: every one of several policies has to say yes.
-    public static var all: Self { combination("all", "Every one of the policies has to say yes.") { AllOf($0) } }
-    /// `any`: one of several policies has to say yes.
-    public static var any: Self { combination("any", "One of the policies has to say yes.") { AnyOf($0) } }
+    /// The policy `all`: every one of several policies must allow a request.
+    public static var all: Self { combination("all", "Every one of the policies must allow a request.") { AllOf($0) } }
+    /// The policy `any`: at least one of several policies must allow a request.
+    public static var any: Self {
+        combination("any", "At least one of the policies must allow a request.") { AnyOf($0) }
+    }
 
     private static func combination(
         _ id: String, _ summary: String, _ combine: @escaping @Sendable ([any AccessPolicy]) -> any AccessPolicy
     ) -> Self {
         let of = KeyDocumentation(
-            name: "of", type: "a map with a policy under each name", defaultText: nil, summary: "The policies."
+            name: "of", type: "a map with a policy under each name", defaultText: nil,
+            summary: "The policies to combine."
         )
         return Self(id, summary, keys: [of]) { reader, section, registry in
             let section = section + ["of"]
@@ -43,7 +46,7 @@ extension PolicyPlugin {
 private struct MemberKeys: ConfigurationKeys {
     let kind: ConfigurationKey<String>
     init(_ registry: Registry) {
-        kind = ConfigurationKey("kind", .id(of: registry.policies), "Which plug-in.")
+        kind = ConfigurationKey("kind", .id(of: registry.policies), "The policy.")
     }
 }
 #endif

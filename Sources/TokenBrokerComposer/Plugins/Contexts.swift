@@ -3,16 +3,16 @@ import HTTPTypes
 public import Logging
 public import TokenBroker
 
-/// What is there when a transport is built.
+/// The values from which a plug-in builds a transport.
 public struct TransportContext: Sendable {
-    /// For what the part has to say.
+    /// The logger for the part.
     public var logger: Logger
-    /// `transport.timeout`: no call is given more time than this.
+    /// The longest timeout that a call has, as set by `transport.timeout`.
     public var timeout: Duration
-    /// The variables of the process, or what stands in for them in a test. They may hold secrets.
+    /// The environment variables of the process, or those of a test. They may hold secrets.
     public var environment: [String: String]
 
-    /// Every parameter has a default, for a test of a plug-in.
+    /// Creates a context. Every parameter has a default, for tests of a plug-in.
     public init(
         logger: Logger? = nil, timeout: Duration = .seconds(10), environment: [String: String] = [:]
     ) {
@@ -22,24 +22,25 @@ public struct TransportContext: Sendable {
     }
 }
 
-/// What is there when a source of credentials is built.
+/// The values from which a plug-in builds a source of credentials.
 public struct CredentialContext: Sendable {
-    /// For what the part has to say.
+    /// The logger for the part.
     public var logger: Logger
-    /// For sources that ask a server.
+    /// The transport for sources that call a server.
     public var transport: any HTTPTransport
     /// The vendor that the credentials are for.
     public var profile: VendorProfile
-    /// Whether the client has a secret: not so with `tls_client_auth`, where an id alone is a whole credential.
+    /// A Boolean value that indicates whether the client has a secret. With `tls_client_auth` it has none, and an id
+    /// alone is a complete credential.
     public var needsSecret: Bool
-    /// Measures how long something is used.
+    /// The clock that measures how long something is used.
     public var clock: any Clock<Duration>
-    /// For absolute times.
+    /// Returns the current date, for absolute times.
     public var wallClock: @Sendable () -> Date
-    /// The variables of the process, or what stands in for them in a test. They may hold secrets.
+    /// The environment variables of the process, or those of a test. They may hold secrets.
     public var environment: [String: String]
 
-    /// Every parameter has a default, for a test of a plug-in.
+    /// Creates a context. Every parameter has a default, for tests of a plug-in.
     public init(
         logger: Logger? = nil, transport: (any HTTPTransport)? = nil,
         profile: VendorProfile = .alternativePayments, needsSecret: Bool = true,
@@ -56,40 +57,41 @@ public struct CredentialContext: Sendable {
     }
 }
 
-/// What is there when a signer of client assertions is built.
+/// The values from which a plug-in builds a signer of client assertions.
 public struct AssertionSignerContext: Sendable {
-    /// For what the part has to say.
+    /// The logger for the part.
     public var logger: Logger
-    /// For those that ask a server, such as a key management service.
+    /// The transport for signers that call a server, such as a key management service.
     public var transport: any HTTPTransport
 
-    /// Every parameter has a default, for a test of a plug-in.
+    /// Creates a context. Every parameter has a default, for tests of a plug-in.
     public init(logger: Logger? = nil, transport: (any HTTPTransport)? = nil) {
         self.logger = logger ?? silent
         self.transport = transport ?? NoTransport()
     }
 }
 
-/// What is there when an authenticator or a policy is built.
+/// The values from which a plug-in builds an authenticator or a policy.
 public struct AccessContext: Sendable {
-    /// For what the part has to say.
+    /// The logger for the part.
     public var logger: Logger
-    /// For those that ask a server. Calls with the vendor's `account` keep to its rate limit, others are sent at once.
+    /// The transport for parts that call a server. Calls with the vendor's `account` are subject to the vendor's rate
+    /// limit; others are sent at once.
     public var transport: any HTTPTransport
-    /// For those that ask the vendor: access tokens for its API.
+    /// The provider of access tokens for the vendor's API, for parts that call the vendor.
     public var accessTokens: any TokenProvider
-    /// The vendor at the address that is used.
+    /// The vendor, with the address in use.
     public var vendor: Vendor
-    /// For a call to the vendor: it is of no use later than the answer has to be given.
+    /// The timeout of a call to the vendor. A call is of no use after the deadline of the response.
     public var timeout: Duration
-    /// The variables of the process, or what stands in for them in a test. They may hold secrets.
+    /// The environment variables of the process, or those of a test. They may hold secrets.
     public var environment: [String: String]
-    /// Measures lifetimes.
+    /// The clock that measures lifetimes.
     public var clock: any Clock<Duration>
-    /// Only for absolute times.
+    /// Returns the current date, for absolute times only.
     public var wallClock: @Sendable () -> Date
 
-    /// Every parameter but the vendor has a default, for a test of a plug-in.
+    /// Creates a context. Every parameter except the vendor has a default, for tests of a plug-in.
     public init(
         vendor: Vendor, logger: Logger? = nil, transport: (any HTTPTransport)? = nil,
         accessTokens: (any TokenProvider)? = nil, timeout: Duration = .seconds(8),
@@ -107,24 +109,24 @@ public struct AccessContext: Sendable {
     }
 }
 
-// Without content, since the environment may hold secrets.
+// The mirrors are empty because the environment may hold secrets.
 
 extension TransportContext: CustomReflectable {
-    /// Empty.
+    /// An empty mirror, which reveals no secret.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 extension CredentialContext: CustomReflectable {
-    /// Empty.
+    /// An empty mirror, which reveals no secret.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
 extension AccessContext: CustomReflectable {
-    /// Empty.
+    /// An empty mirror, which reveals no secret.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
-/// Of a context that was made without a transport.
+/// The transport of a context that was created without one.
 private struct NoTransport: HTTPTransport {
     func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
@@ -133,7 +135,7 @@ private struct NoTransport: HTTPTransport {
     }
 }
 
-/// Of a context that was made without access tokens.
+/// The access tokens of a context that was created without any.
 private struct NoTokens: TokenProvider {
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         throw TokenError(.misconfigured, message: "this context has no access tokens")

@@ -2,12 +2,12 @@
 public import TokenBroker
 
 extension CredentialPlugin {
-    /// `file`: the pair from a file.
+    /// The source `file`: credentials from a file.
     public static var file: Self {
         Self(
             "file",
-            "The pair from a file: JSON `{\"client_id\", \"client_secret\"}`, an array of such objects in order of preference, "
-                + "or `NAME=value` lines.",
+            "Credentials from a file: a JSON object `{\"client_id\", \"client_secret\"}`, an array of such objects in "
+                + "order of preference, or `NAME=value` lines.",
             keys: FileKeys()
         ) { context, values in
             FileCredentials(
@@ -18,6 +18,6 @@ extension CredentialPlugin {
 }
 
 private struct FileKeys: ConfigurationKeys {
-    let path = ConfigurationKey("path", .text, "The file. One that does not exist is passed over.")
+    let path = ConfigurationKey("path", .text, "The path of the file. Skipped if it is missing.")
 }
 #endif

@@ -3,10 +3,10 @@ import HTTPTypes
 public import TokenBroker
 
 extension AuthenticatorPlugin {
-    /// `forwarded`: what a reverse proxy says in header fields.
+    /// The authenticator `forwarded`: a reverse proxy names the caller in header fields.
     public static var forwarded: Self {
         Self(
-            "forwarded", "What a reverse proxy says in header fields, if it proves to be the proxy.",
+            "forwarded", "The caller named in header fields by a reverse proxy that authenticates itself.",
             keys: ForwardedKeys(),
             check: { (values) throws(ConfigurationError.Problem) in try ForwardedKeys.check(values) }
         ) { context, values in
@@ -21,21 +21,21 @@ extension AuthenticatorPlugin {
 }
 
 private struct ForwardedKeys: ConfigurationKeys {
-    let subjectHeader = ConfigurationKey("subjectHeader", field, "The field that names who asks.")
+    let subjectHeader = ConfigurationKey("subjectHeader", field, "The header field that names the caller.")
     let tenantHeader = ConfigurationKey(
-        "tenantHeader", .optional(field), default: nil, "The field that names the tenant.")
+        "tenantHeader", .optional(field), default: nil, "The header field that names the tenant.")
     let claims = ConfigurationKey(
         "claims", claimFields, default: [:],
-        "Claims for the policies and the fields they come from; commas in a field make a list."
+        "The claims for the policies, and the header field of each; commas in a field separate the elements of a list."
     )
     let secretHeader = ConfigurationKey(
         "secretHeader", field, default: HTTPField.Name("X-Proxy-Secret") ?? .authorization,
-        "The field in which the proxy sends the secret."
+        "The header field in which the proxy sends the secret."
     )
     let secretFile = SharedSecretKeys.file()
     let secretVariable = SharedSecretKeys.variable()
     let trustedPeers = ConfigurationKey(
-        "trustedPeers", .list(of: .addressBlock), default: [], "Where the proxy's connections come from.")
+        "trustedPeers", .list(of: .addressBlock), default: [], "The addresses from which the proxy connects.")
 
     private static let field = ConfigurationType.text.map(
         "the name of a header field", text: { $0.rawName }, { HTTPField.Name($0) }
@@ -55,8 +55,8 @@ private struct ForwardedKeys: ConfigurationKeys {
         if values.secretFile == nil, values.secretVariable == nil, peers.isEmpty || peers.areEverybody {
             throw ConfigurationError.Problem(
                 .conflict, key: "trustedPeers",
-                "expected secretFile, secretVariable or trustedPeers, so that not everybody can claim to be the proxy, "
-                    + (peers.isEmpty ? "found none" : "found blocks that practically everybody is in")
+                "expected secretFile, secretVariable or trustedPeers, so that not everyone can pose as the proxy; "
+                    + (peers.isEmpty ? "found none" : "found blocks with practically all addresses")
             )
         }
         try SharedSecretKeys.check(values.secretFile, values.secretVariable)

@@ -1,46 +1,54 @@
 #if ConfigurationSupport
 public import TokenBroker
 
-/// A part that can be chosen by its id in a configuration file: the id, the keys it reads, and how to build it from their values.
+/// A part that a configuration file can choose by its id: the id, the keys that it reads, and a closure that builds it
+/// from their values.
 ///
 /// ```swift
 /// struct ShopOrdersKeys: ConfigurationKeys {
-///     let url = ConfigurationKey("url", .url, "The service to ask.")
+///     let url = ConfigurationKey("url", .url, "The URL of the service.")
 /// }
-/// let orders = PolicyPlugin("shop-orders", "Asks the shop whose order it is.", keys: ShopOrdersKeys()) { context, values in
+/// let orders = PolicyPlugin(
+///     "shop-orders", "Asks the shop who owns the order.", keys: ShopOrdersKeys()
+/// ) { context, values in
 ///     ShopOrders(url: values.url, transport: context.transport)
 /// }
 /// var registry = Registry.standard
 /// try registry.register(orders)
 /// ```
 ///
-/// With it registered, `access: {policy: {kind: shop-orders, url: …}}` works like a built-in: its keys are checked, may be overridden from the
-/// environment, and are named in errors. ``build(from:environment:context:registry:)`` builds it in a test.
+/// Once it is registered, `access: {policy: {kind: shop-orders, url: …}}` works like a built-in policy: its keys are
+/// checked, can be overridden from the environment, and are named in errors. In a test,
+/// ``build(from:environment:context:registry:)`` builds the part.
 public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
-    /// What the file calls it.
+    /// The id in a configuration file.
     public let id: String
-    /// What it is, in a sentence.
+    /// A description, in a sentence.
     public let summary: String
-    /// The trait of this package that brings it; `nil` if it is always there.
+    /// The trait of this package that provides the plug-in; `nil` if it needs none.
     public let trait: String?
-    /// What it reads; empty if it is ``missing``.
+    /// The keys that the plug-in reads; empty if the program does not include it.
     public let keys: [KeyDocumentation]
-    /// How to have it in the registry; `nil` if it is there.
+    /// How to add the plug-in to the registry; `nil` if the program includes it.
     let missing: String?
-    /// Reads the keys; hands back how to build the part, or `nil` if there were problems. `nil` if it is missing.
+    /// Reads the keys and returns a closure that builds the part, or `nil` if there are problems. The property is `nil`
+    /// if the program does not include the plug-in.
     let read: Read?
 
     typealias Build = @Sendable (Context) async throws -> Part
     typealias Read = @Sendable (ConfigurationReader, _ section: [String], Registry) -> Build?
 
+    /// Creates a plug-in that reads keys.
     /// - Parameters:
-    ///   - id: Lower case, words joined with `-`.
-    ///   - summary: What it is, in a sentence.
-    ///   - trait: The trait of this package that brings it.
-    ///   - keys: What it reads.
-    ///   - check: Throws a ``ConfigurationError/Problem`` if values are right by themselves and do not go together.
-    ///   - build: Builds the part, from what was built before it and the values. What it throws stops the start. A
-    ///     ``ConfigurationError/Problem`` is told with file, line and key, the text of a `SafeToLog` error is shown, and of others the type.
+    ///   - id: The id, in lower case, with `-` between words.
+    ///   - summary: A description, in a sentence.
+    ///   - trait: The trait of this package that provides the plug-in, if any.
+    ///   - keys: The keys that the plug-in reads.
+    ///   - check: Throws a ``ConfigurationError/Problem`` if values that are valid individually conflict with each
+    ///     other.
+    ///   - build: Builds the part from the context and the values. An error that it throws stops the start: a
+    ///     ``ConfigurationError/Problem`` is reported with file, line and key, an error that is `SafeToLog` with its
+    ///     text, and any other error with its type only.
     public init<Keys: ConfigurationKeys>(
         _ id: String, _ summary: String, trait: String? = nil, keys: Keys,
         check: (@Sendable (ConfigurationValues<Keys>) throws(ConfigurationError.Problem) -> Void)? = nil,
@@ -58,7 +66,12 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         }
     }
 
-    /// One that reads no keys.
+    /// Creates a plug-in that reads no keys.
+    /// - Parameters:
+    ///   - id: The id, in lower case, with `-` between words.
+    ///   - summary: A description, in a sentence.
+    ///   - trait: The trait of this package that provides the plug-in, if any.
+    ///   - build: Builds the part from the context. An error that it throws stops the start.
     public init(
         _ id: String, _ summary: String, trait: String? = nil,
         build: @escaping @Sendable (Context) async throws -> Part
@@ -66,7 +79,7 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         self.init(id, summary, trait: trait, keys: NoKeys()) { context, _ in try await build(context) }
     }
 
-    /// One that reads in a way of its own.
+    /// Creates a plug-in that reads its section in its own way.
     init(_ id: String, _ summary: String, trait: String? = nil, keys: [KeyDocumentation], read: @escaping Read) {
         self.id = id
         self.summary = summary
@@ -76,12 +89,13 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         self.read = read
     }
 
-    /// Stands for one that an adapter brings, so that its id in a file is answered with what to do, and not as unknown.
+    /// Creates a placeholder for a plug-in that an adapter provides. If a file uses its id, the error says how to add
+    /// the plug-in rather than that the id is unknown.
     /// - Parameters:
-    ///   - id: That of the plug-in.
-    ///   - summary: What it is, in a sentence.
-    ///   - trait: The trait of this package that would bring it.
-    ///   - missing: How to have it in the registry.
+    ///   - id: The id of the plug-in.
+    ///   - summary: A description, in a sentence.
+    ///   - trait: The trait of this package that provides the plug-in.
+    ///   - missing: How to add the plug-in to the registry.
     init(_ id: String, _ summary: String, trait: String, missing: String) {
         self.id = id
         self.summary = summary
@@ -91,13 +105,13 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         self.read = nil
     }
 
-    /// Builds the part from a section of a file, for a test of the plug-in.
+    /// Builds the part from the content of its section, for a test of the plug-in.
     /// - Parameters:
-    ///   - text: The section's content, as YAML or JSON: `url: https://shop.example/orders`.
-    ///   - environment: The variables that override it: `TOKEN_BROKER_URL` for `url`.
-    ///   - context: What was built before it.
-    ///   - registry: What the section can choose from, if it chooses.
-    /// - Throws: ``ConfigurationError`` with everything that is wrong, as when a broker is composed.
+    ///   - text: The content of the section, as YAML or JSON: `url: https://shop.example/orders`.
+    ///   - environment: The environment variables that override its keys: `TOKEN_BROKER_URL` for `url`.
+    ///   - context: The values from which the part is built.
+    ///   - registry: The plug-ins that the section can choose from, if it chooses any.
+    /// - Throws: ``ConfigurationError`` with everything that is wrong, as a composer does.
     public func build(
         from text: String, environment: [String: String] = [:], context: Context, registry: Registry = .standard
     ) async throws(ConfigurationError) -> Part {
@@ -115,7 +129,7 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
     }
 }
 
-/// Builds a part, and says of what it throws as much as may be shown.
+/// Builds a part. Any error becomes a problem that contains only what is safe to show.
 func building<Part>(_ build: () async throws -> Part) async throws(ConfigurationError.Problem) -> Part {
     do {
         return try await build()
@@ -127,8 +141,8 @@ func building<Part>(_ build: () async throws -> Part) async throws(Configuration
 }
 
 extension ConfigurationError.Problem {
-    /// Says of what `body` cannot use which key led to it.
-    /// - Parameter key: Within the section; `nil` if the section is the key.
+    /// Runs a closure, and attributes its error to a key.
+    /// - Parameter key: The key within the section; `nil` if the section itself is the key.
     package static func attributing<Value>(
         to key: String?, _ body: () throws(CredentialError) -> Value
     ) throws(ConfigurationError.Problem) -> Value {
@@ -139,20 +153,20 @@ extension ConfigurationError.Problem {
         }
     }
 
-    /// What a key leads to cannot be used, such as a file with a secret.
+    /// Returns the problem of a key that refers to something unusable, such as a file with a secret.
     package static func unusable(_ key: String?, _ error: CredentialError) -> Self {
         Self(.failed, key: key, "it cannot be used: \(error.source): \(error.message)")
     }
 }
 
-/// Reaches other servers.
+/// A plug-in that builds a transport, which sends requests to other servers.
 public typealias TransportPlugin = Plugin<TransportContext, any HTTPTransport>
-/// Finds the client id and secret.
+/// A plug-in that builds a source of credentials, which loads the client id and secret.
 public typealias CredentialPlugin = Plugin<CredentialContext, any CredentialSource>
-/// Signs what the client proves itself with.
+/// A plug-in that builds a signer of client assertions, with which the client authenticates.
 public typealias AssertionSignerPlugin = Plugin<AssertionSignerContext, any ClientAssertionSigner>
-/// Finds out who asks.
+/// A plug-in that builds an authenticator, which identifies the caller.
 public typealias AuthenticatorPlugin = Plugin<AccessContext, any Authenticator>
-/// Decides who may have a token.
+/// A plug-in that builds an access policy, which decides whether the caller may get a token.
 public typealias PolicyPlugin = Plugin<AccessContext, any AccessPolicy>
 #endif

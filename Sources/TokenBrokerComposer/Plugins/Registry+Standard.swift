@@ -2,7 +2,10 @@
 import TokenBroker
 
 extension Registry {
-    /// What needs no other library. It also knows the plug-ins that the adapters bring, and answers their ids with what to do.
+    /// The registry of the plug-ins that need no other library.
+    ///
+    /// It also knows the ids of the plug-ins that adapters provide, so that the error for a missing one says how to add
+    /// it.
     public static let standard: Registry = {
         var registry = Registry()
         registry.replace(.environment)
@@ -27,7 +30,7 @@ extension Registry {
         )
         registry.replace(
             CredentialPlugin(
-                "command", "The pair from what a program prints.", trait: "CommandSupport",
+                "command", "Credentials that a program prints.", trait: "CommandSupport",
                 from: "TokenBrokerSubprocess", as: "command")
         )
         registry.replace(
@@ -43,7 +46,7 @@ extension Registry {
 }
 
 extension Plugin {
-    /// One that an adapter brings.
+    /// Creates a placeholder for a plug-in that an adapter provides.
     fileprivate init(
         _ id: String, _ summary: String, trait: String, from module: String, as name: String
     ) {

@@ -1,7 +1,9 @@
 #if ConfigurationSupport
 public import TokenBroker
 
-/// Everything that a configuration can choose from, by id. A value: registering changes only this copy.
+/// The plug-ins and vendors that a configuration can choose from, by id.
+///
+/// A registry is a value: registering a plug-in changes only this copy.
 ///
 /// ```swift
 /// var registry = Registry.standard
@@ -15,46 +17,46 @@ public struct Registry: Sendable {
     private(set) var authenticators: [String: AuthenticatorPlugin] = [:]
     private(set) var policies: [String: PolicyPlugin] = [:]
     private(set) var profiles: [String: VendorProfile] = [:]
-    /// What hashes principals for the log; `nil` without any.
+    /// The hash that pseudonymizes principals in the log; `nil` if there is none.
     private(set) var keyedHash: (any KeyedHash)?
 
-    /// Nothing in it.
+    /// Creates an empty registry.
     public init() {}
 
     // MARK: Adding
 
     /// Adds a transport.
-    /// - Throws: ``DuplicateID`` if there is one of its id.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ plugin: TransportPlugin) throws(DuplicateID) {
         try check(plugin, transports)
         replace(plugin)
     }
     /// Adds a source of credentials.
-    /// - Throws: ``DuplicateID`` if there is one of its id.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ plugin: CredentialPlugin) throws(DuplicateID) {
         try check(plugin, credentialSources)
         replace(plugin)
     }
     /// Adds a signer of client assertions.
-    /// - Throws: ``DuplicateID`` if there is one of its id.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ plugin: AssertionSignerPlugin) throws(DuplicateID) {
         try check(plugin, assertionSigners)
         replace(plugin)
     }
     /// Adds an authenticator.
-    /// - Throws: ``DuplicateID`` if there is one of its id.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ plugin: AuthenticatorPlugin) throws(DuplicateID) {
         try check(plugin, authenticators)
         replace(plugin)
     }
     /// Adds a policy.
-    /// - Throws: ``DuplicateID`` if there is one of its id.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ plugin: PolicyPlugin) throws(DuplicateID) {
         try check(plugin, policies)
         replace(plugin)
     }
     /// Adds a vendor.
-    /// - Throws: ``DuplicateID`` if there is one of its id.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ profile: VendorProfile) throws(DuplicateID) {
         guard profiles[profile.id] == nil else { throw DuplicateID(id: profile.id) }
         replace(profile)
@@ -68,33 +70,33 @@ public struct Registry: Sendable {
 
     // MARK: Replacing
 
-    /// Adds a transport, in place of the one with its id.
+    /// Adds a transport, and replaces the one with the same id, if any.
     public mutating func replace(_ plugin: TransportPlugin) { transports[plugin.id] = plugin }
-    /// Adds a source of credentials, in place of the one with its id.
+    /// Adds a source of credentials, and replaces the one with the same id, if any.
     public mutating func replace(_ plugin: CredentialPlugin) { credentialSources[plugin.id] = plugin }
-    /// Adds a signer of client assertions, in place of the one with its id.
+    /// Adds a signer of client assertions, and replaces the one with the same id, if any.
     public mutating func replace(_ plugin: AssertionSignerPlugin) { assertionSigners[plugin.id] = plugin }
-    /// Adds an authenticator, in place of the one with its id.
+    /// Adds an authenticator, and replaces the one with the same id, if any.
     public mutating func replace(_ plugin: AuthenticatorPlugin) { authenticators[plugin.id] = plugin }
-    /// Adds a policy, in place of the one with its id.
+    /// Adds a policy, and replaces the one with the same id, if any.
     public mutating func replace(_ plugin: PolicyPlugin) { policies[plugin.id] = plugin }
-    /// Adds a vendor, in place of the one with its id.
+    /// Adds a vendor, and replaces the one with the same id, if any.
     public mutating func replace(_ profile: VendorProfile) { profiles[profile.id] = profile }
-    /// Sets what hashes principals for the log, with the key of the section `audit`.
+    /// Sets the hash that pseudonymizes principals in the log, with the key of the section `audit`.
     public mutating func replace(_ hash: some KeyedHash) { keyedHash = hash }
 
-    /// Two plug-ins of a kind have the same id.
+    /// An error for a plug-in or vendor whose id is already registered.
     public struct DuplicateID: SafeToLog, Sendable, Hashable {
-        /// The id.
+        /// The duplicate id.
         public var id: String
-        /// Safe to log.
+        /// A description that is safe to log.
         public var description: String {
-            "there is a plug-in of the id \(id) already; replace(_:) puts another one in its place"
+            "a plug-in with the id \(id) is already registered; to replace it, use replace(_:)"
         }
     }
 }
 
-/// The ids that a configuration can choose, in order: not those that are missing.
+/// Returns the ids that a configuration can choose, sorted, without those that the program does not include.
 func available<Context, Part>(_ plugins: [String: Plugin<Context, Part>]) -> [String] {
     plugins.filter { $0.value.read != nil }.keys.sorted()
 }

@@ -1,13 +1,12 @@
 #if ConfigurationSupport
 package import TokenBroker
 
-/// The two keys of a plug-in that shares a secret with another server, `secretFile` and `secretVariable`: their declarations, and what they
-/// lead to.
+/// The keys `secretFile` and `secretVariable` of a plug-in that shares a secret with another server.
 package enum SharedSecretKeys {
     package static func file(minimum: String = "at least 16 bytes") -> ConfigurationKey<String?> {
         ConfigurationKey(
             "secretFile", .optional(.text), default: nil,
-            "The file with the secret, \(minimum); up to four lines while it is being replaced."
+            "The file with the secret, \(minimum). To rotate it, list up to four secrets, one per line."
         )
     }
 
@@ -17,7 +16,7 @@ package enum SharedSecretKeys {
         )
     }
 
-    /// Refuses both at once.
+    /// Throws if both keys are set.
     package static func check(_ file: String?, _ variable: String?) throws(ConfigurationError.Problem) {
         guard file == nil || variable == nil else {
             throw ConfigurationError.Problem(
@@ -25,7 +24,7 @@ package enum SharedSecretKeys {
         }
     }
 
-    /// `nil` if there is none. One that cannot be used stops the start.
+    /// Returns the secrets, or `nil` if neither key is set. Throws if the secrets are unusable, which stops the start.
     package static func secrets(
         _ file: String?, _ variable: String?, _ context: AccessContext, minimumBytes: Int = 16
     ) throws(ConfigurationError.Problem) -> SharedSecrets? {

@@ -2,10 +2,10 @@
 public import TokenBroker
 
 extension CredentialPlugin {
-    /// `vault`: the pair from a secret in HashiCorp Vault.
+    /// The source `vault`: credentials from a secret in HashiCorp Vault.
     public static var vault: Self {
         Self(
-            "vault", "The pair from a secret in HashiCorp Vault's key/value engine, version 2.", keys: VaultKeys()
+            "vault", "Credentials from a secret in HashiCorp Vault's key/value engine, version 2.", keys: VaultKeys()
         ) { context, values in
             var configuration = VaultCredentials.Configuration(
                 address: values.address, path: values.path,
@@ -28,28 +28,30 @@ extension CredentialPlugin {
 
 private struct VaultKeys: ConfigurationKeys {
     let address = ConfigurationKey("address", .url, "Vault's base URL.")
-    let mount = ConfigurationKey("mount", path, default: "secret", "Where the engine is mounted.")
-    let path = ConfigurationKey("path", path, "The secret below the mount, without `data/`.")
+    let mount = ConfigurationKey("mount", path, default: "secret", "The path at which the engine is mounted.")
+    let path = ConfigurationKey("path", path, "The path of the secret below the mount, without `data/`.")
     let clientID = ConfigurationKey("clientID", .text, default: "client_id", "The field with the client id.")
     let clientSecret = ConfigurationKey(
         "clientSecret", .text, default: "client_secret", "The field with the client secret.")
     let versions = ConfigurationKey(
-        "versions", .integer(1...2), default: 1, "With 2, the version before the newest is a second pair.")
+        "versions", .integer(1...2), default: 1,
+        "The number of the secret's versions to use; with 2, the previous version is a second credential."
+    )
     let namespace = ConfigurationKey("namespace", .optional(.text), default: nil, "The Vault Enterprise namespace.")
     let tokenFile = ConfigurationKey(
-        "tokenFile", .optional(.text), default: nil, "A file with a token for Vault, read each time.")
+        "tokenFile", .optional(.text), default: nil, "The file with a token for Vault, read each time.")
     let tokenVariable = ConfigurationKey(
         "tokenVariable", .optional(.variableName), default: nil,
-        "The variable with a token for Vault, while `tokenFile` names none; otherwise `VAULT_TOKEN`."
+        "The variable with a token for Vault, unless `tokenFile` is set; by default `VAULT_TOKEN`."
     )
     let timeout = ConfigurationKey(
-        "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(5), "For one call.")
+        "timeout", .duration(.milliseconds(1) ... .seconds(60)), default: .seconds(5), "The timeout of one call.")
     let refresh = ConfigurationKey(
         "refresh", .duration(.seconds(1) ... .seconds(3600)), default: .seconds(10),
-        "How long what was read is used before it is read again."
+        "How long credentials are used before they are read again."
     )
 
-    private static let path = ConfigurationType.text.filter("a path without empty and dot segments") { path in
+    private static let path = ConfigurationType.text.filter("a path without empty or dot segments") { path in
         path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
     }
 }

@@ -2,10 +2,10 @@
 public import TokenBroker
 
 extension PolicyPlugin {
-    /// `vendor-invoice`: the vendor says whose the invoice is.
+    /// The policy `vendor-invoice`: the vendor confirms that the invoice belongs to the customer.
     public static var vendorInvoice: Self {
         Self(
-            "vendor-invoice", "The vendor says that the invoice is the customer's.", keys: VendorInvoiceKeys()
+            "vendor-invoice", "The vendor confirms that the invoice belongs to the customer.", keys: VendorInvoiceKeys()
         ) { context, values in
             let policy = VendorInvoicePolicy(
                 vendor: context.vendor, accessTokens: context.accessTokens, transport: context.transport,
@@ -14,8 +14,8 @@ extension PolicyPlugin {
             guard let policy else {
                 throw ConfigurationError.Problem(
                     .failed, key: "kind",
-                    "expected a policy for this vendor, found vendor-invoice, while the profile "
-                        + "\(context.vendor.profile.id) has no way to look an invoice up"
+                    "expected a policy that works with this vendor, found vendor-invoice, although the profile "
+                        + "\(context.vendor.profile.id) has no invoice lookup"
                 )
             }
             return policy.caching(for: values.cacheFor, clock: context.clock)
@@ -25,6 +25,6 @@ extension PolicyPlugin {
 
 private struct VendorInvoiceKeys: ConfigurationKeys {
     let cacheFor = ConfigurationKey(
-        "cacheFor", .duration(.zero ... .seconds(600)), default: .seconds(30), "How long an answer holds.")
+        "cacheFor", .duration(.zero ... .seconds(600)), default: .seconds(30), "How long a decision is cached.")
 }
 #endif

@@ -4,7 +4,7 @@ import Testing
 import TokenBroker
 
 extension HTTPTransportContract {
-    /// What becomes of content codings.
+    /// The cases about content codings.
     static let codings: [Case] =
         [
             decodes("gzip", ["gzip"], gzip), decodes("gzip by its old name", ["x-gzip"], gzip),
@@ -35,38 +35,40 @@ extension HTTPTransportContract {
                 for (ceiling, isEnough) in [(1_000_000, true), (999_999, false)] {
                     try await exchange(fixture, ["gzip"], bomb, ceiling: ceiling) { outcome in
                         if isEnough {
-                            try #expect(outcome.get().body == [UInt8](repeating: 0, count: 1_000_000))
+                            try expect(outcome.get().body, [UInt8](repeating: 0, count: 1_000_000), "the body")
                         } else {
-                            #expect(code(outcome) == .tooLarge, "\(outcome)")
+                            expectFailure(outcome, .tooLarge)
                         }
                     }
                 }
-                // What does not shrink may be larger while it is coded.
+                // Content that does not compress may be larger in its coded form.
                 for ceiling in [text.count, text.count - 1] {
                     try await exchange(fixture, ["gzip"], gzipStored, ceiling: ceiling) { outcome in
                         if ceiling == text.count {
-                            try #expect(outcome.get().body == text)
+                            try expect(outcome.get().body, text, "the body")
                         } else {
-                            #expect(code(outcome) == .tooLarge, "\(outcome)")
+                            expectFailure(outcome, .tooLarge)
                         }
                     }
                 }
             },
             Case(testDescription: "an empty body may be called coded", needs: []) { fixture in
                 for method in [HTTPRequest.Method.get, .head] {
-                    try await exchange(fixture, ["gzip"], [], method: method) { try #expect($0.get().body == []) }
+                    try await exchange(fixture, ["gzip"], [], method: method) {
+                        try expect($0.get().body, [], "the body")
+                    }
                 }
             },
         ]
 
-    /// That `body`, with those values of `Content-Encoding`, arrives as ``text``.
+    /// A case in which `body`, sent with those values of `Content-Encoding`, arrives as ``text``.
     private static func decodes(_ description: String, _ values: [String], _ body: [UInt8]) -> Case {
         Case(testDescription: "a body with a content coding: \(description)", needs: []) { fixture in
             for framing in [Framing.length, .chunked] {
                 try await exchange(fixture, values, body, framing: framing) { outcome in
                     let response = try outcome.get()
                     #expect(response.body == text)
-                    // What the head says is true of the body that comes with it.
+                    // The head must describe the decoded body.
                     if body != text {
                         #expect(response.headerFields[.contentEncoding] == nil)
                         #expect(response.headerFields[.contentLength] == nil)
@@ -83,7 +85,7 @@ extension HTTPTransportContract {
         let body = Array(body)
         return Case(testDescription: "a body with a content coding: \(description)", needs: []) { fixture in
             for framing in [Framing.length, .chunked] {
-                try await exchange(fixture, values, body, framing: framing) { #expect(Self.code($0) == code, "\($0)") }
+                try await exchange(fixture, values, body, framing: framing) { expectFailure($0, code) }
             }
         }
     }
@@ -129,10 +131,10 @@ extension HTTPTransportContract {
     private static let zlibInGzip = decoded(
         "H4sIAAAAAAAC/wFTAKz/eNp1i7ENgDAMBFf5ARADMAcLJPFHpCBGtgVie0JHQ3X609+6EVnlhlYkGP3Q7pyQHC1wDWRWNY7lcNpJ"
             + "Q1GhDLEg/uou0F6I/U2/rxbzAyGZKCc/AzsAUwAAAA==")
-    /// ``text`` as it is, within gzip.
+    /// ``text``, stored in gzip without compression.
     private static let gzipStored: [UInt8] =
         gzip.prefix(10) + [1, UInt8(text.count), 0, ~UInt8(text.count), 0xff] + text + gzip.suffix(8)
-    /// A million zeros in gzip, and that in gzip again.
+    /// A million zeros in gzip. ``bombInGzip`` is the same in gzip once more.
     private static let bomb =
         decoded("H4sIAAAAAAAC/+3BAQEAAACCIP+vbkhAAQ==") + [UInt8](repeating: 0, count: 968)
         + decoded("rwaey3kSQEIPAA==")

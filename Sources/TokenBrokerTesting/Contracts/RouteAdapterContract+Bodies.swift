@@ -2,7 +2,7 @@ import HTTPTypes
 import Testing
 import TokenBroker
 
-// MARK: - Bodies, wanted or not
+// MARK: - Request bodies
 
 extension RouteAdapterContract {
     static let bodies: [Case] = [
@@ -13,13 +13,13 @@ extension RouteAdapterContract {
                 for _ in 0..<100 { await chunked.send("3\r\nabc\r\n") }
                 let echo = try await client.object(chunked.exchange("0\r\n\r\n"))
                 #expect(echo["count"]?.number == 300)
-                try await #expect(chunked.exchange("GET /host HTTP/1.1\r\nHost: a\r\n\r\n").status == .ok)
+                try await expect(chunked.exchange("GET /host HTTP/1.1\r\nHost: a\r\n\r\n").status, .ok)
 
                 let slow = try await client.connect()
                 for byte in Array("POST /echo/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n012345678".utf8) {
                     await slow.send([byte])
                 }
-                try await #expect(client.object(slow.exchange("9"))["count"]?.number == 10)
+                try await expect(client.object(slow.exchange("9"))["count"]?.number, 10)
             }
         },
         Case("a body that is not read does not spoil the next request", needs: .http1) { fixture in
@@ -31,15 +31,15 @@ extension RouteAdapterContract {
                     (14, "Transfer-Encoding: chunked"),
                 ] {
                     let connection = try await client.connect()
-                    // The body looks like a request, and must not be taken for one.
+                    // The body looks like a request but must not be parsed as one.
                     let body =
                         size == 14
                         ? "4\r\nGET \r\n0\r\n\r\n"
                         : String(repeating: "GET /status/500 HTTP/1.1\r\nHost: a\r\n\r\n", count: size / 38 + 1).prefix(
                             size)
                     await connection.send("POST /status/401 HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n\(body)")
-                    try await #expect(connection.answer().status == .unauthorized)
-                    // The connection may end now, but not say anything else.
+                    try await expect(connection.answer().status, .unauthorized)
+                    // The connection may end now, but must not carry any other response.
                     await connection.send("GET /status/422 HTTP/1.1\r\nHost: a\r\n\r\n")
                     let next = try? await connection.answer()
                     #expect(next == nil || next?.status == .unprocessableContent, "\(framing)")
@@ -51,7 +51,7 @@ extension RouteAdapterContract {
             try await fixture.withServer(EndpointSet(endpoints)) { server in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for (path, code, framing) in [
-                        // It does not look at it, it is announced as too large, and it is too slow.
+                        // The endpoint ignores the body, refuses its announced length, or gives up on a slow one.
                         ("/status/401", 401, "Content-Length: 100000"),
                         ("/status/401", 401, "Transfer-Encoding: chunked"),
                         ("/limited", 413, "Content-Length: 100000"), ("/limited", 408, "Transfer-Encoding: chunked"),
@@ -60,7 +60,7 @@ extension RouteAdapterContract {
                         group.addTask {
                             let connection = try await Client(server).connect()
                             let request = "POST \(path) HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n"
-                            try await #expect(connection.exchange(request).status.code == code, "\(framing)")
+                            try await expect(connection.exchange(request).status.code, code, "\(framing)")
                             #expect(await connection.isClosedByPeer())
                         }
                     }
@@ -77,8 +77,8 @@ extension RouteAdapterContract {
                         await connection.send("POST \(path) HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n")
                         let chunk = chunk(framing)
                         if code == 413 { await connection.send(chunk + chunk) }
-                        try await #expect(connection.answer().status.code == code)
-                        // Far less than was offered: what is drained, and what the kernel holds.
+                        try await expect(connection.answer().status.code, code)
+                        // The kernel takes far less than is offered: what the server drains, and what fits its buffers.
                         let sent = await connection.offer(chunk, upTo: 50 << 20, until: .seconds(10))
                         #expect(sent < 50 << 20, "\(path), \(framing)")
                     }
@@ -91,10 +91,10 @@ extension RouteAdapterContract {
                 let connection = try await client.connect()
                 await connection.send(
                     "POST /echo/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-                try await #expect(connection.answer().status == .continue)
+                try await expect(connection.answer().status, .continue)
                 await connection.send("abc")
                 let echo = try await connection.answer()
-                try #expect(client.object(echo)["count"]?.number == 3)
+                try expect(client.object(echo)["count"]?.number, 3)
             }
         },
         Case("who asks before sending a body that is not wanted is told so at once", needs: .http1) { fixture in
@@ -114,7 +114,7 @@ extension RouteAdapterContract {
                 let chunks = String(repeating: "1\r\na\r\n", count: 40_000)
                 await connection.send(
                     "POST /echo/a/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(chunks)0\r\n\r\n")
-                try await #expect(client.object(connection.answer())["count"]?.number == 40_000)
+                try await expect(client.object(connection.answer())["count"]?.number, 40_000)
                 let time = ContinuousClock.now - start
                 #expect(time < .seconds(10), "It took \(time).")
             }
@@ -143,7 +143,7 @@ extension RouteAdapterContract {
                         #expect(await connection.rest() != nil, "\(path), \(framing): the connection stays open.")
                     }
                 }
-                try await #expect(client.isServed())
+                try await client.expectServed()
             }
         },
         Case("a length that no number can hold is refused, and does nobody harm", needs: .http1) { fixture in
@@ -162,19 +162,19 @@ extension RouteAdapterContract {
                         #expect(await connection.isClosedByPeer(), "\(path), \(length): the connection stays open.")
                     }
                 }
-                try await #expect(client.isServed())
+                try await client.expectServed()
             }
         },
     ]
 }
 
-/// A chunk of a body.
+/// Returns a piece of a body in the given framing.
 private func chunk(_ framing: String) -> [UInt8] {
     let chunk = [UInt8](repeating: 0, count: 65_536)
     return framing.contains("chunked") ? Array("10000\r\n".utf8) + chunk + Array("\r\n".utf8) : chunk
 }
 
-/// Sends bodies byte by byte, and expects that the connections are closed within 15 seconds.
+/// Sends bodies byte by byte, and expects the server to close the connections within 15 seconds.
 private func expectTricklesEnd(_ client: Client, _ paths: [String]) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
         for path in paths {

@@ -2,7 +2,7 @@ import HTTPTypes
 import Testing
 import TokenBroker
 
-// MARK: - Clients and servers that go away
+// MARK: - Disconnects and shutdowns
 
 extension RouteAdapterContract {
     static let clients: [Case] = [
@@ -12,7 +12,7 @@ extension RouteAdapterContract {
             let waiting = WaitingEndpoint(tokens: CachingTokenProvider(issuer))
             try await fixture.withServer(EndpointSet([waiting])) { server in
                 let request = "POST /waiting HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
-                // The one that leaves is the one that began the shared work.
+                // The client that leaves is the one whose request started the shared work.
                 let leaving = try await Client(server).connect()
                 await leaving.send(request)
                 await leaving.send("1")
@@ -24,7 +24,7 @@ extension RouteAdapterContract {
                 leaving.close()
                 try await waiting.cancelled.wait("the work for the client that left to be cancelled")
                 issuer.gate.open()
-                try await #expect(staying.answer().status == .ok)
+                try await expect(staying.answer().status, .ok)
                 #expect(issuer.calls == 1)
             }
         },
@@ -35,7 +35,7 @@ extension RouteAdapterContract {
                     await connection.send("POST /echo/a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\nabc")
                     connection.close()
                 }
-                try await #expect(client.send(.get, "/echo/a/b").status == .ok)
+                try await expect(client.send(.get, "/echo/a/b").status, .ok)
             }
         },
         Case("a client that leaves at once is noticed every time", needs: [.http1, .disconnects]) { fixture in
@@ -43,7 +43,7 @@ extension RouteAdapterContract {
             try await withServer(fixture, [endpoint]) { client in
                 for (name, leave) in [
                     ("closed", { @Sendable in $0.close() }), ("half closed", { @Sendable in $0.closeSending() }),
-                    // The last one, since its requests may arrive at any time.
+                    // This is the last one, since its requests may arrive at any time.
                     ("reset", { @Sendable in $0.reset() }),
                 ] as [(String, @Sendable (RawConnection) -> Void)] {
                     let before = (entered: endpoint.entered.value, cancelled: endpoint.cancelled.value)
@@ -55,8 +55,8 @@ extension RouteAdapterContract {
                         leave(connection)
                         connections.append(connection)
                     }
-                    // A reset may be ahead of its request, which then never arrives; a request that does not begin is
-                    // cancelled as well.
+                    // A reset may overtake its request, which then never reaches the endpoint. Only requests that reach
+                    // it are compared.
                     if name == "reset" { try await Task.sleep(for: .milliseconds(500)) }
                     let isNoticed = await eventually(within: .seconds(10)) {
                         endpoint.cancelled.value - before.cancelled == endpoint.entered.value - before.entered
@@ -64,32 +64,32 @@ extension RouteAdapterContract {
                     }
                     #expect(
                         isNoticed,
-                        "\(name): of \(endpoint.entered.value - before.entered), \(endpoint.cancelled.value - before.cancelled) were cancelled."
+                        "\(name): \(endpoint.cancelled.value - before.cancelled) of \(endpoint.entered.value - before.entered) requests were cancelled."
                     )
                 }
-                try await #expect(client.isServed())
+                try await client.expectServed()
             }
         },
         Case("a connection whose client has closed its side is not held", needs: .http1) { fixture in
             try await withServer(fixture) { client in
                 let silent = try await client.connect()
                 silent.closeSending()
-                #expect(await silent.isClosedByPeer(), "It has sent nothing.")
+                #expect(await silent.isClosedByPeer(), "The client has sent nothing.")
                 for path in ["/status/422", "/host"] {
                     let idle = try await client.connect()
                     _ = try await idle.exchange("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
                     idle.closeSending()
-                    #expect(await idle.isClosedByPeer(), "It is idle after \(path).")
-                    // It may have its answer or not.
+                    #expect(await idle.isClosedByPeer(), "The connection is idle after \(path).")
+                    // The client may or may not get its response.
                     let asking = try await client.connect()
                     await asking.send("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
                     asking.closeSending()
-                    #expect(await asking.rest() != nil, "It has asked for \(path).")
+                    #expect(await asking.rest() != nil, "The client has requested \(path).")
                 }
                 let begun = try await client.connect()
                 await begun.send("GET /status/422 HT")
                 begun.closeSending()
-                #expect(await begun.rest() != nil, "Its head is not whole.")
+                #expect(await begun.rest() != nil, "The request head is incomplete.")
             }
         },
     ]
@@ -104,13 +104,13 @@ extension RouteAdapterContract {
             { server in
                 let client = Client(server)
                 let idle = server.transport == nil ? try await client.connect() : nil
-                if let idle { try await #expect(idle.exchange("GET /idle HTTP/1.1\r\nHost: a\r\n\r\n").status == .ok) }
+                if let idle { try await expect(idle.exchange("GET /idle HTTP/1.1\r\nHost: a\r\n\r\n").status, .ok) }
                 async let answer = client.send(.post, "/waiting", body: [1])
                 try await issuer.begun.wait("the request to arrive")
                 async let end: Void = shutDown(server)
                 try await refusal(client)
                 issuer.gate.open()
-                try await #expect(answer.status == .ok)
+                try await expect(answer.status, .ok)
                 try await end
                 if let idle { #expect(await idle.isClosedByPeer()) }
             }
@@ -145,13 +145,13 @@ extension RouteAdapterContract {
                     let answer = try await connection.answer()
                     #expect(answer.status == .ok)
                     #expect(answer.headerFields[.connection]?.lowercased() == "close")
-                    #expect(await connection.isClosedByPeer(), "A request was under way.")
+                    #expect(await connection.isClosedByPeer(), "A request was in progress.")
                 }
                 #expect(await silent.isClosedByPeer(), "Nothing was sent.")
-                #expect(await idle.isClosedByPeer(), "It was idle.")
-                #expect(await begun.rest() != nil, "A head was under way.")
-                #expect(await sending.rest() != nil, "A body was under way.")
-                if let toHost { #expect(await toHost.rest() != nil, "A body for the host was under way.") }
+                #expect(await idle.isClosedByPeer(), "The connection was idle.")
+                #expect(await begun.rest() != nil, "A request head was incomplete.")
+                #expect(await sending.rest() != nil, "A request body was incomplete.")
+                if let toHost { #expect(await toHost.rest() != nil, "A request body for the host was incomplete.") }
                 try await end
             }
         },
@@ -174,10 +174,10 @@ private func shutDown(_ server: RouteAdapterContract.Server) async throws {
         try await server.shutDown()
         return true
     }
-    if hasEnded == nil { Issue.record("The shutdown has not ended after \(RawConnection.timeout).") }
+    if hasEnded == nil { Issue.record("The shutdown did not end within \(RawConnection.timeout).") }
 }
 
-/// Waits until the listener is closed and refuses; until then the shutdown has not begun.
+/// Waits until the listener is closed and refuses connections. Only then has the shutdown begun.
 private func refusal(_ client: Client) async throws {
     func isRefused() async -> Bool {
         do {

@@ -2,7 +2,7 @@ import HTTPTypes
 import Testing
 import TokenBroker
 
-// MARK: - How HTTP/1.1 connections are used
+// MARK: - HTTP/1.1 connections
 
 extension RouteAdapterContract {
     static let connections: [Case] = [
@@ -10,13 +10,13 @@ extension RouteAdapterContract {
             try await withServer(fixture) { client in
                 let connection = try await client.connect()
                 for path in ["/echo/1/b", "/host", "/echo/2/b", "/host"] {
-                    try await #expect(connection.exchange("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n").status == .ok)
+                    try await expect(connection.exchange("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n").status, .ok)
                 }
                 let head = try await connection.exchange("HEAD /echo/1/b HTTP/1.1\r\nHost: a\r\n\r\n", isToHead: true)
                 #expect(head.status == .ok)
                 let last = try await connection.exchange(
                     "GET /echo/3/b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                try #expect(client.object(last)["first"]?.string == "3")
+                try expect(client.object(last)["first"]?.string, "3")
                 #expect(await connection.isClosedByPeer())
             }
         },
@@ -34,7 +34,7 @@ extension RouteAdapterContract {
                     let ours = try await client.object(connection.answer())
                     #expect(ours["first"]?.string == "\(index)")
                     #expect(ours["count"]?.number == 3)
-                    try await #expect(connection.answer().body == Array("host".utf8))
+                    try await expect(connection.answer().body, Array("host".utf8))
                 }
             }
         },
@@ -52,15 +52,15 @@ extension RouteAdapterContract {
             try await withServer(fixture) { client in
                 let echo = try await client.connect().exchange(
                     "GET http://b:1/echo/x/y?z HTTP/1.1\r\nHost: b:1\r\n\r\n")
-                try #expect(client.object(echo)["path"]?.string == "/echo/x/y?z")
-                try #expect(client.object(echo)["authority"]?.string == "b:1")
-                // Of two that differ the target's counts (RFC 9112, section 3.2.2), and to refuse the request is safer
-                // still.
+                try expect(client.object(echo)["path"]?.string, "/echo/x/y?z")
+                try expect(client.object(echo)["authority"]?.string, "b:1")
+                // If the two differ, the target's authority counts (RFC 9112, section 3.2.2). Refusing the request is
+                // even safer.
                 for other in ["c", "c:1", "b", "b:2", "b:1.evil"] where fixture.has(.refusals) {
                     let answer = try await client.connect().exchange(
                         "GET http://b:1/echo/x/y HTTP/1.1\r\nHost: \(other)\r\n\r\n")
                     guard answer.status != .badRequest else { continue }
-                    try #expect(client.object(answer)["authority"]?.string == "b:1", "Host is \(other).")
+                    try expect(client.object(answer)["authority"]?.string, "b:1", "Host is \(other).")
                 }
             }
         },
@@ -72,7 +72,7 @@ extension RouteAdapterContract {
                     let last = try await closing.exchange("GET /status/401 HTTP/1.0\r\n\(host)\r\n")
                     #expect(last.status == .unauthorized)
                     #expect(last.headerFields[.connection]?.lowercased() != "keep-alive")
-                    #expect(await closing.isClosedByPeer(), "It did not ask to keep the connection.")
+                    #expect(await closing.isClosedByPeer(), "The client did not ask to keep the connection.")
                 }
                 let staying = try await client.connect()
                 for code in [401, 422] {
@@ -86,7 +86,7 @@ extension RouteAdapterContract {
                     "POST /echo/a/b HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
                 try await Task.sleep(for: .milliseconds(300))
                 await patient.send("abc")
-                try await #expect(patient.answer().status == .ok, "A client of HTTP/1.0 does not know 100.")
+                try await expect(patient.answer().status, .ok, "An HTTP/1.0 client does not know 100.")
             }
         },
     ]

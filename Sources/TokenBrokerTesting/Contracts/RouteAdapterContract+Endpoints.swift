@@ -1,10 +1,10 @@
 import HTTPTypes
-import Synchronization
+import Testing
 import TokenBroker
 
 let repeated = HTTPField.Name("X-Repeated") ?? .cookie
 
-/// Talks to a server through the fixture's transport, or in HTTP/1.1 on a connection for each request.
+/// A client that uses the fixture's transport, or plain HTTP/1.1 with a new connection for each request.
 struct Client: Sendable {
     let server: RouteAdapterContract.Server
     var authority: String { "127.0.0.1:\(server.port)" }
@@ -15,10 +15,10 @@ struct Client: Sendable {
         try await RawConnection.connect(port: server.port, bufferSize: bufferSize)
     }
 
-    /// Whether a client of its own is served.
-    func isServed(_ path: String = "/status/422", _ code: Int = 422) async throws -> Bool {
+    /// Expects that the server still serves another client.
+    func expectServed(_ path: String = "/status/422", _ code: Int = 422) async throws {
         let answer = try await connect().exchange("GET \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        return answer.status.code == code
+        expect(answer.status.code, code, "another client's status")
     }
 
     func send(
@@ -44,7 +44,7 @@ struct Client: Sendable {
     func object(_ response: TransportResponse) throws -> JSONValue { try JSONValue.parse(response.body) }
 }
 
-/// Runs a server with every endpoint that needs no telling apart.
+/// Runs a server with all stateless endpoints, and `more`.
 func withServer(
     _ fixture: WatchedFixture, _ more: [any Endpoint] = [],
     _ body: @Sendable (Client) async throws -> Void
@@ -56,7 +56,7 @@ func withServer(
     try await fixture.withServer(EndpointSet(endpoints + more)) { try await body(Client($0)) }
 }
 
-/// A fixture, and whether it has run what it was given.
+/// A fixture that counts how often it runs the closure.
 struct WatchedFixture: Sendable {
     let base: any RouteAdapterFixture
     let runs = Counter()
@@ -69,7 +69,7 @@ struct WatchedFixture: Sendable {
         _ endpoints: EndpointSet, _ body: @Sendable (RouteAdapterContract.Server) async throws -> Void
     ) async throws {
         try await base.withServer(endpoints) { server in
-            _ = runs.next()
+            runs.next()
             try await body(server)
         }
     }
@@ -77,7 +77,7 @@ struct WatchedFixture: Sendable {
 
 // MARK: - Endpoints
 
-/// Answers with what it was asked.
+/// Responds with a description of the request.
 struct EchoEndpoint: Endpoint {
     let path: RoutePath
 
@@ -100,7 +100,7 @@ struct EchoEndpoint: Endpoint {
     }
 }
 
-/// Answers with the status in the path, without reading the body.
+/// Responds with the status in the path, without reading the body.
 struct StatusEndpoint: Endpoint {
     let path: RoutePath = "/status/{code}"
 
@@ -112,7 +112,7 @@ struct StatusEndpoint: Endpoint {
     }
 }
 
-/// Reads up to 64 KiB, and waits a moment for them.
+/// Reads a body of at most 64 KiB within a short time limit.
 struct LimitedEndpoint: Endpoint {
     let path: RoutePath = "/limited"
     var timeLimit = Duration.milliseconds(300)
@@ -131,7 +131,7 @@ struct LimitedEndpoint: Endpoint {
     }
 }
 
-/// Answers after a moment.
+/// Responds after a short delay.
 struct SlowEndpoint: Endpoint {
     let path: RoutePath = "/slow"
 
@@ -141,7 +141,7 @@ struct SlowEndpoint: Endpoint {
     }
 }
 
-/// Answers with more than a connection takes that nobody reads.
+/// Responds with 16 KiB, so that unread responses soon fill a connection.
 struct LargeEndpoint: Endpoint {
     static let size = 16 << 10
     let path: RoutePath = "/large"
@@ -151,7 +151,7 @@ struct LargeEndpoint: Endpoint {
     }
 }
 
-/// Works until its task is cancelled, for half a minute at most.
+/// Runs until its task is cancelled, for half a minute at most.
 struct EndlessEndpoint: Endpoint {
     let path: RoutePath = "/endless"
     let entered = Counter()
@@ -188,7 +188,7 @@ struct WaitingEndpoint<Tokens: TokenProvider>: Endpoint {
     }
 }
 
-/// Has a token once its gate is open.
+/// A provider that returns a token once its gate is open.
 final class GatedIssuer: TokenProvider {
     let begun = Gate()
     let gate = Gate()
@@ -196,58 +196,10 @@ final class GatedIssuer: TokenProvider {
     var calls: Int { count.value }
 
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        _ = count.next()
+        count.next()
         begun.open()
         guard (try? await gate.wait("the token")) != nil else { throw TokenError(.unavailable, message: "no token") }
         if Task.isCancelled { throw TokenError(.cancelled, message: "cancelled") }
         return Token(secret: Secret("t"), remaining: .seconds(600), lineage: Lineage())
     }
-}
-
-final class Counter: Sendable {
-    private let count = Mutex(0)
-    var value: Int { count.withLock { $0 } }
-
-    func next() -> Int {
-        count.withLock { count in
-            count += 1
-            return count
-        }
-    }
-}
-
-/// Opens once, for all who wait.
-final class Gate: Sendable {
-    private let count = Counter()
-
-    func open() { _ = count.next() }
-
-    /// - Throws: ``Unmet`` with `what` if it has not opened in time.
-    func wait(_ what: String) async throws {
-        guard await eventually({ count.value > 0 }) else { throw Unmet(what: what) }
-    }
-
-    struct Unmet: Error, CustomStringConvertible {
-        var what: String
-        var description: String { "Waited \(RawConnection.timeout) in vain for \(what)." }
-    }
-}
-
-/// Whether something comes true in time.
-func eventually(within time: Duration = RawConnection.timeout, _ condition: () async -> Bool) async -> Bool {
-    let clock = ContinuousClock()
-    let deadline = clock.now + time
-    while await !condition() {
-        guard clock.now < deadline, (try? await Task.sleep(for: .milliseconds(5))) != nil else {
-            return await condition()
-        }
-    }
-    return true
-}
-
-/// What `operation` returns; `nil` if it takes longer. It is cancelled then, and not waited for.
-func within<Success: Sendable>(
-    _ time: Duration, _ operation: @escaping @Sendable () async throws -> Success
-) async throws -> Success? {
-    try await withTimeLimit(time, Alarm(ContinuousClock()), mayAbandon: { true }, operation: operation)
 }

@@ -2,7 +2,7 @@ import HTTPTypes
 import Testing
 import TokenBroker
 
-// MARK: - What is refused
+// MARK: - Refused requests
 
 extension RouteAdapterContract {
     static let refusals: [Case] = [
@@ -84,7 +84,7 @@ extension RouteAdapterContract {
     ]
 }
 
-/// Sends a body that hides another request.
+/// Sends a request whose body hides another request, and expects a refusal.
 private func expectRefusal(_ client: Client, _ path: String, _ rest: String) async throws {
     let connection = try await client.connect()
     let hidden = "GET /status/500 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -97,7 +97,7 @@ private func expectRefusal(_ client: Client, _ path: String, _ rest: String) asy
 }
 
 extension RawConnection {
-    /// The next answer; `nil` if the connection ends without one.
+    /// Returns the next response, or `nil` if the connection ends without one.
     func answerOrEnd() async throws -> TransportResponse? {
         do {
             return try await answer()
@@ -107,7 +107,7 @@ extension RawConnection {
     }
 }
 
-// MARK: - What is declined
+// MARK: - Declined upgrades
 
 extension RouteAdapterContract {
     static let upgrades: [Case] = [
@@ -122,8 +122,8 @@ extension RouteAdapterContract {
                     where path != "/host" || fixture.has(.declinedUpgrades) {
                         let request = "GET \(path) HTTP/1.1\r\nHost: a\r\n\(upgrade)\r\n\r\n"
                         let connection = try await client.connect()
-                        try await #expect(connection.exchange(request).status.code == code, "\(path), \(upgrade)")
-                        // Answered or closed, but not deaf.
+                        try await expect(connection.exchange(request).status.code, code, "\(path), \(upgrade)")
+                        // The server must answer or close the connection. It must not ignore the request.
                         await connection.send(request)
                         let next = try await connection.answerOrEnd()
                         #expect(next == nil || next?.status.code == code, "\(path), \(upgrade)")
@@ -148,7 +148,7 @@ extension RouteAdapterContract {
                     }
                     let bytes = [UInt8](repeating: 7, count: 65_536)
                     let taken = await connection.offer(bytes, upTo: 32 << 20, until: .seconds(2))
-                    #expect(taken < 32 << 20, "\(head): all that follows is read.")
+                    #expect(taken < 32 << 20, "\(head): the server reads everything that follows.")
                     #expect(await connection.rest() != nil, "\(head): the connection stays open.")
                 }
             }

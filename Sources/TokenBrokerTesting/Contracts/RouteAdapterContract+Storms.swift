@@ -17,14 +17,14 @@ extension RouteAdapterContract {
             fixture in
             try await withServer(fixture) { client in
                 let connection = try await client.connect()
-                // The many before it have the server read much at a time, so that the many after it wait in memory.
+                // The requests before `/slow` make the server read large pieces, so that those after it wait in memory.
                 let requests = (0..<10_000).map { $0 == 2000 ? request("/slow") : request($0, false) }
                 async let sent = connection.send(requests.joined())
                 try await expectAnswers(connection, 2000) { _ in false }
-                try await #expect(connection.answer().status == .accepted)
+                try await expect(connection.answer().status, .accepted)
                 try await expectAnswers(connection, 7999) { _ in false }
                 #expect(await sent)
-                try await #expect(client.isServed())
+                try await client.expectServed()
             }
         },
         Case("thousands of requests of ours and of the host's are answered in order", needs: .http1) { fixture in
@@ -42,7 +42,7 @@ extension RouteAdapterContract {
                     async let sent = connection.send(requests.joined())
                     try await expectAnswers(connection, 1000, isOurs)
                     _ = await sent
-                    #expect(await connection.isClosedByPeer(), "Something follows the last answer.")
+                    #expect(await connection.isClosedByPeer(), "Something follows the last response.")
                 }
             }
         },
@@ -51,25 +51,26 @@ extension RouteAdapterContract {
             try await withServer(fixture) { client in
                 for path in ["/large", "/host"] {
                     let connection = try await client.connect(bufferSize: 16 << 10)
-                    // Long requests for the long answers, so that those that are read, as some always are, are few.
+                    // Requests for long responses are long too, so that the server reads only a few. Some it always
+                    // reads.
                     let field = path == "/large" ? "X-Filling: \(String(repeating: "x", count: 1000))\r\n" : ""
                     let request = Array("GET \(path) HTTP/1.1\r\nHost: a\r\n\(field)\r\n".utf8)
-                    // The system itself takes some mebibytes, and answers fill its buffers slowly.
+                    // The kernel buffers some mebibytes, and responses fill its buffers slowly.
                     let taken: Int? = try await within(.seconds(60)) {
                         await connection.offer(request, upTo: 24 << 20, until: .seconds(2))
                     }
                     guard let taken, taken < 24 << 20 else {
-                        Issue.record("\(path): requests are still read, although nobody reads the answers.")
+                        Issue.record("\(path): the server still reads requests from a client that reads no responses.")
                         continue
                     }
-                    try await #expect(client.isServed())
+                    try await client.expectServed()
                     guard path == "/large" else { continue }
-                    // The rest of the last request, and all are answered.
+                    // After the rest of the last request and one more request, all must be answered.
                     async let sent = connection.send(Array(request.dropFirst(taken % request.count)) + request)
                     for index in 0..<taken / request.count + 2 {
                         let answer = try await connection.answer()
                         guard answer.status == .ok, answer.body.count == LargeEndpoint.size else {
-                            Issue.record("\(path), answer \(index): \(answer.status), \(answer.body.count) bytes")
+                            Issue.record("\(path), response \(index): \(answer.status), \(answer.body.count) bytes")
                             break
                         }
                     }
@@ -90,13 +91,13 @@ private func request(_ path: String, _ fields: String = "") -> String {
     "GET \(path) HTTP/1.1\r\nHost:a\r\n\(fields)\r\n"
 }
 
-/// Sends requests and reads their answers at the same time.
+/// Sends requests and reads their responses at the same time.
 private func storm(_ client: Client, _ count: Int, _ isOurs: @Sendable (Int) -> Bool) async throws {
     let connection = try await client.connect()
     async let sent = connection.send((0..<count).map { request($0, isOurs($0)) }.joined())
     try await expectAnswers(connection, count, isOurs)
     #expect(await sent)
-    try await #expect(client.isServed())
+    try await client.expectServed()
 }
 
 private func expectAnswers(_ connection: RawConnection, _ count: Int, _ isOurs: (Int) -> Bool) async throws {
@@ -107,12 +108,12 @@ private func expectAnswers(_ connection: RawConnection, _ count: Int, _ isOurs: 
             let answer = try await connection.answer()
             guard answer.status.code == code, answer.body == body else {
                 Issue.record(
-                    "Answer \(index) of \(count) is \(answer.status) with \(answer.body.count) bytes, expected \(code)."
+                    "Response \(index)/\(count): expected \(code), found \(answer.status), \(answer.body.count) bytes"
                 )
                 return
             }
         } catch {
-            Issue.record("Answer \(index) of \(count) did not come: \(error)")
+            Issue.record("Response \(index) of \(count) did not arrive: \(error)")
             return
         }
     }

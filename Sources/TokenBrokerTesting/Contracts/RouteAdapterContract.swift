@@ -3,7 +3,7 @@ import Synchronization
 public import Testing
 public import TokenBroker
 
-/// What every route adapter promises, as test cases over a fixture of yours that runs a real server.
+/// Test cases for the promises of every route adapter, run on your fixture, which starts a real server.
 ///
 /// ```swift
 /// @Test(arguments: RouteAdapterContract.cases(for: MyFixture.self))
@@ -12,41 +12,42 @@ public import TokenBroker
 /// }
 /// ```
 public enum RouteAdapterContract {
-    /// What a host can do. Cases that need more are left out; an adapter cannot make up for its host.
+    /// The capabilities of a host server. Cases that need others are left out, since an adapter cannot make up for its
+    /// host.
     public struct Capabilities: OptionSet, Sendable {
-        /// The bits.
+        /// The bits of the set.
         public let rawValue: Int
-        /// Takes the bits as they are.
+        /// Creates a set from its bits.
         public init(rawValue: Int) { self.rawValue = rawValue }
 
-        /// It speaks plain HTTP/1.1 at its port, and keeps connections for further requests.
+        /// The host speaks plain HTTP/1.1 at its port and keeps connections open for further requests.
         public static let http1 = Self(rawValue: 1)
-        /// It keeps all of repeated request fields.
+        /// The host keeps all values of repeated request fields.
         public static let repeatedFields = Self(rawValue: 2)
-        /// It can send `100 Continue`.
+        /// The host can send `100 Continue`.
         public static let expectContinue = Self(rawValue: 4)
-        /// It tells when a client goes away before its answer, however soon.
+        /// The host notices a client that disconnects before it gets its response, however early.
         public static let disconnects = Self(rawValue: 8)
-        /// It can stop taking connections, finish what is under way and end the other connections.
+        /// The host can stop accepting connections, finish requests in progress and close the other connections.
         public static let gracefulShutdown = Self(rawValue: 16)
-        /// It answers HTTP/1.0 as that version asks: it closes after the answer, unless the client keeps the connection
-        /// alive.
+        /// The host answers HTTP/1.0 requests as that version requires: it closes the connection after the response,
+        /// unless the client asks to keep it alive.
         public static let http10 = Self(rawValue: 32)
-        /// It refuses what RFC 9112 has it refuse, such as unclear lengths and hosts, and closes after a request that
-        /// it cannot parse.
+        /// The host refuses what RFC 9112 requires it to refuse, such as ambiguous lengths and hosts, and closes the
+        /// connection after a request that it cannot parse.
         public static let refusals = Self(rawValue: 64)
-        /// It does not read from a client that does not read its answers.
+        /// The host applies backpressure: it stops reading from a client that does not read its responses.
         public static let boundedWrites = Self(rawValue: 128)
-        /// It does not wait for the end of a body for which it has no route of its own, and closes.
+        /// The host does not wait for the end of a body whose path has no endpoint; it closes the connection.
         public static let boundedBodies = Self(rawValue: 256)
-        /// It answers a request for an upgrade as if it had not asked for one, and does not keep what comes after it.
+        /// The host answers an upgrade request as if it asked for no upgrade, and does not buffer the bytes after it.
         public static let declinedUpgrades = Self(rawValue: 512)
-        /// It writes `Date` on answers that have none.
+        /// The host adds `Date` to responses that have none.
         public static let dates = Self(rawValue: 1024)
-        /// It closes a connection so that its last answer arrives although the client is still sending.
+        /// The host closes a connection so that its last response arrives even while the client is still sending.
         public static let lingeringClose = Self(rawValue: 2048)
 
-        /// What is expected of a host.
+        /// All capabilities, which is what a good host has.
         public static let all: Self = [
             .http1, .repeatedFields, .expectContinue, .disconnects, .gracefulShutdown, .http10, .refusals,
             .boundedWrites, .boundedBodies, .declinedUpgrades, .dates, .lingeringClose,
@@ -55,15 +56,19 @@ public enum RouteAdapterContract {
 
     /// A server that a fixture runs on a loopback port.
     public struct Server: Sendable {
-        /// Where it listens.
+        /// The port that the server listens on.
         public var port: Int
-        /// How to talk to it, if not in plain HTTP/1.1.
+        /// The transport for requests to the server; `nil` for plain HTTP/1.1.
         public var transport: (any HTTPTransport)?
-        /// Begins a shutdown, graceful if the host can, and returns when the server has ended: within 20 seconds,
-        /// whatever its clients do or leave undone.
+        /// Shuts the server down, gracefully if the host can, and returns when it has stopped. Takes at most 20
+        /// seconds, whatever the clients do or fail to do.
         public var shutDown: @Sendable () async throws -> Void
 
-        /// Takes all members, in their order of declaration.
+        /// Creates a server.
+        /// - Parameters:
+        ///   - port: The port that the server listens on.
+        ///   - transport: The transport for requests to the server; `nil` for plain HTTP/1.1.
+        ///   - shutDown: Shuts the server down and returns when it has stopped.
         public init(
             port: Int, transport: (any HTTPTransport)? = nil, shutDown: @escaping @Sendable () async throws -> Void
         ) {
@@ -73,9 +78,9 @@ public enum RouteAdapterContract {
         }
     }
 
-    /// One promise.
+    /// A test case for one promise.
     public struct Case: Sendable, CustomTestStringConvertible {
-        /// The promise in words.
+        /// A description of the promise.
         public let testDescription: String
         let needs: Capabilities
         let body: @Sendable (WatchedFixture) async throws -> Void
@@ -89,42 +94,41 @@ public enum RouteAdapterContract {
             self.body = body
         }
 
-        /// Checks it. A case that has not ended after two minutes is a failure, and is left behind.
+        /// Runs the case. A case that takes longer than two minutes fails, is cancelled and is not waited for.
+        ///
+        /// - Parameter fixture: The fixture for this run.
+        /// - Throws: An error of the fixture or of the case, which fails the test.
         public func run(on fixture: some RouteAdapterFixture) async throws {
             let watched = WatchedFixture(base: fixture)
-            let hasEnded: Bool? = try await within(.seconds(120)) {
-                try await body(watched)
-                return true
-            }
-            if hasEnded == nil {
-                Issue.record("The case has not ended after two minutes.")
-            } else if watched.runs.value == 0 {
-                Issue.record("The fixture's `withServer` did not run what it was given.")
-            }
+            try await runCase(within: .seconds(120), watched.runs, "withServer") { try await body(watched) }
         }
     }
 
-    /// The cases that apply to a fixture.
+    /// Returns the cases whose capabilities a fixture's host has.
     public static func cases<Fixture: RouteAdapterFixture>(for fixture: Fixture.Type) -> [Case] {
         let all = requests + connections + bodies + storms + refusals + upgrades + clients + shutdowns
         return all.filter { Fixture.capabilities.isSuperset(of: $0.needs) }
     }
 }
 
-/// Runs the server that an adapter is for.
+/// A fixture that runs a host server for ``RouteAdapterContract``.
 public protocol RouteAdapterFixture: Sendable {
-    /// What its host can do.
+    /// The capabilities of the host.
     static var capabilities: RouteAdapterContract.Capabilities { get }
 
-    /// Starts a server on a free loopback port with `endpoints` mounted through the adapter, and routes of its own:
-    /// `GET /host` and `GET /healthz`, both answering `host`, the latter although an endpoint has the same path. Runs
-    /// `body`, and stops the server unless that was done.
+    /// Runs `body` with a server on a free loopback port, and stops the server unless `body` has shut it down.
+    ///
+    /// The host has two routes of its own, `GET /host` and `GET /healthz`. Both respond with `host`, the latter even
+    /// though an endpoint has the same path.
+    /// - Parameters:
+    ///   - endpoints: The endpoints to mount through the adapter.
+    ///   - body: A closure that takes the running server.
     func withServer(
         _ endpoints: EndpointSet, _ body: @Sendable (RouteAdapterContract.Server) async throws -> Void
     ) async throws
 }
 
-// MARK: - What is said
+// MARK: - Requests and responses
 
 extension RouteAdapterContract {
     static let requests: [Case] = [
@@ -158,14 +162,15 @@ extension RouteAdapterContract {
                     "/shops/1/2/orders/items", "/shops/%ff/orders/2/items", "/shops/%/orders/2/items",
                     "/shop%73/1/orders/2/items",
                 ] {
-                    try await #expect(client.send(.get, path).status == .notFound, "\(path)")
+                    try await expect(client.send(.get, path).status, .notFound, "\(path)")
                 }
             }
         },
         Case("repeated fields of a response survive") { fixture in
             try await withServer(fixture) { client in
                 let fields = try await client.send(.post, "/echo/a/b").headerFields
-                // Cookies in fields of their own; others may come in one, separated by commas (RFC 9110, section 5.3).
+                // Cookies need separate fields. Other values may share one, separated by commas (RFC 9110, section
+                // 5.3).
                 #expect(fields[values: .setCookie] == ["a=1", "b=2", "a=3"])
                 let values = fields[values: repeated].flatMap { $0.split(separator: ",") }
                 #expect(values.map { String($0.trimmingWhiteSpace) } == ["x", "y", "x"])
@@ -176,7 +181,7 @@ extension RouteAdapterContract {
                 var fields = HTTPFields()
                 for value in ["1", "2", "1"] { fields.append(HTTPField(name: repeated, value: value)) }
                 let response = try await client.send(.post, "/echo/a/b", fields: fields)
-                try #expect(client.object(response)["repeated"] == .array([.string("1"), .string("2"), .string("1")]))
+                try expect(client.object(response)["repeated"], .array([.string("1"), .string("2"), .string("1")]))
             }
         },
         Case("bodies arrive whole, whatever their size") { fixture in
@@ -193,8 +198,23 @@ extension RouteAdapterContract {
                 let head = try await client.send(.head, "/echo/a/b")
                 #expect(head.status == get.status)
                 #expect(head.body.isEmpty)
-                // The echo names the method, which is one letter longer.
+                // The echo names the method, and `HEAD` is one letter longer than `GET`.
                 #expect(head.headerFields[.contentLength] == String(get.body.count + 1))
+            }
+        },
+        Case("no body follows the response to HEAD", needs: .http1) { fixture in
+            try await withServer(fixture) { client in
+                for path in ["/status/422", "/echo/a/b"] {
+                    let connection = try await client.connect()
+                    let head = try await connection.exchange(
+                        "HEAD \(path) HTTP/1.1\r\nHost: a\r\n\r\n", isToHead: true)
+                    expect(head.body, [], "the body of the response to HEAD \(path)")
+                    // Anything written after the head would be read as the beginning of the next response.
+                    let next = try await connection.exchange(
+                        "GET /status/401 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    expect(next.status, .unauthorized, "the status of the request after HEAD \(path)")
+                    expect(await connection.rest(), [], "what follows the last response")
+                }
             }
         },
         Case("every status is written as it is") { fixture in
@@ -213,7 +233,7 @@ extension RouteAdapterContract {
                 #expect(peer.flatMap { PeerAddress(ip: $0)?.isLoopback } == true, "The peer is \(peer ?? "unknown").")
                 #if os(Linux)
                 guard client.server.transport == nil else { return }
-                // Another address of this machine, and a fixture that made the first one up is found out.
+                // A client with another address exposes a fixture that invents the peer's address.
                 let other = try await RawConnection.connect(port: client.server.port, source: 77)
                 let echo = try await other.exchange("GET /echo/a/b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 let ip = try client.object(echo)["peer"]?.string?.description ?? ""
@@ -229,9 +249,9 @@ extension RouteAdapterContract {
         },
         Case("what is not ours goes to the host, and what is the host's stays so") { fixture in
             try await withServer(fixture) { client in
-                try await #expect(client.send(.get, "/nothing").status == .notFound)
-                try await #expect(client.send(.post, "/nothing", body: [1, 2, 3]).status == .notFound)
-                try await #expect(client.send(.get, "/echo/a").status == .notFound)
+                try await expect(client.send(.get, "/nothing").status, .notFound)
+                try await expect(client.send(.post, "/nothing", body: [1, 2, 3]).status, .notFound)
+                try await expect(client.send(.get, "/echo/a").status, .notFound)
                 for path in ["/host", "/healthz"] {
                     let response = try await client.send(.get, path)
                     #expect(response.status == .ok)

@@ -2,17 +2,19 @@ import HTTPTypes
 public import TokenBroker
 
 extension InMemoryTransport {
-    /// Straight into routes, without a socket: what a host server and its route adapter do with a request, in process.
+    /// Creates a transport that calls endpoints directly, as a host server and its route adapter do, but without a
+    /// socket.
     ///
     /// ```swift
     /// let sandbox = await Sandbox()
-    /// let broker = try await Composer().compose(configuration, transport: InMemoryTransport(sandbox.endpoints), logger: logger)
+    /// let broker = try await Composer().compose(
+    ///     configuration, transport: InMemoryTransport(sandbox.endpoints), logger: logger)
     /// ```
     ///
     /// - Parameters:
-    ///   - endpoints: What none of them answers is a 404.
-    ///   - peer: Where requests seem to come from.
-    ///   - clock: Measures timeouts, and how long a call took.
+    ///   - endpoints: The endpoints to call. A request that matches none of them gets a 404.
+    ///   - peer: The address that requests seem to come from.
+    ///   - clock: The clock that measures timeouts and the elapsed time of calls.
     public init(
         _ endpoints: EndpointSet, peer: PeerAddress? = PeerAddress(ip: "127.0.0.1"),
         clock: some Clock<Duration> = ContinuousClock()

@@ -1,10 +1,10 @@
 public import HTTPTypes
 public import TokenBroker
 
-/// A transport without a network: a closure answers.
+/// A transport without a network, whose responses come from a closure.
 ///
-/// It keeps the promises that can be kept without sockets: the scheme rule, the timeout, cancellation, content codings, and the ceiling on
-/// the response's size. The closure must end its waits when its task is cancelled.
+/// It keeps the promises that need no sockets: the scheme rule, the timeout, cancellation, content codings and the
+/// limit on the response's size. The closure must stop waiting when its task is cancelled.
 ///
 /// ```swift
 /// let transport = InMemoryTransport { request, body in
@@ -15,9 +15,12 @@ public struct InMemoryTransport: HTTPTransport {
     private let alarm: Alarm
     private let answer: @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
 
+    /// Creates a transport.
+    ///
     /// - Parameters:
-    ///   - clock: Measures timeouts.
-    ///   - answer: A ``TransportError`` it throws is passed on as it is.
+    ///   - clock: The clock that measures timeouts.
+    ///   - answer: A closure that returns the response to a request and its body. A `TransportError` that it throws is
+    ///     passed on unchanged. Any other error becomes `TransportError/Code/other`.
     public init(
         clock: some Clock<Duration> = ContinuousClock(),
         answer: @escaping @Sendable (HTTPRequest, [UInt8]) async throws -> TransportResponse
@@ -26,7 +29,10 @@ public struct InMemoryTransport: HTTPTransport {
         self.answer = answer
     }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Calls the closure and returns its response.
+    ///
+    /// - Throws: `TransportError` if the request is not allowed, the closure fails, the timeout expires, the task is
+    ///   cancelled, or the response is too large or malformed.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -39,7 +45,7 @@ public struct InMemoryTransport: HTTPTransport {
             if Task.isCancelled { throw TransportError(.cancelled, message: "the calling task was cancelled") }
             throw error as? TransportError ?? TransportError(.other, message: "the closure failed")
         }
-        guard let response else { throw TransportError(.timedOut, message: "the timeout passed") }
+        guard let response else { throw TransportError(.timedOut, message: "the timeout expired") }
         var collector = try ResponseCollector(
             response.head, for: request.method, maximumBytes: options.maximumResponseBytes)
         try collector.append(response.body.span.bytes)

@@ -9,7 +9,7 @@ import Musl
 import Darwin
 #endif
 
-/// A clock that stands still until a test moves it.
+/// A clock that stands still until a test advances it.
 ///
 /// ```swift
 /// let clock = ManualClock()
@@ -18,19 +18,19 @@ import Darwin
 /// clock.advance(by: .seconds(5)) // and wakes
 /// ```
 ///
-/// If tasks sleep on it and nobody moves it for five seconds of real time, it says so on standard error: a test that
-/// waits for them waits for ever.
+/// If tasks sleep on the clock and nothing advances it for five seconds of real time, it reports that on standard
+/// error, since a test that waits for these tasks hangs.
 public final class ManualClock: Clock {
     /// A point in the clock's time.
     public struct Instant: InstantProtocol {
-        /// Since the clock was made.
+        /// The clock's time since it was created.
         public var offset: Duration
 
-        /// Later by `duration`, or earlier if it is negative.
+        /// Returns the instant that is later by `duration`, or earlier if `duration` is negative.
         public func advanced(by duration: Duration) -> Instant { Instant(offset: offset + duration) }
-        /// How much later `other` is; negative if it is earlier.
+        /// Returns the duration from this instant to `other`, which is negative if `other` is earlier.
         public func duration(to other: Instant) -> Duration { other.offset - offset }
-        /// Whether `left` is earlier.
+        /// Returns whether `left` is earlier than `right`.
         public static func < (left: Instant, right: Instant) -> Bool { left.offset < right.offset }
     }
 
@@ -42,16 +42,16 @@ public final class ManualClock: Clock {
 
     private struct State {
         var now = Instant(offset: .zero)
-        /// How often the clock was moved.
+        /// The number of times that the clock was advanced.
         var moves = 0
         var isWatched = false
-        /// The moves when a standstill was last reported.
+        /// The number of moves when a standstill was last reported.
         var reported: Int?
         var lastID: UInt64 = 0
         var sleepers: [Sleeper] = []
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
-        /// Takes out the watchers whose number is reached.
+        /// Removes and returns the watchers whose count is reached.
         mutating func satisfiedWatchers() -> [CheckedContinuation<Void, Never>] {
             let satisfied = watchers.filter { $0.count <= sleepers.count }.map(\.continuation)
             watchers.removeAll { $0.count <= sleepers.count }
@@ -63,10 +63,10 @@ public final class ManualClock: Clock {
     private let timeout: Duration
     private let report: @Sendable (String) -> Void
 
-    /// A clock at its beginning.
+    /// Creates a clock whose offset is zero.
     /// - Parameters:
-    ///   - timeout: How long in real time tasks may sleep on it without a move before that is reported.
-    ///   - report: Gets the report, once for each standstill. Unless given, it goes to standard error.
+    ///   - timeout: How long, in real time, tasks may sleep without an advance before the clock reports a standstill.
+    ///   - report: A closure that takes the report, once for each standstill. `nil` writes it to standard error.
     public init(
         reportingStandstillAfter timeout: Duration = .seconds(5), report: (@Sendable (String) -> Void)? = nil
     ) {
@@ -78,12 +78,12 @@ public final class ManualClock: Clock {
             }
     }
 
-    /// Where the clock stands.
+    /// The current instant.
     public var now: Instant { state.withLock { $0.now } }
-    /// None finer than the type's.
+    /// The resolution of the clock, one nanosecond.
     public var minimumResolution: Duration { .nanoseconds(1) }
 
-    /// Waits until the clock was moved to `deadline`; returns at once if it is there already.
+    /// Waits until the clock reaches `deadline`. Returns at once if it already has.
     /// - Throws: `CancellationError` when the task is cancelled.
     public func sleep(until deadline: Instant, tolerance: Duration?) async throws {
         let id = state.withLock { state in
@@ -94,7 +94,7 @@ public final class ManualClock: Clock {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
                 let (result, watchers): (Result<Void, any Error>?, [CheckedContinuation<Void, Never>]) =
                     state.withLock { state in
-                        // The cancellation handler may have run already, and found nobody to wake.
+                        // The cancellation handler may already have run and found no sleeper to wake.
                         if Task.isCancelled { return (.failure(CancellationError()), []) }
                         if deadline <= state.now { return (.success(()), []) }
                         state.sleepers.append(Sleeper(id: id, deadline: deadline, continuation: continuation))
@@ -111,8 +111,8 @@ public final class ManualClock: Clock {
         }
     }
 
-    /// Moves the clock, and wakes those whose time has come, the earliest deadline first.
-    /// - Parameter duration: A negative one moves nothing.
+    /// Advances the clock and wakes the tasks whose deadline is reached, the earliest deadline first.
+    /// - Parameter duration: How far to advance. The clock does not go back: a negative duration counts as zero.
     public func advance(by duration: Duration) {
         let woken = state.withLock { state in
             state.now = state.now.advanced(by: max(.zero, duration))
@@ -124,7 +124,7 @@ public final class ManualClock: Clock {
         for sleeper in woken { sleeper.continuation.resume() }
     }
 
-    /// Looks in real time after those who sleep, until nobody does.
+    /// Watches the sleeping tasks in real time until there are none.
     private func watch() {
         let begins = state.withLock { state in
             defer { state.isWatched = true }
@@ -155,8 +155,8 @@ public final class ManualClock: Clock {
         }
         guard let waiting else { return }
         report(
-            "ManualClock: nobody has moved the clock for \(timeout), and tasks that sleep on it: \(waiting.count). "
-                + "The first wakes after advance(by:) with \(waiting.wait); a test that waits for it without that hangs."
+            "ManualClock: the clock has not advanced for \(timeout). Tasks sleeping on it: \(waiting.count). "
+                + "The first one wakes after advance(by:) with \(waiting.wait). A test that waits for it hangs."
         )
     }
 
@@ -172,12 +172,12 @@ public final class ManualClock: Clock {
         }
     }
 
-    /// The wall clock that goes with it: some day in 2027, and on with the clock.
+    /// A wall clock that starts on 15 January 2027 and advances with this clock.
     public var date: Date { Date(timeIntervalSince1970: 1_800_000_000 + now.offset / .seconds(1)) }
 
-    /// When the first sleeper wakes; `nil` if nobody sleeps.
+    /// The earliest deadline of the sleeping tasks; `nil` if no task sleeps.
     public var nextDeadline: Instant? { state.withLock { $0.sleepers.map(\.deadline).min() } }
 
-    /// How many tasks sleep on this clock right now.
+    /// The number of tasks that sleep on this clock now.
     public var sleeperCount: Int { state.withLock { $0.sleepers.count } }
 }

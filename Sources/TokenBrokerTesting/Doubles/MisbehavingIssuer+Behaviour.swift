@@ -2,13 +2,13 @@ public import HTTPTypes
 public import Testing
 
 extension MisbehavingIssuer {
-    /// What it does with one call.
+    /// What the issuer does with one call.
     public struct Behaviour: Sendable, CustomTestStringConvertible {
         enum Content: Sendable {
             case tokens(lifetime: String?, type: String?)
             case fixed(Reaction.Step)
         }
-        /// What it does, in words.
+        /// A description of the behaviour.
         public private(set) var testDescription: String
         var content: Content
         var delay: Duration = .zero
@@ -23,8 +23,8 @@ extension MisbehavingIssuer {
 
         /// Issues a token.
         /// - Parameters:
-        ///   - lifetime: Zero and less for one that has expired already.
-        ///   - type: What `token_type` says of an access token; `nil` for nothing.
+        ///   - lifetime: The lifetime of the token; zero or negative for a token that has already expired.
+        ///   - type: The `token_type` of an access token; `nil` to leave it out.
         public static func issues(lifetime: Duration = .seconds(3600), type: String? = "bearer") -> Self {
             Self(
                 testDescription: "a token for \(lifetime) of type \(type ?? "none")",
@@ -32,7 +32,8 @@ extension MisbehavingIssuer {
             )
         }
 
-        /// Issues a token with this as its `expires_in`, in JSON as it stands; `nil` for none. For access tokens.
+        /// Issues a token with a literal `expires_in`. Meant for access tokens.
+        /// - Parameter expiresIn: The member's value as JSON text; `nil` to leave it out.
         public static func issues(expiresIn: String?) -> Self {
             Self(
                 testDescription: "a token with expires_in \(expiresIn ?? "absent")",
@@ -40,7 +41,10 @@ extension MisbehavingIssuer {
             )
         }
 
-        /// Does something else after a while.
+        /// Waits before another behaviour.
+        /// - Parameters:
+        ///   - delay: How long to wait.
+        ///   - behaviour: The behaviour after the delay.
         public static func slow(_ delay: Duration, then behaviour: Behaviour = .issues()) -> Self {
             var behaviour = behaviour
             behaviour.delay += delay
@@ -48,11 +52,11 @@ extension MisbehavingIssuer {
             return behaviour
         }
 
-        /// Reads the request and says nothing.
+        /// Reads the request and never responds.
         public static let hangs = Self(testDescription: "silence", content: .fixed(.hang))
 
-        /// 429.
-        /// - Parameter retryAfter: Seconds or a date, as it stands in the field; `nil` for none.
+        /// Responds with 429.
+        /// - Parameter retryAfter: The value of `Retry-After`, in seconds or as a date; `nil` to leave it out.
         public static func throttles(retryAfter: String? = nil) -> Self {
             var fields: HTTPFields = [.contentType: "application/json"]
             fields[.retryAfter] = retryAfter
@@ -62,22 +66,22 @@ extension MisbehavingIssuer {
             )
         }
 
-        /// An HTML page of some server in front, such as a 502.
+        /// Responds with an HTML page, as a gateway in front of the vendor does.
         public static func answersHTML(status: HTTPResponse.Status = .badGateway) -> Self {
             responds(
-                "a page of HTML with \(status.code)", "<html><body><h1>\(status.code)</h1></body></html>", status,
+                "an HTML page with \(status.code)", "<html><body><h1>\(status.code)</h1></body></html>", status,
                 [.contentType: "text/html"]
             )
         }
 
-        /// This answer, as a gateway in front gives it, or the vendor itself.
+        /// Responds with this status, body and header fields.
         public static func answers(
             _ status: HTTPResponse.Status, _ body: String, headerFields: HTTPFields = [.contentType: "application/json"]
         ) -> Self {
             responds("\(status.code) with \(body.prefix(60))", body, status, headerFields)
         }
 
-        /// A status with the vendor's error body.
+        /// Responds with this status and the vendor's error body.
         public static func refuses(_ status: HTTPResponse.Status) -> Self {
             responds(
                 "the vendor's error with \(status.code)",
@@ -85,10 +89,10 @@ extension MisbehavingIssuer {
             )
         }
 
-        /// 200 without a body.
+        /// Responds with 200 and no body.
         public static let answersNothing = responds("200 without a body", "")
 
-        /// 200 with an `error` member (RFC 6749, section 5.2) where a token is expected.
+        /// Responds with 200 and an `error` member (RFC 6749, section 5.2) beside the token.
         public static func answersError(_ error: String = "invalid_client") -> Self {
             responds(
                 "200 with an error",
@@ -96,10 +100,10 @@ extension MisbehavingIssuer {
             )
         }
 
-        /// 200 with the beginning of a token's JSON, and a matching length.
-        public static let truncatesJSON = responds("JSON that is cut off", #"{"access_token": "access-trunc"#)
+        /// Responds with 200 and only the beginning of a token's JSON. The announced length matches what is sent.
+        public static let truncatesJSON = responds("truncated JSON", #"{"access_token": "access-trunc"#)
 
-        /// 200 with a body of this many bytes.
+        /// Responds with 200 and a body of this many bytes.
         public static func floods(bytes: Int = 10 << 20) -> Self {
             let body = [UInt8](repeating: UInt8(ascii: " "), count: bytes)
             return Self(
@@ -107,12 +111,12 @@ extension MisbehavingIssuer {
             )
         }
 
-        /// 200 with a body that never ends.
+        /// Responds with 200 and a body that never ends.
         public static let neverEnds = Self(
-            testDescription: "a body without end", content: .fixed(.flood(HTTPResponse(status: .ok)))
+            testDescription: "a body that never ends", content: .fixed(.flood(HTTPResponse(status: .ok)))
         )
 
-        /// A redirect.
+        /// Responds with a redirect.
         public static func redirects(
             _ status: HTTPResponse.Status = .temporaryRedirect, to location: String = "https://elsewhere.example/"
         ) -> Self {
@@ -122,9 +126,9 @@ extension MisbehavingIssuer {
         /// Reads the request and closes the connection.
         public static let dropsConnection = Self(testDescription: "a closed connection", content: .fixed(.close))
 
-        /// Closes the connection in the middle of a token.
+        /// Responds with 200 and closes the connection in the middle of the token's JSON.
         public static let dropsMidBody = Self(
-            testDescription: "a connection closed within the body",
+            testDescription: "a connection closed in the middle of the body",
             content: .fixed(
                 .closeWithin(HTTPResponse(status: .ok), Array(#"{"access_token": "access-dropped""#.utf8), of: 100)
             )

@@ -3,56 +3,58 @@ public import HTTPTypes
 import Synchronization
 public import TokenBroker
 
-/// A vendor that misbehaves as it is told, call by call, and remembers what it was asked.
+/// A simulated vendor that misbehaves as scripted, call by call, and records its calls.
 ///
-/// It answers at both steps of a ``VendorProfile``: with opaque access tokens, `access-1`, `access-2` …, and with checkout tokens that
-/// are unsigned JWTs with the claims that the profile names. Well-behaved it refuses client secrets other than those it
-/// ``accept(_:)``s, and access tokens that it did not issue or that were revoked.
+/// It serves both steps of a `VendorProfile`. Access tokens are opaque texts: `access-1`, `access-2` and so on.
+/// Checkout tokens are unsigned JWTs with the claims that the profile names. Where the script issues a token, the
+/// issuer still refuses credentials that it does not ``accept(_:)``, and access tokens that it did not issue or has
+/// revoked.
 ///
-/// In process it is the transport itself:
+/// In the same process, the issuer is the transport:
 ///
 /// ```swift
 /// let clock = ManualClock()
 /// let issuer = MisbehavingIssuer([.throttles(retryAfter: "7"), .answersHTML()], clock: clock)
-/// let accessTokens = ClientCredentialsProvider(vendor: vendor, credentials: credentials, transport: issuer, clock: clock)
+/// let accessTokens = ClientCredentialsProvider(
+///     vendor: vendor, credentials: credentials, transport: issuer, clock: clock)
 /// ```
 ///
-/// Over sockets a server of yours does what ``reaction(to:body:)`` says.
+/// Over sockets, use a ``MisbehavingServer``, or let your own server do what ``reaction(to:body:)`` returns.
 public final class MisbehavingIssuer: HTTPTransport {
-    /// What is to happen with one call, in terms of HTTP.
+    /// What a server does with one call, in terms of HTTP.
     public struct Reaction: Sendable {
-        /// How long nothing happens before.
+        /// The delay before the step.
         public var delay: Duration
-        /// What happens then.
+        /// What the server does after the delay.
         public var step: Step
 
-        /// In terms of HTTP.
+        /// What a server does with a connection after it has read a request.
         public enum Step: Sendable {
-            /// A complete response.
+            /// Sends a complete response.
             case respond(HTTPResponse, [UInt8])
-            /// The head, `of` bytes announced, these sent, and the connection closed.
+            /// Announces a body of `of` bytes, sends the head and these bytes, and closes the connection.
             case closeWithin(HTTPResponse, [UInt8], of: Int)
-            /// The head, no length, and bytes for as long as somebody takes them.
+            /// Sends the head without a length, and bytes for as long as the client takes them.
             case flood(HTTPResponse)
-            /// Nothing, and the connection stays open.
+            /// Sends nothing and keeps the connection open.
             case hang
-            /// Nothing, and the connection is closed.
+            /// Sends nothing and closes the connection.
             case close
         }
     }
 
-    /// What a call is for.
+    /// The step that a call is for.
     public enum Step: Sendable, Hashable {
         case accessToken, checkoutToken
     }
 
-    /// One call as it came in.
+    /// A call that the issuer received.
     public struct Call: Sendable {
-        /// Method, address and header fields.
+        /// The method, the URL and the header fields.
         public var request: HTTPRequest
-        /// The content.
+        /// The request's body.
         public var body: [UInt8]
-        /// What it was for.
+        /// The step that the call is for.
         public var step: Step
     }
 
@@ -66,7 +68,7 @@ public final class MisbehavingIssuer: HTTPTransport {
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
     }
 
-    /// A pair that is accepted from the beginning: `client` and `secret`.
+    /// The credential that is accepted from the beginning: `client` and `secret`.
     public static let credential = Credential(clientID: Secret("client"), clientSecret: Secret("secret"))
 
     private let profile: VendorProfile
@@ -75,12 +77,15 @@ public final class MisbehavingIssuer: HTTPTransport {
     private let wallClock: @Sendable () -> Date
     private let state: Mutex<State>
 
+    /// Creates an issuer.
+    ///
     /// - Parameters:
-    ///   - script: The first call gets the first.
-    ///   - otherwise: What further calls get.
-    ///   - profile: Whose paths and members it has.
-    ///   - clock: For what is slow, and for timeouts in process.
-    ///   - wallClock: For the `exp` of checkout tokens and the `Date` of answers: the vendor's clock, which need not be yours.
+    ///   - script: The behaviours for the first calls, in order.
+    ///   - otherwise: The behaviour for all further calls.
+    ///   - profile: The vendor profile whose paths and members the issuer uses.
+    ///   - clock: The clock that measures delays and timeouts when the issuer is the transport.
+    ///   - wallClock: The vendor's wall clock, which may differ from yours. It sets the `exp` of checkout tokens and
+    ///     the `Date` of responses.
     public init(
         _ script: [Behaviour] = [], otherwise: Behaviour = .issues(), profile: VendorProfile = .alternativePayments,
         clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() }
@@ -97,29 +102,35 @@ public final class MisbehavingIssuer: HTTPTransport {
         )
     }
 
-    // MARK: Telling it what to do
+    // MARK: Script
 
-    /// Appends to the script: for the next call, or the next one at that step.
+    /// Appends a behaviour to the script.
+    /// - Parameters:
+    ///   - behaviour: The behaviour for one call.
+    ///   - step: The step whose next call gets it; `nil` for either step.
     public func then(_ behaviour: Behaviour, at step: Step? = nil) {
         state.withLock { $0.script.append((behaviour, step)) }
     }
 
-    /// What calls get that the script does not cover, from now on; at one step or both.
+    /// Sets the behaviour for calls that the script does not cover.
+    /// - Parameters:
+    ///   - behaviour: The behaviour for these calls.
+    ///   - step: The step whose calls get it; `nil` for both steps.
     public func otherwise(_ behaviour: Behaviour, at step: Step? = nil) {
         state.withLock { state in
             for covered in step.map({ [$0] }) ?? [.accessToken, .checkoutToken] { state.otherwise[covered] = behaviour }
         }
     }
 
-    /// Which pairs are accepted from now on, and no others: a rotated secret.
+    /// Accepts only these credentials from now on, as after a rotation.
     public func accept(_ credentials: [Credential]) {
         state.withLock { $0.accepted = Self.basic(credentials) }
     }
 
-    /// Refuses all access tokens that were issued so far, as a vendor does that revokes them before their time.
+    /// Refuses all access tokens that were issued so far, as a vendor does that revokes them before they expire.
     public func revokeAccessTokens() { state.withLock { $0.accessTokens = [] } }
 
-    /// An access token that it takes, without a call.
+    /// Returns a new access token, without a call.
     public func accessToken() -> String {
         state.withLock { state in
             state.issued += 1
@@ -128,16 +139,16 @@ public final class MisbehavingIssuer: HTTPTransport {
         }
     }
 
-    // MARK: Looking at it
+    // MARK: Calls
 
-    /// What came in, in order.
+    /// The calls received so far, in order.
     public var calls: [Call] { state.withLock { $0.calls } }
-    /// How many calls there were for access tokens.
+    /// The number of calls for access tokens.
     public var accessTokenCalls: Int { state.withLock { $0.calls.count { $0.step == .accessToken } } }
-    /// How many calls there were for checkout tokens.
+    /// The number of calls for checkout tokens.
     public var checkoutTokenCalls: Int { state.withLock { $0.calls.count { $0.step == .checkoutToken } } }
 
-    /// Waits until there were at least `count` calls in all.
+    /// Waits until the issuer has received at least `count` calls in all.
     public func called(_ count: Int) async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
@@ -149,9 +160,9 @@ public final class MisbehavingIssuer: HTTPTransport {
         }
     }
 
-    // MARK: Answering
+    // MARK: Responses
 
-    /// Counts a call, and says what is to happen with it. For a server of your own.
+    /// Records a call and returns the reaction to it, for your own server.
     public func reaction(to request: HTTPRequest, body: [UInt8]) -> Reaction {
         let callStep = request.path == profile.accessToken.path ? Step.accessToken : .checkoutToken
         let (behaviour, watchers) = state.withLock { state in
@@ -177,7 +188,7 @@ public final class MisbehavingIssuer: HTTPTransport {
         return Reaction(delay: behaviour.delay, step: dated(step))
     }
 
-    /// With the time by the vendor's clock.
+    /// Returns a step whose response has a `Date` from the vendor's clock, unless it already has one.
     private func dated(_ step: Reaction.Step) -> Reaction.Step {
         func dated(_ head: HTTPResponse) -> HTTPResponse {
             var head = head
@@ -192,7 +203,9 @@ public final class MisbehavingIssuer: HTTPTransport {
         }
     }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Records a call and reacts to it as scripted.
+    ///
+    /// - Throws: `TransportError` if there is no complete response.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -261,7 +274,7 @@ public final class MisbehavingIssuer: HTTPTransport {
         )
     }
 
-    /// What the `Authorization` field may hold, in either encoding.
+    /// Returns the accepted values of `Authorization`, both with plain and with form-encoded credentials.
     private static func basic(_ credentials: [Credential]) -> [String] {
         credentials.flatMap { credential in
             let (id, secret) = (credential.clientID.reveal(), credential.clientSecret.reveal())
@@ -273,7 +286,7 @@ public final class MisbehavingIssuer: HTTPTransport {
 }
 
 extension UnverifiedJWT {
-    /// A token with these claims and without a signature that is worth anything.
+    /// Returns a token with these claims and a worthless signature.
     package static func text(claims: [ExactString: JSONValue], signature: String = "unsigned") -> String {
         func part(_ bytes: [UInt8]) -> String {
             Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")

@@ -2,27 +2,29 @@ public import FoundationEssentials
 import HTTPTypes
 import TokenBroker
 
-/// What went through a ``RecordingTransport``, without its secrets: a file of JSON that people review and keep beside their tests.
+/// The exchanges of a ``RecordingTransport``, without secrets, as a JSON file that people review and keep beside their
+/// tests.
 ///
-/// Read it before you commit it. What is replaced is what is known to be secret, see ``RecordingTransport``; a vendor may put one where nobody
-/// expects it.
+/// Review a recording before you commit it. Only values that are known to be secret are replaced;
+/// ``RecordingTransport`` lists them. A vendor may put a secret where nobody expects it.
 public struct Recording: Sendable, Hashable {
-    /// When it was begun. Tokens in it are valid then, so use it as the wall clock of a test that replays.
+    /// When the recording began. Its tokens are valid at this time, so use it as the wall clock of a test that replays
+    /// the recording.
     public var recordedAt: Date
-    /// In the order in which the requests were made.
+    /// The exchanges, in the order of their requests.
     public var exchanges: [Exchange]
 
-    /// One request and what came of it.
+    /// A request and its outcome.
     public struct Exchange: Sendable, Hashable {
-        /// What was sent.
+        /// The request.
         public var request: Request
-        /// What came back; `nil` if nothing did.
+        /// The response; `nil` if there was none.
         public var response: Response?
-        /// The ``TransportError/Code`` of the failure; `nil` with a response.
+        /// The name of the `TransportError/Code` with which the call failed; `nil` if it did not fail.
         public var failure: String?
     }
 
-    /// What was sent.
+    /// A recorded request.
     public struct Request: Sendable, Hashable {
         var method: String
         var scheme: String?
@@ -32,22 +34,22 @@ public struct Recording: Sendable, Hashable {
         var body: Body?
     }
 
-    /// What came back.
+    /// A recorded response.
     public struct Response: Sendable, Hashable {
         var status: Int
         var headerFields: [Field]
         var body: Body?
-        /// In milliseconds.
+        /// The elapsed time in milliseconds.
         var elapsed: Int
     }
 
-    /// A header field or a form's parameter; `name: value` in the file.
+    /// A header field or a form parameter. It is `name: value` in the file.
     struct Field: Sendable, Hashable {
         var name: String
         var value: String
     }
 
-    /// A body in the form that reads best: an object with one member in the file, and nothing if it is empty.
+    /// A body in its most readable form. In the file, it is an object with one member; an empty body is left out.
     enum Body: Sendable, Hashable {
         case json(JSONValue)
         case form([Field])
@@ -55,35 +57,38 @@ public struct Recording: Sendable, Hashable {
         case base64(String)
     }
 
-    /// Writes it to a file, the same recording always as the same bytes.
+    /// Writes the recording to a file. Equal recordings result in equal files.
+    /// - Parameter path: The path of the file, which is replaced if it exists.
+    /// - Throws: An error of Foundation if the file cannot be written.
     public func write(to path: String) throws {
         try Data(json.serialized(indented: true) + [UInt8(ascii: "\n")]).write(
             to: URL(filePath: path), options: .atomic)
     }
 
     /// Reads a file that ``write(to:)`` wrote.
-    /// - Throws: ``Malformed`` if it is another file, or what Foundation throws if it cannot be read.
+    /// - Parameter path: The path of the file.
+    /// - Throws: ``Malformed`` if the file is not a recording, or another error if it cannot be read or is not JSON.
     public init(contentsOf path: String) throws {
         try self.init(json: try JSONValue.parse(Array(Data(contentsOf: URL(filePath: path))), maximumDepth: 64))
     }
 
-    /// Why a file is no recording.
+    /// An error for a file that is not a recording.
     public struct Malformed: Error, Sendable, CustomStringConvertible {
-        /// Which member is missing or of another type.
+        /// The member that is missing or has the wrong type.
         public var member: String
-        /// Names the member.
-        public var description: String { "it is no recording: \(member) is missing or of another type" }
+        /// A message that names the member.
+        public var description: String { "the file is not a recording: \(member) is missing or has the wrong type" }
     }
 
     init(recordedAt: Date, exchanges: [Exchange] = []) {
-        // Whole seconds, as the file has them.
+        // The file has whole seconds.
         self.recordedAt = Date(timeIntervalSince1970: recordedAt.timeIntervalSince1970.rounded(.down))
         self.exchanges = exchanges
     }
 }
 
 extension Recording.Body {
-    /// What it was made of, secrets apart.
+    /// The bytes of the body, apart from its secrets.
     var bytes: [UInt8] {
         switch self {
         case .json(let value): value.serialized
@@ -95,7 +100,7 @@ extension Recording.Body {
     }
 }
 
-// MARK: The file
+// MARK: File format
 
 extension Recording {
     fileprivate var json: JSONValue {

@@ -3,7 +3,7 @@ public import HTTPTypes
 import Synchronization
 public import TokenBroker
 
-/// Notes down what goes through it, without secrets, to be replayed by a ``ReplayingTransport``.
+/// A transport that records its exchanges, without secrets, for a ``ReplayingTransport``.
 ///
 /// ```swift
 /// let transport = RecordingTransport(try CurlTransport())
@@ -11,12 +11,14 @@ public import TokenBroker
 /// try transport.recording.write(to: "Tests/Fixtures/checkout.json")
 /// ```
 ///
-/// Replaced are:
-/// - the values of `Authorization` and of every header field but the harmless ones (types, lengths, `Retry-After` …);
-/// - in JSON, forms and queries the values of members with the names of secrets, such as `access_token`, `token` and `client_secret`, by names
-///   such as `<access_token 1>`: the same secret by the same name throughout, wherever else it stands;
-/// - a JSON Web Token by one with the same claims and no signature, since who asked for it compares the claims;
-/// - in other text everything that is as long as a token.
+/// The recording replaces:
+/// - the values of `Authorization` and of all header fields except harmless ones, such as types, lengths and
+///   `Retry-After`;
+/// - in JSON, forms and queries, the values of members with the name of a secret, such as `access_token`, `token` and
+///   `client_secret`. The placeholder, such as `<access_token 1>`, is the same wherever the same secret occurs;
+/// - a JSON Web Token, by one with the same claims and a worthless signature, since the client that requested it
+///   compares the claims;
+/// - in other text, everything that is as long as a token.
 public final class RecordingTransport: HTTPTransport {
     private struct State {
         var redactor: Redactor
@@ -26,11 +28,13 @@ public final class RecordingTransport: HTTPTransport {
     private let upstream: any HTTPTransport
     private let state: Mutex<State>
 
+    /// Creates a recording transport.
+    ///
     /// - Parameters:
-    ///   - upstream: Carries the calls.
-    ///   - secretNames: Further names whose values are secret, of JSON members and parameters.
-    ///   - plainFields: Further header fields whose values are kept.
-    ///   - wallClock: For ``Recording/recordedAt``.
+    ///   - upstream: The transport that sends the requests.
+    ///   - secretNames: Additional names of JSON members and parameters whose values are secret.
+    ///   - plainFields: Additional header fields whose values are kept.
+    ///   - wallClock: The clock for ``Recording/recordedAt``.
     public init(
         _ upstream: any HTTPTransport, secretNames: Set<String> = [], plainFields: Set<HTTPField.Name> = [],
         wallClock: @escaping @Sendable () -> Date = { Date() }
@@ -44,10 +48,12 @@ public final class RecordingTransport: HTTPTransport {
         )
     }
 
-    /// What there is so far. A call that is under way has neither a response nor a failure.
+    /// The recording so far. A call in progress has neither a response nor a failure.
     public var recording: Recording { state.withLock { $0.recording } }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Sends a request with the upstream transport, and records the exchange.
+    ///
+    /// - Throws: The upstream transport's error.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -67,10 +73,10 @@ public final class RecordingTransport: HTTPTransport {
     }
 }
 
-/// Answers from a ``Recording``, and only to the very requests that were recorded, in their order.
+/// A transport that answers from a ``Recording``. It accepts only the recorded requests, in their order.
 ///
-/// A request that differs from the next one in method, address, header fields or body, secrets apart, fails with
-/// ``TransportError/Code/other`` and a message that says in which.
+/// A request that differs from the next recorded one in method, URL, header fields or body, apart from secrets, fails
+/// with `TransportError/Code/other` and a message that names the difference.
 public final class ReplayingTransport: HTTPTransport {
     private struct State {
         var redactor: Redactor
@@ -81,11 +87,13 @@ public final class ReplayingTransport: HTTPTransport {
     private let clock: any Clock<Duration>
     private let state: Mutex<State>
 
+    /// Creates a replaying transport.
+    ///
     /// - Parameters:
-    ///   - recording: From ``Recording/init(contentsOf:)``.
-    ///   - secretNames: As they were when it was recorded.
-    ///   - plainFields: As they were when it was recorded.
-    ///   - clock: Measures timeouts. Answers come at once, and say that they took as long as then.
+    ///   - recording: The recording, such as from ``Recording/init(contentsOf:)``.
+    ///   - secretNames: The same names that the recording was made with.
+    ///   - plainFields: The same header fields that the recording was made with.
+    ///   - clock: The clock that measures timeouts. Responses come at once, with the recorded elapsed time.
     public init(
         _ recording: Recording, secretNames: Set<String> = [], plainFields: Set<HTTPField.Name> = [],
         clock: some Clock<Duration> = ContinuousClock()
@@ -95,10 +103,12 @@ public final class ReplayingTransport: HTTPTransport {
         self.state = Mutex(State(redactor: Redactor(alsoSecret: secretNames, alsoPlain: plainFields)))
     }
 
-    /// How many exchanges have not been asked for yet.
+    /// The number of exchanges that have not been replayed yet.
     public var remaining: Int { recording.exchanges.count - state.withLock { $0.next } }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Returns the recorded response to a request.
+    ///
+    /// - Throws: The recorded failure, or a `TransportError` if the request is not the next one of the recording.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {
@@ -117,7 +127,7 @@ public final class ReplayingTransport: HTTPTransport {
         for request: HTTPRequest, _ body: [UInt8], _ state: inout State
     ) -> Result<Recording.Exchange, TransportError> {
         guard state.next < recording.exchanges.count else {
-            return .failure(TransportError(.other, message: "the recording has no further request"))
+            return .failure(TransportError(.other, message: "the recording has no more requests"))
         }
         let exchange = recording.exchanges[state.next]
         let asked = state.redactor.request(request, body: body)

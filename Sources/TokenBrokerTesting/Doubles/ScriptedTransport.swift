@@ -2,15 +2,17 @@ public import HTTPTypes
 import Synchronization
 public import TokenBroker
 
-/// A transport that answers with one step after the other, and remembers what it was asked.
+/// A transport that follows a script: the n-th request gets the n-th step. It records the requests.
 ///
-/// A request beyond the end of the script fails with ``TransportError/Code/other``, and is remembered like the others.
+/// A request beyond the end of the script fails with `TransportError/Code/other`. It is recorded like the others.
 public final class ScriptedTransport: HTTPTransport {
-    /// What happens with one request.
+    /// The outcome of one request.
     public struct Step: Sendable {
         fileprivate let run: @Sendable (any Clock<Duration>) async throws -> TransportResponse
 
-        /// Answers.
+        /// A step that responds with this status, header fields and body.
+        ///
+        /// `elapsed` is the elapsed time that the response reports.
         public static func respond(
             _ status: HTTPResponse.Status = .ok, headerFields: HTTPFields = [:], _ body: String = "",
             elapsed: Duration = .zero
@@ -23,17 +25,17 @@ public final class ScriptedTransport: HTTPTransport {
             }
         }
 
-        /// Fails.
+        /// A step that throws an error with this code.
         public static func fail(_ code: TransportError.Code) -> Step {
             Step { _ in throw TransportError(code, message: "as scripted") }
         }
 
-        /// Never answers: ends with the request's timeout or with cancellation.
+        /// A step that never responds. The call ends with its timeout or with cancellation.
         public static let hang = Step { clock -> TransportResponse in
             while true { try await clock.sleep(for: .seconds(3600)) }
         }
 
-        /// Does another step after `duration` on the transport's clock.
+        /// A step that waits for `duration` on the transport's clock, then runs another step.
         public static func after(_ duration: Duration, _ step: Step) -> Step {
             Step { clock in
                 try await clock.sleep(for: duration)
@@ -42,35 +44,39 @@ public final class ScriptedTransport: HTTPTransport {
         }
     }
 
-    /// One request as it came in.
+    /// A request that the transport received.
     public struct Sent: Sendable {
-        /// Method, address and header fields.
+        /// The method, the URL and the header fields.
         public var request: HTTPRequest
-        /// The content.
+        /// The request's body.
         public var body: [UInt8]
-        /// The limits it came with.
+        /// The options of the call.
         public var options: TransportOptions
     }
 
     private let clock: any Clock<Duration>
     private let state: Mutex<(steps: [Step], sent: [Sent])>
 
+    /// Creates a transport.
+    ///
     /// - Parameters:
-    ///   - steps: The first request gets the first.
-    ///   - clock: Measures timeouts and waits.
+    ///   - steps: The outcomes of the first requests, in order.
+    ///   - clock: The clock that measures timeouts and delays.
     public init(_ steps: [Step], clock: some Clock<Duration> = ContinuousClock()) {
         self.clock = clock
         self.state = Mutex((steps, []))
     }
 
-    /// What came in, in order.
+    /// The requests received so far, in order.
     public var sent: [Sent] { state.withLock { $0.sent } }
-    /// How many steps are left.
+    /// The number of steps left in the script.
     public var remainingSteps: Int { state.withLock { $0.steps.count } }
-    /// Appends a step.
+    /// Appends a step to the script.
     public func then(_ step: Step) { state.withLock { $0.steps.append(step) } }
 
-    /// See ``HTTPTransport/send(_:body:options:)``.
+    /// Runs the next step of the script.
+    ///
+    /// - Throws: `TransportError` if the step fails, the call's timeout expires or the script has no more steps.
     public func send(
         _ request: HTTPRequest, body: [UInt8], options: TransportOptions
     ) async throws(TransportError) -> TransportResponse {

@@ -2,12 +2,12 @@ import HTTPTypes
 import Synchronization
 import TokenBroker
 
-/// Answers in HTTP/1.1.
+/// Parsing of HTTP/1.1 responses.
 extension RawConnection {
-    /// The next answer.
+    /// Returns the next response.
     /// - Parameters:
-    ///   - isToHead: Whether it answers a HEAD request, and has no body whatever its length.
-    ///   - time: How long it may be silent.
+    ///   - isToHead: Whether it is the response to a HEAD request, which has no body whatever its length says.
+    ///   - time: How long the server may be silent.
     func answer(isToHead: Bool = false, within time: Duration = timeout) async throws -> TransportResponse {
         let head = try await upTo("\r\n\r\n", time)
         var lines = head.split(separator: "\r\n")
@@ -24,7 +24,7 @@ extension RawConnection {
         }
         var body: [UInt8] = []
         if isToHead || code < 200 || code == 204 || code == 304 {
-            // None.
+            // There is no body.
         } else if response.headerFields[.transferEncoding]?.lowercased() == "chunked" {
             while let size = Int(try await upTo("\r\n", time), radix: 16), size > 0 {
                 body += try await exactly(size, time)
@@ -41,7 +41,7 @@ extension RawConnection {
         return TransportResponse(head: response, body: body)
     }
 
-    /// One request and its answer.
+    /// Sends a request and returns its response.
     func exchange(_ request: String, isToHead: Bool = false) async throws -> TransportResponse {
         await send(request)
         return try await answer(isToHead: isToHead)

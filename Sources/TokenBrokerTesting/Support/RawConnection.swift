@@ -11,18 +11,18 @@ import Musl
 import Darwin
 #endif
 
-/// A TCP connection to a loopback port that sends exactly what it is told and reads HTTP/1.1 answers.
+/// A TCP connection to a loopback port that sends exactly the bytes it is given and reads HTTP/1.1 responses.
 ///
-/// Calls to the system block, so each connection has queues of its own for them, one for each direction. None waits longer than
-/// ``timeout``.
+/// System calls block, so each connection has two queues of its own for them, one for each direction. No call waits
+/// longer than ``timeout``, unless it is given another limit.
 final class RawConnection: Sendable {
-    /// How long a call waits for the other end, unless it is told otherwise.
+    /// How long a call waits for the other end by default.
     static let timeout = Duration.seconds(20)
 
     private let descriptor: Mutex<Int32>
     private let sending = DispatchQueue(label: "RawConnection.sending")
     private let receiving = DispatchQueue(label: "RawConnection.receiving")
-    /// What was received and is not yet part of an answer.
+    /// Received bytes that are not yet part of a response.
     let received = Mutex(Received())
 
     struct Received {
@@ -42,11 +42,11 @@ final class RawConnection: Sendable {
         }
     }
 
-    /// A call that failed.
+    /// A failed call.
     enum Failure: Error, CustomStringConvertible {
-        /// The call, and the system's number for why.
+        /// A system call, by its name, and its `errno`.
         case system(String, Int32)
-        /// Neither a byte nor the end came in this time.
+        /// Neither a byte nor the end of the connection arrived in this time.
         case silence(Duration)
 
         var description: String {
@@ -57,12 +57,12 @@ final class RawConnection: Sendable {
         }
     }
 
-    /// Whether nobody listens.
+    /// Returns whether an error means that the connection was refused, since nothing listens at the port.
     static func isRefusal(_ error: any Error) -> Bool {
         if case Failure.system("connect", ECONNREFUSED) = error { true } else { false }
     }
 
-    /// The connection ended within an answer, or what came was none.
+    /// An error that the connection ended before a complete response, or that the received bytes are not a response.
     struct NoAnswer: Error, CustomStringConvertible {
         var received: [UInt8]
         /// Whether the connection ended before the first byte.
@@ -76,12 +76,13 @@ final class RawConnection: Sendable {
 
     /// Connects to `127.0.0.1`.
     /// - Parameters:
-    ///   - port: Where somebody listens.
-    ///   - source: The last byte of its own address, for a client that is told from others; Linux only.
-    ///   - bufferSize: What the kernel is to hold for it in each direction, so that one that does not read is noticed soon.
+    ///   - port: The port to connect to.
+    ///   - source: The last byte of the client's own address, to tell it from other clients; Linux only.
+    ///   - bufferSize: The size of the kernel's buffer for each direction. With a small one, the server soon notices a
+    ///     client that does not read.
     static func connect(port: Int, source: UInt8? = nil, bufferSize: Int? = nil) async throws -> RawConnection {
         let connection = try RawConnection(source: source, bufferSize: bufferSize)
-        // A listener that has stopped accepting keeps the call waiting.
+        // The call blocks if the listener has stopped accepting.
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             connection.sending.async { [current = connection.current] in
                 let isConnected = withAddress(1, port) { systemConnect(current, $0, $1) } == 0
@@ -129,29 +130,30 @@ final class RawConnection: Sendable {
 
     private var current: Int32 { descriptor.withLock { $0 } }
 
-    // MARK: Ends
+    // MARK: Closing
 
-    /// Ends both directions, as when a page is closed.
+    /// Closes both directions, as when a page is closed.
     func close() { shutdown(current, Int32(SHUT_RDWR)) }
 
-    /// Says that nothing more will be sent, and goes on reading.
+    /// Half-closes the connection: sends nothing more, but still reads.
     func closeSending() { shutdown(current, Int32(SHUT_WR)) }
 
-    /// Ends the connection by a reset. Not while another call waits.
+    /// Resets the connection. Must not be called while another call waits.
     func reset() {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(current, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
         closeDescriptor()
     }
 
-    /// Whether the other end closes or resets the connection without another byte.
+    /// Returns whether the other end closes or resets the connection without sending another byte.
     func isClosedByPeer(within time: Duration = timeout) async -> Bool {
         guard received.withLock({ $0.rest.isEmpty }) else { return false }
         return await (try? receive(within: time))?.isEmpty ?? false
     }
 
-    /// Everything that comes before the other end closes or resets the connection, without what was read as answers; `nil` if it does
-    /// not end in this time, or after so many bytes.
+    /// Returns the bytes that arrive before the other end closes or resets the connection, except those already read as
+    /// responses.
+    /// - Returns: The bytes, or `nil` if the connection does not end within `time` or before `limit` bytes.
     func rest(within time: Duration = timeout, limit: Int = 1 << 20) async -> [UInt8]? {
         let clock = ContinuousClock()
         let deadline = clock.now + time
@@ -165,8 +167,8 @@ final class RawConnection: Sendable {
 
     // MARK: Sending
 
-    /// Sends everything.
-    /// - Returns: Whether it could; not if the other end is gone, or does not take it.
+    /// Sends all bytes.
+    /// - Returns: Whether all were sent. `false` if the other end is gone or does not take them.
     @discardableResult
     func send(_ bytes: [UInt8]) async -> Bool {
         await offer(bytes, upTo: bytes.count, until: Self.timeout) == bytes.count
@@ -176,12 +178,12 @@ final class RawConnection: Sendable {
     @discardableResult
     func send(_ text: String) async -> Bool { await send(Array(text.utf8)) }
 
-    /// Sends bytes again and again.
+    /// Sends bytes repeatedly. Ends early if the other end is gone.
     /// - Parameters:
-    ///   - bytes: What is repeated.
-    ///   - limit: The number of bytes to offer.
-    ///   - quiet: Ends when nothing more was taken for so long, or the other end is gone.
-    /// - Returns: How many bytes the kernel took. Nobody need have read them.
+    ///   - bytes: The bytes to repeat.
+    ///   - limit: The number of bytes to offer in all.
+    ///   - quiet: How long the kernel may take nothing before the method gives up.
+    /// - Returns: The number of bytes that the kernel took. The server may not have read them.
     @discardableResult
     func offer(_ bytes: [UInt8], upTo limit: Int, until quiet: Duration) async -> Int {
         await withCheckedContinuation { continuation in
@@ -206,7 +208,7 @@ final class RawConnection: Sendable {
 
     // MARK: Receiving
 
-    /// Some bytes; empty at the end of the connection, closed or reset.
+    /// Returns the next bytes, or an empty array if the connection was closed or reset.
     func receive(within time: Duration = timeout) async throws -> [UInt8] {
         try await withCheckedThrowingContinuation { continuation in
             receiving.async { [current] in
@@ -237,13 +239,13 @@ private func withAddress(_ host: UInt8, _ port: Int, _ body: (UnsafePointer<sock
     }
 }
 
-/// Waits until a call would not block, because it can go on or because the other end is gone.
+/// Waits until a call would not block, because it can proceed or because the other end is gone.
 private func isReady(_ descriptor: Int32, _ events: Int16, within time: Duration) -> Bool {
     var entry = pollfd(fd: descriptor, events: events, revents: 0)
     return poll(&entry, 1, Int32(max(0, time / .milliseconds(1)))) > 0
 }
 
-// A method of the same name hides them.
+// Methods of the same names hide these functions.
 private func systemClose(_ descriptor: Int32) -> Int32 { close(descriptor) }
 private func systemConnect(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ size: socklen_t) -> Int32 {
     connect(descriptor, address, size)

@@ -2,14 +2,14 @@ import FoundationEssentials
 import HTTPTypes
 import TokenBroker
 
-/// Replaces secrets by names that say which one it was, the same one always by the same name.
+/// Replaces each secret by a placeholder that tells it from others. The same secret always has the same placeholder.
 struct Redactor: Sendable {
-    /// JSON members, form and query parameters whose values are secret.
+    /// The JSON members, form parameters and query parameters whose values are secret.
     static let secretNames: Set<String> = [
         "access_token", "refresh_token", "id_token", "token", "client_id", "client_secret", "client_assertion",
         "assertion", "password", "code", "api_key", "secret",
     ]
-    /// Header fields that are kept as they are.
+    /// The header fields whose values are kept, apart from known secrets in them.
     static let plainFields: Set<HTTPField.Name> = [
         .accept, .allow, .cacheControl, .contentEncoding, .contentLength, .contentType, .location, .retryAfter,
         .transferEncoding, .wwwAuthenticate,
@@ -25,13 +25,13 @@ struct Redactor: Sendable {
         plainFields = Self.plainFields.union(alsoPlain)
     }
 
-    /// An error's `code` is no secret.
+    /// Returns whether a member is secret. The `code` of an error, which has a `message` beside it, is not.
     private func isSecret(_ name: String, in object: [ExactString: JSONValue]) -> Bool {
         secretNames.contains(name) && !(name == "code" && object["message"] != nil)
     }
 
     private mutating func name(of secret: String, as kind: String) -> String {
-        // What a replay handed out comes back as it is.
+        // A placeholder from a replay stays as it is.
         if secret.isEmpty || (secret.hasPrefix("<") && secret.hasSuffix(">")) { return secret }
         if let name = names[ExactString(secret)] { return name }
         counts[kind, default: 0] += 1
@@ -40,14 +40,15 @@ struct Redactor: Sendable {
         return name
     }
 
-    /// A token that providers can still read the claims of, and that opens nothing.
+    /// Returns a token with the same claims, which providers can still read, and a worthless signature. Returns `nil`
+    /// if the text is not a JSON Web Token.
     private func unsigned(_ text: String) -> String? {
         guard let jwt = UnverifiedJWT(text), case .object(var claims) = jwt.claims else { return nil }
         for name in claims.keys where isSecret(name.unicode, in: claims) { claims[name] = .string("<\(name)>") }
         return UnverifiedJWT.text(claims: claims)
     }
 
-    /// Everything that is known to be secret by now, wherever it stands.
+    /// Returns the text with all secrets that are known so far replaced.
     private func replaced(_ text: String) -> String {
         names.filter { $0.key.utf8.count >= 4 }
             .sorted { ($0.key.utf8.count, $0.key) > ($1.key.utf8.count, $1.key) }
@@ -86,7 +87,8 @@ struct Redactor: Sendable {
             if field.name == .authorization || field.name == .proxyAuthorization {
                 let parts = value.split(separator: " ", maxSplits: 1).map(String.init)
                 let scheme = parts.first ?? ""
-                // A bearer is a token that came before; of anything else it is enough that it is there.
+                // A bearer token was issued in an earlier exchange and keeps its placeholder. Of other credentials,
+                // only the scheme is kept.
                 value =
                     parts.count == 2 && scheme.lowercased() == "bearer"
                     ? "\(scheme) \(name(of: parts[1], as: "access_token"))" : "\(scheme) <credentials>"
@@ -118,7 +120,7 @@ struct Redactor: Sendable {
                 }
             )
         }
-        // Neither; a token may stand anywhere in it, such as in JSON that was cut off.
+        // In other text, such as truncated JSON, a token may occur anywhere.
         return .text(masked(replaced(text)))
     }
 
@@ -140,7 +142,7 @@ struct Redactor: Sendable {
         }
     }
 
-    /// Without runs of characters as long as a token's.
+    /// Returns the text without runs of characters that are as long as a token.
     private func masked(_ text: String) -> String {
         var result = ""
         var run = ""

@@ -1,3 +1,3 @@
 #pragma once
 
-// Nothing to call: linking this file is enough.
+// There is nothing to call: linking this file is enough.

@@ -1,11 +1,11 @@
-// `checkout-token.js` in a world whose time the test controls. Run with `node --test`.
+// Tests `checkout-token.js` in a world whose time the test controls. Run with `node --test`.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   CheckoutTokenError, Server, World, broken, createCheckoutToken, deaf, good, json, problem, silence,
 } from './world.mjs';
 
-/** A test with a world of its own, in which nothing may go wrong unseen. */
+/** Runs a test in its own world, and fails it for errors that would go unnoticed. */
 function scenario(name, body) {
   test(name, async () => {
     const world = new World();
@@ -31,7 +31,7 @@ function scenario(name, body) {
 
 const hour = 3_600_000;
 
-// MARK: Asking and refusing
+// MARK: Requests and refusals
 
 scenario('a page that mounts five times makes one call and has one token', async (world, make) => {
   const { server, checkoutToken } = make([good(1), good(2)]);
@@ -73,7 +73,7 @@ scenario('a late refusal of the old token does not throw away the good second on
   assert.equal(await other.onAccessTokenExpired(), 'token-2');
   assert.equal(await checkoutToken.refused('token-1'), 'token-2');
   assert.equal(server.count, 2);
-  // Now the second one is refused, by a client that has it.
+  // Now the second token is refused by a client that uses it.
   assert.equal(await other.onAccessTokenExpired(), 'token-3');
   assert.equal(await one.onAccessTokenExpired(), 'token-3');
   assert.deepEqual(server.replaced, [null, 'id-1', 'id-2']);
@@ -128,7 +128,7 @@ scenario('a refused token is not shared, even if its replacement fails', async (
 scenario('the refused token that comes back is asked for once more, with its name', async (world, make) => {
   const { server, checkoutToken } = make([good(1, { life: 60 }), good(1), good(2)]);
   const { onAccessTokenExpired } = await checkoutToken.forClient();
-  // The page thinks that it has ended, so it asks without `replaces`.
+  // The page considers the token expired, so it sends no `replaces`.
   await world.pass(60_000);
   assert.equal(await onAccessTokenExpired(), 'token-2');
   assert.deepEqual(server.replaced, [null, null, 'id-1']);
@@ -182,7 +182,7 @@ scenario('a clock that is set while a token is held costs at most a request', as
   assert.equal(await checkoutToken.get(), 'token-1');
   assert.equal(server.count, 1);
   world.setClock(2 * hour);
-  // It may have slept for these hours, so the broker is asked, and knows better.
+  // The machine may have slept for these hours, so the page asks the broker, which returns the same token.
   assert.equal(await checkoutToken.get(), 'token-1');
   assert.equal(await checkoutToken.get(), 'token-1');
   assert.equal(server.count, 2);
@@ -244,7 +244,7 @@ scenario('the request is what the broker expects', async (world, make) => {
 
 const answerDate = 'Wed, 21 Oct 2026 07:28:00 GMT';
 
-/** How long the first pause is, and what was read. */
+/** Returns the first pause and the value that was read. */
 async function firstPause(world, make, fields) {
   const { server, checkoutToken } = make([problem(503, 'vendor_busy', fields), good(1)], { maxWait: 100_000 });
   let retryAfter = null;
@@ -352,7 +352,7 @@ scenario('for ever is bounded: pauses grow to half a minute and timers do not ov
   await world.pass(24 * hour);
   assert.equal(server.pauses.at(-1), 30_000);
   assert.ok(server.count > 2_000 && server.count < 3_000, `${server.count}`);
-  // More than 1,024 doublings are no number.
+  // More than 1,024 doublings exceed the range of a number.
   assert.deepEqual(server.pauses.slice(0, 7), [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
 });
 
@@ -401,7 +401,7 @@ scenario('an answer that came while the page was frozen is read', async (world, 
   const token = checkoutToken.get();
   await world.pass(1_000);
   world.freeze(hour);
-  // The timer that is long due runs first.
+  // The timer that is long overdue runs first.
   await world.pass(0);
   arrived.resolve(good(1)());
   assert.equal(await world.value(token), 'token-1');
@@ -654,7 +654,7 @@ scenario('a reason that old Safari does not give is made up for', async (world, 
   assert.equal((await world.error(token)).cause.name, 'AbortError');
 });
 
-// MARK: Answers
+// MARK: Responses
 
 const codes = {
   invalid_request: 400, forbidden: 403, method_not_allowed: 405, too_slow: 408, too_large: 413, unsupported_media_type: 415,
@@ -692,7 +692,7 @@ scenario('words that are not the broker’s count for nothing', async (world, ma
     const { checkoutToken } = make([answer]);
     const error = await world.error(checkoutToken.get());
     assert.deepEqual([error.code, error.brokerCode, error.incident], ['http_error', null, null], why);
-    assert.equal(error.message, 'The server did not give a token.', why);
+    assert.equal(error.message, 'The server did not return a token.', why);
   }
   const parameters = problem(403, 'forbidden', { 'Content-Type': 'Application/Problem+JSON; charset=utf-8' });
   assert.equal((await world.error(make([parameters]).checkoutToken.get())).code, 'forbidden');

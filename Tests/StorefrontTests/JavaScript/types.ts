@@ -1,4 +1,4 @@
-// How a page written in TypeScript uses the module. Checked by `tsc`, never run.
+// Shows how a page written in TypeScript uses the module. `tsc` checks this file; nothing runs it.
 import {
   CheckoutTokenError, createCheckoutToken, type CheckoutToken, type CheckoutTokenErrorCode, type CheckoutTokenInfo,
 } from '../../../Samples/Storefront/checkout-token.js';
@@ -10,7 +10,7 @@ export const checkoutToken: CheckoutToken = createCheckoutToken({
   onWait: ({ seconds, error }) => console.log(seconds.toFixed(), error.code), fetch,
 });
 
-// As the vendor's SDK declares it.
+// The declaration of the vendor's SDK.
 export interface ClientOptions {
   accessToken: string;
   environment: string;
@@ -43,9 +43,9 @@ export const left: number = current?.timeLeft ?? 0;
 
 // @ts-expect-error An id is missing.
 createCheckoutToken({ customerId: 'cus_1' });
-// @ts-expect-error An id is a text.
+// @ts-expect-error An id is a string.
 createCheckoutToken({ customerId: 1, invoiceId: 'inv_1' });
 // @ts-expect-error There is no such option.
 createCheckoutToken({ customerId: 'cus_1', invoiceId: 'inv_1', retries: 3 });
-// @ts-expect-error The description is for reading.
+// @ts-expect-error The description is read-only.
 checkoutToken.current = null;

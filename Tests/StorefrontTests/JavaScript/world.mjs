@@ -1,22 +1,22 @@
-// A page's surroundings that a test controls: clocks, timers, chance and the server.
+// The environment of a page under a test's control: clocks, timers, randomness and the server.
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-// Without a package.json beside it, Node takes a .js file for CommonJS.
+// Without a package.json beside it, Node treats a .js file as CommonJS.
 const folder = await mkdtemp(join(tmpdir(), 'checkout-token-'));
 const copy = join(folder, 'checkout-token.mjs');
 await copyFile(new URL('../../../Samples/Storefront/checkout-token.js', import.meta.url), copy);
 export const { createCheckoutToken, CheckoutTokenError } = await import(pathToFileURL(copy).href);
 await rm(folder, { recursive: true });
 
-/** Lets everything happen that waits for no timer. */
+/** Runs everything that does not wait for a timer. */
 async function settle() {
   for (let turn = 0; turn < 10; turn += 1) await new Promise((resume) => setImmediate(resume));
 }
 
-/** Replaces the globals of time and chance until `restore()`. */
+/** Replaces the globals for time and randomness until `restore()`. */
 export class World {
   steady = 1_000;
   wall = Date.UTC(2026, 9, 21, 7, 28);
@@ -31,7 +31,7 @@ export class World {
 
   constructor() {
     globalThis.setTimeout = (run, delay = 0) => {
-      // As a browser does with what it cannot count.
+      // Browsers treat an invalid delay like this, too.
       const milliseconds = delay >= 2 ** 31 || !(delay > 0) ? 0 : delay;
       this.timers.push({ id: (this.#number += 1), due: this.steady + milliseconds, run });
       return this.#number;
@@ -52,7 +52,7 @@ export class World {
     Object.defineProperty(globalThis, 'performance', performance);
   }
 
-  /** Time passes, and timers that are due run. */
+  /** Lets time pass and runs the timers that are due. */
   async pass(milliseconds) {
     const end = this.steady + milliseconds;
     await settle();
@@ -65,12 +65,12 @@ export class World {
     await settle();
   }
 
-  /** Time passes, but not for the page, whose timers run afterwards. */
+  /** Lets time pass while the page is frozen. Its timers run afterwards. */
   freeze(milliseconds) {
     this.#move(milliseconds);
   }
 
-  /** The machine sleeps, and with it the steady clock. */
+  /** Lets the machine sleep, and with it the steady clock. */
   sleep(milliseconds) {
     this.wall += milliseconds;
   }
@@ -90,7 +90,7 @@ export class World {
       await settle();
       if (result) return result;
       const next = [...this.timers].sort((one, other) => one.due - other.due)[0];
-      if (!next) throw new Error('nothing is going to happen any more');
+      if (!next) throw new Error('the promise can never settle: no timer is left');
       await this.#run(next);
     }
   }
@@ -120,11 +120,11 @@ export class World {
   }
 }
 
-/** A server that answers one request after the other as the list says, the last for ever. */
+/** A server that sends the listed responses one after another, and the last one for ever. */
 export class Server {
-  /** Bodies, in the order in which they came. */
+  /** The bodies of the requests, in order of arrival. */
   received = [];
-  /** When they came. */
+  /** The times at which they arrived. */
   times = [];
 
   constructor(world, ...answers) {
@@ -148,7 +148,7 @@ export class Server {
     return this.received.map(({ replaces }) => replaces ?? null);
   }
 
-  /** Between one request and the next. */
+  /** The pauses between the requests. */
   get pauses() {
     return this.times.slice(1).map((time, index) => time - this.times[index]);
   }
@@ -158,7 +158,7 @@ export function json(body, { status = 200, type = 'application/json', ...fields 
   return () => new Response(JSON.stringify(body), { status, headers: { 'Content-Type': type, ...fields } });
 }
 
-/** A token with this number. */
+/** A response with the token of this number. */
 export function good(number, { life = 900, ...more } = {}) {
   return json({
     token: `token-${number}`, tokenId: `id-${number}`, expiresIn: life, expiresAt: '2026-10-21T07:43:00Z',
@@ -166,20 +166,20 @@ export function good(number, { life = 900, ...more } = {}) {
   });
 }
 
-/** The broker's own words. */
+/** A response with the broker's own error schema. */
 export function problem(status, code, fields = {}) {
   const body = { type: 'about:blank', status, title: `title of ${code}`, error: `title of ${code}`, code, incident: 'i1' };
   return json(body, { status, type: 'application/problem+json', ...fields });
 }
 
-/** Never answers, and ends when the request is aborted. */
+/** Never responds, and rejects when the request is aborted. */
 export function silence({ signal }) {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason));
   });
 }
 
-/** Never answers, whatever happens. */
+/** Never settles, even when the request is aborted. */
 export function deaf() {
   return new Promise(() => {});
 }

@@ -31,7 +31,7 @@ struct ForwardedAuthenticatorTests {
         return EndpointRequest(head: head, peer: peer.flatMap { $0 == "unix" ? .unixSocket : PeerAddress(ip: $0) })
     }
 
-    @Test func theProxysWordCountsWithItsSecret() async throws {
+    @Test func `forwarded identity counts if the proxy sends its secret`() async throws {
         #expect(try await authenticator().principal(in: request()) == Principal(subject: "anna"))
     }
 
@@ -51,7 +51,9 @@ struct ForwardedAuthenticatorTests {
         [("X-User", String(repeating: "a", count: 256)), ("X-Proxy-Secret", secret)],
         [("X-User", "anna"), ("X-Customers", "cus_1"), ("X-Customers", "cus_2"), ("X-Proxy-Secret", secret)],
     ])
-    func anythingElseIsNobody(_ fields: [(String, String)]) async throws {
+    func `a request without exactly one user and one right proxy secret is unauthenticated`(
+        _ fields: [(String, String)]
+    ) async throws {
         #expect(try await authenticator().principal(in: request(fields)) == nil)
     }
 
@@ -59,27 +61,27 @@ struct ForwardedAuthenticatorTests {
         ("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("fd00::1", true), ("11.0.0.1", false), ("unix", false),
         (nil, false), ("not an address", false),
     ])
-    func orWithItsAddress(_ peer: String?, _ isProxy: Bool) async throws {
+    func `forwarded identity counts if the proxy has a trusted address`(_ peer: String?, _ isProxy: Bool) async throws {
         let authenticator = authenticator(secret: nil, peers: ["10.0.0.0/8", "fd00::/8"])
         let principal = try await authenticator.principal(in: request([("X-User", "anna")], peer: peer))
         #expect((principal != nil) == isProxy)
     }
 
-    @Test func ifBothAreAskedForBothHaveToBeRight() async throws {
+    @Test func `a proxy configured with both secret and addresses has to match both`() async throws {
         let authenticator = authenticator(peers: ["10.0.0.0/8"])
         #expect(try await authenticator.principal(in: request(peer: "10.0.0.1")) != nil)
         #expect(try await authenticator.principal(in: request(peer: "11.0.0.1")) == nil)
         #expect(try await authenticator.principal(in: request([("X-User", "anna")], peer: "10.0.0.1")) == nil)
     }
 
-    @Test func withNeitherNobodyIsBelieved() async throws {
+    @Test func `forwarded identity never counts without a secret or trusted addresses`() async throws {
         #expect(try await authenticator(secret: nil).principal(in: request()) == nil)
     }
 
     @Test(arguments: [
         ["0.0.0.0/0", "::/0"], ["0.0.0.0/0"], ["::ffff:0:0/96"], ["0.0.0.0/1", "128.0.0.0/1"], ["::/0"], ["2000::/3"],
     ])
-    func `peers that are everybody are nobody without a secret`(peers: [String]) async throws {
+    func `trusted peers that cover everyone are trusted only with a secret`(peers: [String]) async throws {
         for peer in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.1"] {
             #expect(try await authenticator(secret: nil, peers: peers).principal(in: request(peer: peer)) == nil)
         }
@@ -89,7 +91,7 @@ struct ForwardedAuthenticatorTests {
     @Test(
         arguments: [[0x80], [0xC3, 0x28], [0xED, 0xA0, 0x80], [0xC0, 0xAF], Array("\u{FFFD}".utf8), [0xFF, 0xFE]]
             as [[UInt8]])
-    func `a field that may not be UTF-8 proves nothing`(bytes: [UInt8]) async throws {
+    func `an identity field that may not be UTF-8 authenticates no one`(bytes: [UInt8]) async throws {
         let value = Array("cus_".utf8) + bytes
         for broken in ["X-User", "X-Tenant", "X-Customers"] {
             var request = request([("X-Proxy-Secret", Self.secret)])
@@ -101,14 +103,14 @@ struct ForwardedAuthenticatorTests {
         }
     }
 
-    @Test func `what is UTF-8 is handed on as it is`() async throws {
+    @Test func `an identity field in UTF-8 is passed on unchanged`() async throws {
         for value in ["cafe\u{301}", "caf\u{e9}", "\u{301}", "a\u{301},b".replacing(",", with: ";"), "\u{a0}a"] {
             let principal = try await authenticator().principal(
                 in:
                     request([("X-User", value), ("X-Proxy-Secret", Self.secret)]))
             #expect(principal.map { Array($0.subject.utf8) } == Array(value.utf8))
         }
-        // A mark after a comma does not hide it.
+        // A combining mark after a comma does not hide the comma.
         let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret), ("X-Customers", "a,\u{301}b")]
         #expect(
             try await authenticator().principal(in: request(fields))?.claims == [
@@ -118,7 +120,7 @@ struct ForwardedAuthenticatorTests {
         #expect(try await authenticator().principal(in: request(hidden)) == nil)
     }
 
-    @Test func commasMakeALongerClaimAList() async throws {
+    @Test func `commas in a claim's field make the claim a list`() async throws {
         let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret)]
         let one = try await authenticator().principal(in: request(fields + [("X-Customers", " cus_1 ")]))
         #expect(one?.claims == ["customers": "cus_1"])
@@ -127,14 +129,14 @@ struct ForwardedAuthenticatorTests {
         #expect(try await authenticator().principal(in: request(fields + [("X-Customers", "")]))?.claims == [:])
     }
 
-    @Test func aTenantThatIsAskedForHasToBeThere() async throws {
+    @Test func `a request without the required tenant is unauthenticated`() async throws {
         let fields = [("X-User", "anna"), ("X-Proxy-Secret", Self.secret)]
         #expect(try await authenticator(tenant: true).principal(in: request(fields)) == nil)
         let principal = try await authenticator(tenant: true).principal(in: request(fields + [("X-Tenant", "shop")]))
         #expect(principal?.tenant == "shop")
     }
 
-    @Test func whileTheSecretIsReplacedBothCount() async throws {
+    @Test func `both secrets of a proxy count while one replaces the other`() async throws {
         let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
         defer { try? FileManager.default.removeItem(atPath: path) }
         let authenticator = ForwardedAuthenticator(
@@ -160,12 +162,12 @@ struct ForwardedAuthenticatorTests {
         }
         try FileManager.default.removeItem(atPath: path)
         #expect(try await isBelieved("the-new-secret-of-it"))
-        // One that was never there is not known.
+        // A file that never existed gives no secret.
         let none = SharedSecrets(file: path)
         #expect(await #expect(throws: CredentialError.self) { try await none.current() }?.code == .unreadable)
     }
 
-    @Test func theProofIsOneThatABrowserMayHaveAttached() {
+    @Test func `identity forwarded by a proxy counts as proof that a browser may have attached`() {
         #expect(authenticator().proof(in: request()) == .ambient)
         #expect(authenticator().proof(in: request([("X-User", "a"), ("Authorization", "bearer x")])) == .presented)
         #expect(authenticator().proof(in: request([("Cookie", "a=b")])) == .presented)
@@ -176,7 +178,7 @@ struct ForwardedAuthenticatorTests {
         ([("Authorization", "Bearer x"), ("Cookie", "a=b")], .presented),
         ([("Authorization", "Negotiate x"), ("Cookie", "a=b")], .ambient),
     ])
-    func ofAnotherAuthenticatorTheFieldsDecide(_ fields: [(String, String)], _ proof: Proof) {
+    func `by default the request's fields decide the kind of proof`(_ fields: [(String, String)], _ proof: Proof) {
         #expect(ClosureAuthenticator { _ in nil }.proof(in: request(fields)) == proof)
     }
 }

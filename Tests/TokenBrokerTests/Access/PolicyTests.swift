@@ -20,7 +20,7 @@ private let session = TokenRequest(customer: "cus_1", invoice: "inv_1")
 
 private let quiet = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
 
-/// Answers as told, and counts.
+/// A policy with fixed decisions that counts its calls.
 private final class Counting: AccessPolicy {
     let binds: AccessBinding
     private let answer: @Sendable () async throws -> Bool
@@ -60,7 +60,7 @@ struct ClaimPolicyTests {
             ("accent", nil, "cafe\u{301}", "inv_1", false), ("accents", nil, "cafe\u{301}", "inv_1", false),
             (nil, nil, "cus_1", "inv_1", false),
         ] as [(String?, String?, String, String, Bool)])
-    func aClaimNamesWhatIsAskedFor(
+    func `a claim policy allows exactly the customers and invoices that the claims name`(
         _ customerClaim: String?, _ invoiceClaim: String?, _ customer: String, _ invoice: String, _ allows: Bool
     ) async throws {
         let policy = ClaimPolicy(customer: customerClaim, invoice: invoiceClaim)
@@ -68,7 +68,7 @@ struct ClaimPolicyTests {
         #expect(try await policy.says(anna, for: request) == allows)
     }
 
-    @Test func aRequestWithoutInputsIsNobodys() async throws {
+    @Test func `a claim policy refuses a request without a customer and an invoice`() async throws {
         #expect(try await !ClaimPolicy(customer: "customer").says(anna, for: TokenRequest()))
     }
 }
@@ -83,7 +83,9 @@ struct CombinationTests {
             ([true], true), ([false], false), ([true, true], true), ([true, false], false), ([false, true], false),
             ([nil, true], nil), ([true, nil], nil), ([false, nil], nil), ([], false),
         ] as [([Bool?], Bool?)])
-    func allOfThem(_ answers: [Bool?], _ expected: Bool?) async {
+    func `AllOf allows a request only if every member does, and asks each once`(
+        _ answers: [Bool?], _ expected: Bool?
+    ) async {
         let members = answers.map { answer in Counting { try answer ?? { throw Broken() }() } }
         #expect(await (try? AllOf(members).says(anna, for: session)) == expected)
         #expect(members.allSatisfy { $0.calls == 1 })
@@ -94,7 +96,7 @@ struct CombinationTests {
             ([true], true), ([false], false), ([true, false], true), ([false, true], true), ([false, false], false),
             ([nil, true], true), ([true, nil], true), ([nil, false], nil), ([false, nil], nil), ([], false),
         ] as [([Bool?], Bool?)])
-    func anyOfThem(_ answers: [Bool?], _ expected: Bool?) async {
+    func `AnyOf allows a request if any member does, and asks each once`(_ answers: [Bool?], _ expected: Bool?) async {
         let members = answers.map { answer in Counting { try answer ?? { throw Broken() }() } }
         #expect(await (try? AnyOf(members).says(anna, for: session)) == expected)
         #expect(members.allSatisfy { $0.calls == 1 })
@@ -129,13 +131,13 @@ struct CombinationTests {
                 ]), .invoice
             ),
         ] as [(any AccessPolicy, AccessBinding)])
-    func whatTheyProveTogether(_ policy: any AccessPolicy, _ binds: AccessBinding) {
+    func `a combination binds what its members bind together`(_ policy: any AccessPolicy, _ binds: AccessBinding) {
         #expect(policy.binds == binds)
     }
 
-    /// The members wait for each other, which ends only if all are asked before the first has answered.
+    /// The members wait for each other, so the test ends only if all of them are called before the first one returns.
     @Test(.timeLimit(.minutes(1)), arguments: [true, false])
-    func theyAreAskedAtTheSameTime(_ isAll: Bool) async throws {
+    func `the members of a combination are asked concurrently`(_ isAll: Bool) async throws {
         let (stream, arrived) = AsyncStream.makeStream(of: Void.self)
         let first = Counting {
             for await _ in stream { return false }
@@ -154,7 +156,7 @@ struct RememberingTests {
     private let clock = ManualClock()
 
     @Test(arguments: [true, false])
-    func anAnswerHoldsForAWhile(_ answer: Bool) async throws {
+    func `a cached policy answer is reused until it expires`(_ answer: Bool) async throws {
         let upstream = Counting { answer }
         let policy = upstream.caching(for: .seconds(5), clock: clock)
         for _ in 0..<3 { #expect(try await policy.says(anna, for: session) == answer) }
@@ -165,7 +167,7 @@ struct RememberingTests {
         #expect(policy.binds == upstream.binds)
     }
 
-    @Test func onlyForTheSamePrincipalAndRequest() async throws {
+    @Test func `a cached policy answer is reused only for the same principal and request`() async throws {
         let upstream = Counting { true }
         let policy = upstream.caching(for: .seconds(5), clock: clock)
         var others = [anna, anna, anna]
@@ -180,7 +182,7 @@ struct RememberingTests {
         #expect(upstream.calls == 7)
     }
 
-    @Test func aFailureDoesNot() async throws {
+    @Test func `a policy's failure is not cached`() async throws {
         let upstream = Counting { throw Broken() }
         let policy = upstream.caching(for: .seconds(5), clock: clock)
         for _ in 0..<2 {
@@ -189,7 +191,7 @@ struct RememberingTests {
         #expect(upstream.calls == 2)
     }
 
-    @Test func whoAsksMeanwhileSharesTheAnswerAndWhoLeavesSpoilsNothing() async throws {
+    @Test func `concurrent callers share a policy's answer, and a cancelled one does not spoil it`() async throws {
         let (stream, gate) = AsyncStream.makeStream(of: Void.self)
         let (arrivals, arrived) = AsyncStream.makeStream(of: Void.self)
         let upstream = Counting {
@@ -208,7 +210,7 @@ struct RememberingTests {
         #expect(upstream.calls == 1)
     }
 
-    @Test func memoryIsBounded() async throws {
+    @Test func `a policy's cache is bounded`() async throws {
         let upstream = Counting { true }
         let policy = CachingPolicy(upstream, for: .seconds(5), clock: clock, maximumEntries: 3)
         func ask(_ invoice: Int) async throws {
@@ -232,7 +234,7 @@ struct CallbackPolicyTests {
         )
     }
 
-    @Test func theServiceIsToldWhoAsksForWhat() async throws {
+    @Test func `a callback is told the principal, the customer and the invoice`() async throws {
         let transport = ScriptedTransport([.respond(.ok, #"{"allow": true, "more": 1}"#)])
         let principal = Principal(subject: "anna", tenant: "shop", claims: ["customer": "cus_1"])
         #expect(try await policy(transport, secret: "a-secret-for-the-service").says(principal, for: session))
@@ -262,7 +264,7 @@ struct CallbackPolicyTests {
         (200, #"{"allow": false}"#), (403, ""), (404, ""), (403, #"{"allow": true}"#), (404, #"{"allow": true}"#),
         (404, "<html>"),
     ])
-    func `a no is false, forbidden or not found`(_ status: Int, _ body: String) async throws {
+    func `a callback denies with false, 403 or 404`(_ status: Int, _ body: String) async throws {
         #expect(try await answers(status, body) == false)
     }
 
@@ -274,34 +276,34 @@ struct CallbackPolicyTests {
         (401, #"{"allow": true}"#), (408, ""), (429, ""), (500, #"{"allow": true}"#), (502, "<html>"),
         (503, #"{"allow": false}"#), (504, ""),
     ])
-    func `any other answer decides nothing`(_ status: Int, _ body: String) async throws {
+    func `a callback answer that is neither yes nor no decides nothing`(_ status: Int, _ body: String) async throws {
         await #expect(throws: CallbackPolicy.Undecided.self) { try await answers(status, body) }
     }
 
     @Test(arguments: [TransportError.Code.timedOut, .connect, .closed, .trust, .tooLarge, .shutDown])
-    func noAnswerIsAFailure(_ code: TransportError.Code) async throws {
+    func `a callback that does not answer is a failure, not a decision`(_ code: TransportError.Code) async throws {
         let policy = try policy(ScriptedTransport([.fail(code)]))
         await #expect(throws: TransportError.self) { try await policy.says(anna, for: session) }
     }
 
-    @Test func anEndlessAnswerIsNotRead() async throws {
+    @Test func `an oversized callback response is not read`() async throws {
         let body = #"{"allow": true, "x": ""# + String(repeating: "x", count: 70_000) + #""}"#
         let policy = try policy(ScriptedTransport([.respond(.ok, body)]))
         await #expect(throws: TransportError.self) { try await policy.says(anna, for: session) }
     }
 
-    @Test func itEndsAtItsOwnDeadline() async throws {
+    @Test func `a callback ends at its own timeout`() async throws {
         let clock = ManualClock()
         let policy = try policy(ScriptedTransport([.hang], clock: clock))
         let asked = Task { try await policy.says(anna, for: session) }
-        // The alarm of the timeout, and the server that hangs.
+        // One sleeper is the timeout's alarm, and the other is the hanging server.
         await clock.sleepers(2)
         clock.advance(by: .seconds(2))
         let error = await #expect(throws: TransportError.self) { try await asked.value }
         #expect(error?.code == .timedOut)
     }
 
-    @Test func anAnswerThatMakesNoSenseIsLoggedWithoutContent() async throws {
+    @Test func `an invalid callback response is logged without its content`() async throws {
         let handler = InMemoryLogHandler()
         var logger = Logger(label: "t") { _ in handler }
         logger.logLevel = .trace
@@ -350,7 +352,7 @@ struct VendorInvoicePolicyTests {
         .respond(.ok, #"{"id": "\#(id)", "customer_id": "\#(customer)", "total": 1}"#)
     }
 
-    @Test func theVendorNamesTheCustomer() async throws {
+    @Test func `a vendor invoice policy asks the vendor who the invoice's customer is`() async throws {
         let transport = ScriptedTransport([invoice()])
         #expect(try await policy(transport).says(anna, for: session))
         let sent = try #require(transport.sent.first)
@@ -362,7 +364,7 @@ struct VendorInvoicePolicyTests {
             (.seconds(2) ... .seconds(3)).contains(sent.options.timeout), "What is left of the time for both calls.")
     }
 
-    @Test func anInvoiceThatIsNotThereIsLikeAnothers() async throws {
+    @Test func `a missing invoice is refused like another customer's`() async throws {
         let answers: [ScriptedTransport.Step] = [
             invoice(of: "cus_2"), invoice("inv_2"), .respond(.ok, "{}"),
             .respond(.ok, #"{"id": 1, "customer_id": null}"#),
@@ -375,7 +377,7 @@ struct VendorInvoicePolicyTests {
         }
     }
 
-    @Test func a401RenewsTheAccessTokenOnce() async throws {
+    @Test func `a 401 to an invoice look-up renews the access token once`() async throws {
         let transport = ScriptedTransport([.respond(.unauthorized), invoice()])
         #expect(try await policy(transport).says(anna, for: session))
         #expect(accessTokens.demands.withLock { $0.map(\.replacing) } == [nil, Token.ID(rawValue: "1")])
@@ -392,7 +394,7 @@ struct VendorInvoicePolicyTests {
         (.respond(.ok, "[]"), .unavailable), (.respond(.found), .unavailable), (.fail(.timedOut), .timedOut),
         (.fail(.connect), .unavailable), (.fail(.throttled), .throttled),
     ])
-    func aVendorThatDoesNotAnswerDecidesNothing(
+    func `a vendor that gives no valid answer about an invoice decides nothing`(
         _ step: ScriptedTransport.Step, _ code: TokenError.Code
     ) async throws {
         let policy = try policy(ScriptedTransport([step]))
@@ -403,7 +405,7 @@ struct VendorInvoicePolicyTests {
         ("inv/../x", "/invoices/inv%2F..%2Fx"), ("a?b#c", "/invoices/a%3Fb%23c"), ("%2e%2e", "/invoices/%252e%252e"),
         ("a b\u{e9}", "/invoices/a%20b%C3%A9"), ("...", "/invoices/..."),
     ])
-    func anIdStaysWithinItsSegment(_ id: String, _ path: String) async throws {
+    func `an invoice id in a look-up stays within its path segment`(_ id: String, _ path: String) async throws {
         let transport = ScriptedTransport([.refuse(.notFound)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
         #expect(try await !policy(transport).says(anna, for: request))
@@ -411,14 +413,14 @@ struct VendorInvoicePolicyTests {
     }
 
     @Test(arguments: [".", "..", ""])
-    func dotsAreNoInvoice(_ id: String) async throws {
+    func `an invoice id that is empty or only dots is refused without a vendor call`(_ id: String) async throws {
         let transport = ScriptedTransport([invoice(id)])
         let request = TokenRequest(tenant: "shop", customer: "cus_1", invoice: id)
         #expect(try await !policy(transport).says(anna, for: request))
         #expect(transport.sent.isEmpty)
     }
 
-    @Test func aVendorThatDoesNotTellHasNoSuchPolicy() throws {
+    @Test func `a vendor without an invoice look-up has no vendor invoice policy`() throws {
         var profile = VendorProfile.alternativePayments
         profile.invoiceLookup = nil
         let policy = VendorInvoicePolicy(

@@ -19,14 +19,14 @@ import TokenBrokerTesting
             (["c": "cus_1", "i": .array(["inv_2"])], "invoice_not_in_claim"),
             (["c": "cus_1", "i": .array(["inv_1"])], nil),
         ] as [([String: JSONValue], String?)])
-    func `when a claim does`(claims: [String: JSONValue], reason: String?) async throws {
+    func `a claim policy gives the reason for its refusal`(claims: [String: JSONValue], reason: String?) async throws {
         let principal = Principal(subject: "anna", claims: claims)
         #expect(try await ClaimPolicy(customer: "c", invoice: "i").refusal(of: principal, session) == reason)
     }
 
     private let anna = Principal(subject: "anna")
 
-    @Test func `from every member that refuses, each reason once`() async throws {
+    @Test func `a combination gives the reason of every member that refuses, each once`() async throws {
         func no(_ reason: StaticString) -> any AccessPolicy {
             ClosurePolicy(binds: .session) { _, _ in throw AccessRefusal(reason) }
         }
@@ -38,14 +38,14 @@ import TokenBrokerTesting
         #expect(try await AnyOf([no("b"), plain, no("a")]).refusal(of: anna, session) == "b,a")
         #expect(try await AllOf([plain]).refusal(of: anna, session) == nil)
         #expect(try await !AllOf([plain]).says(anna, for: session))
-        // A failure is no refusal.
+        // A failure is not a refusal.
         struct Failure: Error {}
         let failing = ClosurePolicy(binds: .session) { _, _ in throw Failure() }
         await #expect(throws: Failure.self) { try await AllOf([no("a"), failing]).authorize(anna, for: session) }
         await #expect(throws: Failure.self) { try await AnyOf([no("a"), failing]).authorize(anna, for: session) }
     }
 
-    @Test func `when it is remembered, too`() async throws {
+    @Test func `a cached refusal keeps its reason`() async throws {
         let asked = Mutex(0)
         let policy = ClosurePolicy(binds: .session) { _, _ in
             asked.withLock { $0 += 1 }
@@ -60,7 +60,7 @@ import TokenBrokerTesting
             ("{\"allow\": false}", .ok, "callback_denied"), ("", .forbidden, "callback_denied"),
             ("", .notFound, "callback_denied"), ("{\"allow\": true}", .ok, nil),
         ] as [(String, HTTPResponse.Status, String?)])
-    func `when a callback does`(body: String, status: HTTPResponse.Status, reason: String?) async throws {
+    func `a callback's refusal has a reason`(body: String, status: HTTPResponse.Status, reason: String?) async throws {
         let transport = InMemoryTransport { _, _ in .init(head: HTTPResponse(status: status), body: Array(body.utf8)) }
         let policy = CallbackPolicy(
             url: try ServerURL("https://shop.example/may"), transport: transport, logger: Logger(label: "t")
@@ -68,7 +68,7 @@ import TokenBrokerTesting
         #expect(try await policy.refusal(of: anna, session) == reason)
     }
 
-    @Test func `in open mode`() async throws {
+    @Test func `open mode's refusal of a remote host has a reason`() async throws {
         var head = HTTPRequest(method: .post, scheme: "http", authority: "localhost", path: "/")
         let local = EndpointRequest(head: head, peer: PeerAddress(ip: "127.0.0.1"))
         #expect(try await OpenModeAuthenticator().authenticate(local) == Principal(subject: "local"))
@@ -98,7 +98,9 @@ import TokenBrokerTesting
             ),
             ([("X-User", "anna"), ("X-Tenant", "a"), ("X-Secret", secret)], nil),
         ] as [([(String, String)], String?)])
-    func `when a proxy's word does not count`(fields: [(String, String)], reason: String?) async throws {
+    func `a forwarded authenticator gives the reason for its refusal`(
+        fields: [(String, String)], reason: String?
+    ) async throws {
         func name(_ text: String) -> HTTPField.Name { HTTPField.Name(text) ?? .from }
         func authenticator(_ peers: [IPAddressBlock]) -> ForwardedAuthenticator {
             ForwardedAuthenticator(
@@ -115,11 +117,11 @@ import TokenBrokerTesting
         #expect(try await authenticator([elsewhere]).refusal(of: request) == "peer_untrusted")
     }
 
-    @Test func `in the one event that is logged, at its level, and not in the answer`() async throws {
+    @Test func `a refusal's reason is in one log event at its level, and not in the answer`() async throws {
         for isPolicy in [false, true] {
             let handler = InMemoryLogHandler()
             let endpoint = CheckoutTokenEndpoint(
-                tokens: NoTokens(),
+                tokens: ScriptedTokenProvider(),
                 authenticator: ClosureAuthenticator { _ in
                     if isPolicy { return Principal(subject: "anna") }
                     throw AccessRefusal("session_unknown")
@@ -138,9 +140,4 @@ import TokenBrokerTesting
         }
     }
 
-    private struct NoTokens: TokenProvider {
-        func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-            throw TokenError(.unavailable, message: "nobody may come as far as this")
-        }
-    }
 }

@@ -2,6 +2,7 @@ import Foundation
 import InMemoryLogging
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
@@ -18,7 +19,7 @@ import Darwin
     private static let old = "old-secret-of-32-bytes-xxxxxxxxx"
     private static let new = "new-secret-of-32-bytes-yyyyyyyyy"
 
-    /// Writes in place, in small pieces.
+    /// Rewrites a file in place, in small pieces.
     private static func rewrite(_ path: String, _ content: String) throws {
         let descriptor = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0o600)
         try #require(descriptor >= 0)
@@ -32,18 +33,18 @@ import Darwin
     private func texts(_ secrets: [Secret]) -> [String] { secrets.map { $0.reveal() } }
 
     @Test(arguments: [(0o600, 0), (0o400, 0), (0o640, 1), (0o644, 1), (0o604, 1)])
-    func `that others can read are warned of once`(mode: Int, warnings: Int) throws {
+    func `secrets in a file that others can read cause one warning`(mode: Int, warnings: Int) throws {
         let handler = InMemoryLogHandler()
         let folder = try Folder()
         let path = try folder.file(Self.old)
         try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
         let secrets = SharedSecrets(file: path, logger: Logger(label: "t") { _ in handler })
         for _ in 0..<2 { #expect(texts(try secrets.load()) == [Self.old]) }
-        #expect(handler.entries.filter { $0.message.description.contains("others than its owner") }.count == warnings)
+        #expect(handler.entries.filter { $0.message.description.contains("group or others") }.count == warnings)
         #expect(!"\(handler.entries)".contains(Self.old))
     }
 
-    @Test func `are never half of what is being written`() async throws {
+    @Test func `secrets in a file are never read half written`() async throws {
         let folder = try Folder()
         let path = try folder.file(Self.old)
         let secrets = SharedSecrets(file: path, minimumBytes: 16)
@@ -59,17 +60,18 @@ import Darwin
         }
         writer.start()
         for _ in 0..<20_000 {
-            // While it changes, what was there last counts; a moment of rest may bring the other one.
+            // While the file changes, the last secret stays in use. The other one may take over when the file is
+            // briefly stable.
             let now = texts(try await secrets.current())
             #expect(now == [Self.old] || now == [Self.new])
             if now != [Self.old], now != [Self.new] { break }
         }
         isDone.withLock { $0 = true }
-        while texts(try await secrets.current()) != [Self.new] { await Task.yield() }
+        try await waitUntil { texts(try await secrets.current()) == [Self.new] }
         #expect(texts(try secrets.load()) == [Self.new])
     }
 
-    @Test func `that are half written count when they are whole and have rested`() async throws {
+    @Test func `new secrets in a file count once the file has been unchanged for a moment`() async throws {
         let folder = try Folder()
         let path = try folder.file(Self.old)
         let clock = ManualClock()
@@ -79,7 +81,7 @@ import Darwin
         #expect(texts(try secrets.load()) == [Self.old])
         let asked = Task { texts(try await secrets.current()) }
         await clock.sleepers(1)
-        // Others go on meanwhile.
+        // Other callers are not blocked meanwhile.
         #expect(texts(try await secrets.current()) == [Self.old])
         try Self.rewrite(path, Self.new)
         clock.advance(by: .milliseconds(499))
@@ -92,7 +94,7 @@ import Darwin
     }
 
     @Test(arguments: ["", "\n", "short", "\u{1}"], [true, false])
-    func `that are unusable or gone are those that were there last, with one warning`(
+    func `the last good secrets stay in use while a file is unusable or gone, with one warning`(
         content: String, isRemoved: Bool
     ) async throws {
         let folder = try Folder()
@@ -118,7 +120,7 @@ import Darwin
         #expect(handler.entries.filter { $0.message.description.contains("cannot be used") }.count == 1)
     }
 
-    @Test func `have no byte order mark`() async throws {
+    @Test func `a byte order mark is not part of a shared secret`() async throws {
         let folder = try Folder()
         let mark = "\u{FEFF}"
         #expect(texts(try SharedSecrets(file: try folder.file(mark + Self.old)).load()) == [Self.old])
@@ -131,7 +133,7 @@ import Darwin
     private let names = CredentialNames(clientID: "ID", clientSecret: "SECRET")
 
     @Test(arguments: [#"{"client_id": "id", "client_secret": "secret"}"#, "ID=id\nSECRET=secret", "'"])
-    func `is no part of a file`(content: String) async throws {
+    func `a byte order mark is not part of credentials in a file`(content: String) async throws {
         let folder = try Folder()
         let source = FileCredentials(path: try folder.file("\u{FEFF}" + content), names: names)
         guard content != "'" else {
@@ -141,7 +143,7 @@ import Darwin
         #expect(try await source.credentials(for: "x") == wanted)
     }
 
-    @Test func `is no part of either half in a directory, or of a variable`() async throws {
+    @Test func `a byte order mark is not part of credentials in a directory or variable`() async throws {
         let folder = try Folder()
         try folder.write("client_id", "\u{FEFF}id\n")
         try folder.write("client_secret", "\u{FEFF}secret\r\n")
@@ -153,13 +155,13 @@ import Darwin
 }
 
 @Suite(.timeLimit(.minutes(2))) struct `Credentials in files that are being written` {
-    /// The halves belong together: a prefix of one is another.
+    /// Returns a credential whose id and secret are equal, so that a torn or mixed one is detected.
     private static func pair(_ number: Int) -> String {
         let text = String(repeating: "\(number % 10)", count: 40)
         return "ID=\(text)\nSECRET=\(text)\n"
     }
 
-    @Test func `are never half of it`() async throws {
+    @Test func `credentials in a file are never read half written`() async throws {
         let folder = try Folder()
         let path = try folder.file(Self.pair(0))
         let source = FileCredentials(path: path, names: CredentialNames(clientID: "ID", clientSecret: "SECRET"))
@@ -179,14 +181,14 @@ import Darwin
         }
         writer.start()
         for _ in 0..<3 {
-            // What is being written is an error, on which the pair that was there last counts.
+            // A file that is being written throws, and the caller keeps the previous credential.
             if let pair = try? await source.credentials(for: "x").first {
                 #expect(pair.clientID == pair.clientSecret)
                 #expect(pair.clientID.reveal().utf8.count == 40)
             }
         }
         isDone.withLock { $0 = true }
-        while (try? await source.credentials(for: "x"))?.first?.clientID == nil { await Task.yield() }
+        try await waitUntil { (try? await source.credentials(for: "x"))?.first?.clientID != nil }
         let pair = try #require(try await source.credentials(for: "x").first)
         #expect(pair.clientID == pair.clientSecret && pair.clientID.reveal().utf8.count == 40)
     }

@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
@@ -12,7 +13,7 @@ private final class Counter: Sendable {
 struct AlarmTests {
     private let clock = ManualClock()
 
-    @Test func alarmsGoOffOnceInTheirOrderAndNotBefore() async {
+    @Test func `alarms go off once, in order, and not early`() async {
         let alarm = Alarm(clock)
         let (fired, firing) = AsyncStream.makeStream(of: Int.self)
         for seconds in [5, 1, 3, 4, 2] { _ = alarm.schedule(after: .seconds(seconds)) { firing.yield(seconds) } }
@@ -29,14 +30,14 @@ struct AlarmTests {
         #expect(all == [1, 2, 3, 4, 5])
     }
 
-    @Test func anEarlierAlarmOvertakesALaterOne() async {
+    @Test func `an earlier alarm goes off before one that was scheduled first`() async throws {
         let alarm = Alarm(clock)
         let (fired, firing) = AsyncStream.makeStream(of: String.self)
         _ = alarm.schedule(after: .seconds(60)) { firing.yield("late") }
         await clock.sleepers(1)
         _ = alarm.schedule(after: .seconds(1)) { firing.yield("early") }
-        // The runner for the late one goes, and another comes.
-        while clock.sleeperCount != 1 { await Task.yield() }
+        // The runner of the later alarm stops, and another one starts.
+        try await waitUntil { clock.sleeperCount == 1 }
         clock.advance(by: .seconds(1))
         for await first in fired {
             #expect(first == "early")
@@ -44,7 +45,7 @@ struct AlarmTests {
         }
     }
 
-    @Test func manyTasksScheduleAndCancelAtOnce() async {
+    @Test func `many tasks can schedule and cancel alarms at once`() async throws {
         let alarm = Alarm(ContinuousClock())
         let fired = Counter()
         await withTaskGroup(of: Void.self) { group in
@@ -59,11 +60,11 @@ struct AlarmTests {
                 }
             }
         }
-        while fired.value < 5_000 { await Task.yield() }
+        try await waitUntil { fired.value >= 5_000 }
         #expect(fired.value == 5_000)
     }
 
-    @Test func whatEndsInTimeIsHandedOnAndWhatDoesNotIsCancelled() async throws {
+    @Test func `an operation that exceeds its time limit is cancelled`() async throws {
         let alarm = Alarm(clock)
         #expect(try await withTimeLimit(.seconds(1), alarm) { 7 } == 7)
         let late = Task {

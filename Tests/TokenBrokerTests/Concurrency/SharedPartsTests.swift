@@ -5,7 +5,7 @@ import TokenBroker
 import TokenBrokerTesting
 
 @Suite struct `A back-off` {
-    @Test func `doubles up to its longest, whatever the number of failures`() {
+    @Test func `a backoff doubles up to its maximum, whatever the number of failures`() {
         let backoff = Backoff(first: .seconds(1), longest: .seconds(30))
         #expect(
             (0...6).map(backoff.pause) == [
@@ -15,14 +15,14 @@ import TokenBrokerTesting
         #expect(backoff.pause(after: -1) == .zero)
     }
 
-    @Test func `is never longer than its longest, though its first is`() {
+    @Test func `a backoff never exceeds its maximum, even if its first pause does`() {
         #expect(Backoff(first: .seconds(5), longest: .seconds(2)).pause(after: 1) == .seconds(2))
     }
 }
 
 @Suite struct `A bounded map` {
-    /// Against a list in the order of use.
-    @Test(arguments: 1...4) func `forgets what was used longest ago`(_ capacity: Int) {
+    /// Compares the result with a list in the order of use.
+    @Test(arguments: 1...4) func `a bounded map evicts the least recently used entry`(_ capacity: Int) {
         var generator = SeededGenerator(seed: UInt64(capacity))
         var map = BoundedMap<Int, Int>(capacity: capacity)
         var model: [(key: Int, value: Int)] = []
@@ -49,11 +49,11 @@ import TokenBrokerTesting
 @Suite struct `A value that is refreshed` {
     private struct Failed: Error {}
 
-    @Test func `is read once for all who wait, and a caller that leaves ends only its own wait`() async throws {
+    @Test func `a refreshed value is read once for all callers, even if one of them is cancelled`() async throws {
         let reads = Mutex(0)
         let isOpen = Mutex(false)
         let value = RefreshedValue<Int, Failed>(Stopwatch(ManualClock())) { () async throws(Failed) in
-            while !isOpen.withLock({ $0 }) { await Task.yield() }
+            try? await waitUntil { isOpen.withLock({ $0 }) }
             return reads.withLock { count in
                 count += 1
                 return count
@@ -64,7 +64,7 @@ import TokenBrokerTesting
         }
         let callers = (0..<100).map { _ in Task { try await read() } }
         let leaving = Task { try await read() }
-        while !value.knowledge.isReading { await Task.yield() }
+        try await waitUntil { value.knowledge.isReading }
         leaving.cancel()
         await #expect(throws: CancellationError.self) { try await leaving.value }
         isOpen.withLock { $0 = true }
@@ -72,7 +72,7 @@ import TokenBrokerTesting
         #expect(reads.withLock { $0 } == 1)
     }
 
-    @Test func `tells how its readings went`() async throws {
+    @Test func `a refreshed value records how its reads went`() async throws {
         let clock = ManualClock()
         let fails = Mutex(true)
         let value = RefreshedValue<Int, Failed>(Stopwatch(clock)) { () async throws(Failed) in

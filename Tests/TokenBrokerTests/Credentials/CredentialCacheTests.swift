@@ -1,11 +1,12 @@
 import InMemoryLogging
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// What a cache reads, one after the other, each only when the test lets it.
+/// A sequence of readings, each of which ends when the test says so.
 private final class Readings: Sendable {
     typealias Answer = Result<CredentialCache.Reading, CredentialError>
     private let state = Mutex((count: 0, waiting: [CheckedContinuation<Answer, Never>]()))
@@ -24,7 +25,7 @@ private final class Readings: Sendable {
         return try answer.get()
     }
 
-    /// Waits for a reading to begin, and ends it.
+    /// Waits for a reading to start, and ends it.
     func end(_ answer: Answer) async {
         await begin()
         finish(answer)
@@ -58,12 +59,12 @@ struct CredentialCacheTests {
         try await cache.credentials().first?.clientID.reveal()
     }
 
-    /// Asks until the answer is `id`: a reading that ended is taken over in a task of its own.
+    /// Calls the cache until it returns `id`. A reading that ended is taken over by a separate task.
     private func until(_ id: String, _ cache: CredentialCache) async throws {
-        while try await self.id(cache) != id { await Task.yield() }
+        try await waitUntil { try await self.id(cache) == id }
     }
 
-    @Test func allCallersShareOneReading() async throws {
+    @Test func `concurrent callers share one read of the credentials`() async throws {
         let cache = cache()
         let callers = (0..<100).map { _ in Task { try await id(cache) } }
         await readings.end(pair("a"))
@@ -73,7 +74,7 @@ struct CredentialCacheTests {
         #expect(readings.count == 1)
     }
 
-    @Test func itIsReadAnewBehindTheCallers() async throws {
+    @Test func `cached credentials are refreshed in the background`() async throws {
         let cache = cache()
         async let first = id(cache)
         await readings.end(pair("a"))
@@ -86,7 +87,7 @@ struct CredentialCacheTests {
         #expect(readings.count == 2)
     }
 
-    @Test func whatIsOldIsNotAnsweredWithoutALook() async throws {
+    @Test func `cached credentials that are too old are read again before they are used`() async throws {
         let cache = cache()
         async let first = id(cache)
         await readings.end(pair("a"))
@@ -97,7 +98,7 @@ struct CredentialCacheTests {
         #expect(try await second == "b")
     }
 
-    @Test func theLastGoodCountsWhileReadingFails() async throws {
+    @Test func `the last good credentials stay in use while reading them fails`() async throws {
         let cache = cache()
         async let first = id(cache)
         await readings.end(pair("a"))
@@ -116,7 +117,7 @@ struct CredentialCacheTests {
         #expect(log.entries.map(\.level) == [.warning, .notice])
     }
 
-    @Test func aFailureIsSharedAndTriedAgainAfterOneSecondDoublingToTheRefresh() async throws {
+    @Test func `a failed read of credentials is shared and retried with backoff`() async throws {
         let cache = cache(refresh: .seconds(5))
         for pause in [1, 2, 4, 5, 5] {
             let callers = (0..<3).map { _ in Task { try await id(cache) } }
@@ -130,23 +131,23 @@ struct CredentialCacheTests {
         }
     }
 
-    @Test func whatHasExpiredIsNotAnswered() async throws {
+    @Test func `expired credentials are not used`() async throws {
         let cache = cache(refresh: .seconds(3600))
         async let first = id(cache)
         await readings.end(pair("a", life: .seconds(30)))
         _ = try await first
-        // Two thirds of its life.
+        // Two thirds of its lifetime.
         clock.advance(by: .seconds(20))
         #expect(try await id(cache) == "a")
         await readings.end(.failure(broken))
-        while log.entries.isEmpty { await Task.yield() }
+        try await waitUntil { !log.entries.isEmpty }
         clock.advance(by: .seconds(10))
         async let second = id(cache)
         await readings.end(pair("b"))
         #expect(try await second == "b")
     }
 
-    @Test func nothingIsAnAnswerThatIsLookedAtOften() async throws {
+    @Test func `the absence of credentials is cached only briefly`() async throws {
         let cache = cache(refresh: .seconds(3600))
         async let first = id(cache)
         await readings.end(.success(.init([])))
@@ -157,7 +158,7 @@ struct CredentialCacheTests {
         try await until("a", cache)
     }
 
-    @Test func aCallerThatLeavesEndsOnlyItsOwnWait() async throws {
+    @Test func `a caller that stops waiting for credentials ends only its own wait`() async throws {
         let cache = cache()
         let leaver = Task { try await id(cache) }
         await readings.begin()

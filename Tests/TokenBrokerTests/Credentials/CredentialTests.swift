@@ -23,7 +23,7 @@ struct CredentialTests {
         }
     }
 
-    @Test func theEnvironmentIsNotKept() async throws {
+    @Test func `environment credentials do not keep the environment`() async throws {
         let values = ["AP_ID": "id", "AP_SECRET": "sentinel", "DATABASE_PASSWORD": "sentinel"]
         var dumped = ""
         dump(EnvironmentCredentials(clientID: "AP_ID", clientSecret: "AP_SECRET", environment: values), to: &dumped)
@@ -31,7 +31,7 @@ struct CredentialTests {
     }
 
     @Test(arguments: ["\"sentinel\"", "'sentinel'", " \"sentinel\"\n", "\"\""])
-    func `quotes that no shell took away are kept and warned of`(value: String) async throws {
+    func `quotes that no shell removed are kept and cause a warning`(value: String) async throws {
         let handler = InMemoryLogHandler()
         let logger = Logger(label: "test") { _ in handler }
         let source = EnvironmentCredentials(
@@ -48,7 +48,7 @@ struct CredentialTests {
     }
 
     @Test(arguments: ["sentinel", "\"sentinel", "sentinel'", "\"sentinel'", "sen\"ti\"nel", "\"", "", "\u{301}\"a\""])
-    func `a value that does not stand in quotes is not warned of`(value: String) {
+    func `a value that is not in quotes causes no warning`(value: String) {
         let handler = InMemoryLogHandler()
         let logger = Logger(label: "test") { _ in handler }
         _ = EnvironmentCredentials(
@@ -58,7 +58,7 @@ struct CredentialTests {
         #expect(handler.entries.isEmpty)
     }
 
-    @Test func theEnvironmentHasAPairOrNoneOrIsBroken() async throws {
+    @Test func `environment credentials are complete, absent or reported as broken`() async throws {
         #expect(try await environment(["AP_ID": "id\n", "AP_SECRET": " sentinel\r\n"]) == wanted)
         #expect(try await environment(["OTHER": "x"]) == [])
         for broken in [
@@ -75,7 +75,7 @@ struct CredentialTests {
         "AP_ID=id\nAP_SECRET=sentinel", "# comment\r\nexport AP_ID = 'id'\r\n\r\nAP_SECRET=\"sentinel\" # why\r\n",
         "\u{FEFF}client_id=id\nclient_secret=sentinel # rotated\nOTHER=1",
     ])
-    func aFileHasAPairInEitherForm(content: String) async throws {
+    func `a credential file can be JSON or a dotenv file`(content: String) async throws {
         let folder = try Folder()
         let source = FileCredentials(path: try folder.file(content), names: names)
         #expect(try await source.credentials(for: "x") == wanted)
@@ -92,13 +92,15 @@ struct CredentialTests {
         ("AP_ID=\"id\nAP_SECRET=sentinel", .malformed),
         ("OTHER=sentinel", .incomplete),
     ])
-    func aFileThatIsBrokenSaysSoWithoutItsContent(content: String, expected: CredentialError.Code) async throws {
+    func `a broken credential file is reported without its content`(
+        content: String, expected: CredentialError.Code
+    ) async throws {
         let folder = try Folder()
         let source = FileCredentials(path: try folder.file(content), names: names)
         #expect(await code { try await source.credentials(for: "x") } == expected)
     }
 
-    @Test func whatIsNoReadableFileIsBrokenAndWhatIsNotThereIsAbsent() async throws {
+    @Test func `an unreadable credential file is broken, and a missing one absent`() async throws {
         let folder = try Folder()
         func source(_ path: String) -> FileCredentials { FileCredentials(path: path, names: names) }
         #expect(try await source(folder.url.path + "/missing").credentials(for: "x") == [])
@@ -111,7 +113,7 @@ struct CredentialTests {
         #expect(await code { try await source("/dev/zero").credentials(for: "x") } == .unreadable)
     }
 
-    @Test func aReplacedFileTakesEffect() async throws {
+    @Test func `a replaced credential file takes effect`() async throws {
         let folder = try Folder()
         let path = try folder.file(#"{"client_id": "a", "client_secret": "b"}"#)
         let source = FileCredentials(path: path, names: names)
@@ -120,7 +122,7 @@ struct CredentialTests {
         #expect(try await source.credentials(for: "x") == wanted)
     }
 
-    @Test func aFileThatOthersCanReadIsWarnedAboutOnce() async throws {
+    @Test func `a credential file that others can read causes one warning`() async throws {
         let folder = try Folder()
         for (mode, expected) in [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1)] {
             let handler = InMemoryLogHandler()
@@ -133,7 +135,7 @@ struct CredentialTests {
         }
     }
 
-    @Test func aChainGoesOnWhenASourceHasNothingAndStopsWhenOneIsBroken() async throws {
+    @Test func `a credential chain passes over an absent source and stops at a broken one`() async throws {
         let empty = EnvironmentCredentials(clientID: "A", clientSecret: "B", environment: [:])
         let full = EnvironmentCredentials(clientID: "A", clientSecret: "B", environment: ["A": "id", "B": "sentinel"])
         let broken = EnvironmentCredentials(clientID: "A", clientSecret: "B", environment: ["A": "id"])
@@ -143,7 +145,7 @@ struct CredentialTests {
         #expect(await code { try await CredentialChain([empty, broken, full]).credentials(for: "x") } == .incomplete)
     }
 
-    @Test func malformedFilesOfEveryKindDoNotCrash() async throws {
+    @Test func `malformed credential files never crash`() async throws {
         let folder = try Folder()
         var generator = SystemRandomNumberGenerator()
         let alphabet = Array("{}[]\"':,=\\\n\r\t #exportAP_ID=idéclient_id\u{0}")

@@ -20,7 +20,7 @@ struct DirectoryCredentialTests {
         }
     }
 
-    /// What the kubelet does: the files of each version in a folder of their own, and a link to the current one.
+    /// Mounts a secret as the kubelet does: each version has its own folder, and a link points to the current one.
     private func mount(_ folder: Folder, _ version: String, _ files: [String: String]) throws {
         try folder.makeFolder("..\(version)")
         for (name, content) in files { try folder.write("..\(version)/\(name)", content) }
@@ -28,7 +28,7 @@ struct DirectoryCredentialTests {
         for name in files.keys { try folder.link(name, to: "..data/\(name)") }
     }
 
-    @Test func aDirectoryHasAPairOrNoneOrIsBroken() async throws {
+    @Test func `a credential directory is complete, absent or reported as broken`() async throws {
         let folder = try Folder()
         let source = DirectoryCredentials(path: folder.path)
         #expect(try await source.credentials(for: "x") == [])
@@ -49,7 +49,7 @@ struct DirectoryCredentialTests {
         #expect(await code(DirectoryCredentials(path: folder.path + "/client_secret")) == .unreadable)
     }
 
-    @Test func theFilesMayHaveOtherNames() async throws {
+    @Test func `the files of a credential directory can have other names`() async throws {
         let folder = try Folder()
         try folder.write("ap-id", "id")
         try folder.write("ap-key.pem", "sentinel")
@@ -58,7 +58,7 @@ struct DirectoryCredentialTests {
         #expect(try await source.credentials(for: "x") == [credential("id", "sentinel")])
     }
 
-    @Test func aClientWithoutASecretIsAnIdAlone() async throws {
+    @Test func `a client without a secret has credentials of an id alone`() async throws {
         let folder = try Folder()
         try folder.write("client_id", "id")
         let names = CredentialNames(clientID: "client_id", clientSecret: nil)
@@ -70,7 +70,7 @@ struct DirectoryCredentialTests {
         #expect(try await environment.credentials(for: "x") == [credential("id", "")])
     }
 
-    @Test func aSecondSecretIsASecondPair() async throws {
+    @Test func `a second secret in a directory is a second credential`() async throws {
         let folder = try Folder()
         try folder.write("client_id", "id")
         try folder.write("client_secret", "new")
@@ -83,7 +83,7 @@ struct DirectoryCredentialTests {
         #expect(await code(source) == .incomplete)
     }
 
-    @Test func aRewrittenFileCountsThoughItsTimeIsTheSame() async throws {
+    @Test func `a rewritten secret takes effect even if its modification time is the same`() async throws {
         let folder = try Folder()
         let time = Date(timeIntervalSince1970: 1_700_000_000)
         let source = DirectoryCredentials(path: folder.path)
@@ -96,7 +96,7 @@ struct DirectoryCredentialTests {
         }
     }
 
-    @Test func aMountIsReadThroughItsDataLink() async throws {
+    @Test func `a Kubernetes mount is read through its data link`() async throws {
         let folder = try Folder()
         let source = DirectoryCredentials(path: folder.path)
         try mount(folder, "1", ["client_id": "a", "client_secret": "1"])
@@ -106,9 +106,9 @@ struct DirectoryCredentialTests {
         #expect(try await source.credentials(for: "x") == [credential("b", "2")])
     }
 
-    /// Fails within a few swaps when each file is opened by its path.
+    /// This test fails within a few swaps if each file is opened by its path.
     @Test(arguments: [true, false])
-    func noPairIsTornWhileADirectoryIsSwapped(isKubernetes: Bool) async throws {
+    func `an id and secret are never mixed while their directory is swapped`(isKubernetes: Bool) async throws {
         let folder = try Folder()
         let path = isKubernetes ? folder.path : folder.path + "/current"
         @Sendable func swap(_ number: Int) throws {
@@ -145,7 +145,7 @@ struct DirectoryCredentialTests {
         #expect(try await source.credentials(for: "x") == [credential("500", "500")])
     }
 
-    @Test func filesThatOthersGetAtAreWarnedAboutOnce() async throws {
+    @Test func `a credential directory whose files others can read causes one warning`() async throws {
         for (directory, mode, expected) in [(0o755, 0o600, 0), (0o755, 0o644, 1), (0o755, 0o440, 1), (0o700, 0o644, 0)]
         {
             let folder = try Folder()

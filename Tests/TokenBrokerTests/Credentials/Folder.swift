@@ -1,6 +1,6 @@
 import Foundation
 
-/// A folder that goes away with the test.
+/// A temporary folder that is removed at the end of the test.
 final class Folder: Sendable {
     let url: URL
 
@@ -13,7 +13,7 @@ final class Folder: Sendable {
 
     var path: String { url.path }
 
-    /// Makes a file of that name, or a link of that name to another.
+    /// Writes a file with this name.
     func write(_ name: String, _ content: String, mode: Int = 0o600) throws {
         let path = url.appending(path: name).path
         try Data(content.utf8).write(to: URL(filePath: path))
@@ -24,7 +24,7 @@ final class Folder: Sendable {
         try FileManager.default.createDirectory(at: url.appending(path: name), withIntermediateDirectories: true)
     }
 
-    /// Lets a link point elsewhere in one step.
+    /// Points a link to another target atomically.
     func link(_ name: String, to target: String) throws {
         let temporary = url.appending(path: "..link-\(UUID().uuidString)").path
         try FileManager.default.createSymbolicLink(atPath: temporary, withDestinationPath: target)

@@ -11,11 +11,11 @@ private func field(_ name: String, of request: HTTPRequest) -> String? {
     request.headerFields.first { $0.name.rawName == name }?.value
 }
 
-/// What Vault's documentation says of `GET /v1/:mount/data/:path` (KV secrets engine, version 2, API) and of its status codes. No
-/// Vault was there to compare it with.
+/// A double of Vault's `GET /v1/:mount/data/:path` (API of the KV secrets engine, version 2) and its status codes,
+/// according to Vault's documentation. It was never compared with a real Vault.
 private final class VaultDouble: Sendable {
     struct State {
-        /// The data of each version; `nil` for one that was deleted.
+        /// The data of each version; `nil` for a deleted one.
         var versions: [[String: String]?] = []
         var token = "hvs.sentinel"
         var status: Int?
@@ -95,7 +95,7 @@ struct VaultCredentialTests {
         }
     }
 
-    @Test func theNewestVersionIsAskedForAsDocumented() async throws {
+    @Test func `the newest version of a Vault secret is requested as documented`() async throws {
         let vault = VaultDouble(pair("1"), pair("2"))
         let found = try await source(vault).credentials(for: "x")
         #expect(found == [Credential(clientID: Secret("id2"), clientSecret: Secret("s2"))])
@@ -107,7 +107,7 @@ struct VaultCredentialTests {
         #expect(field("X-Vault-Namespace", of: request) == "team")
     }
 
-    @Test func theVersionBeforeIsASecondPairIfWanted() async throws {
+    @Test func `the previous version of a Vault secret can be a second credential`() async throws {
         let vault = VaultDouble(pair("1"), pair("2"))
         #expect(try await ids(source(vault, versions: 2)) == ["id2", "id1"])
         #expect(vault.requests.map(\.path) == ["/v1/secret/data/payments/ap", "/v1/secret/data/payments/ap?version=1"])
@@ -116,13 +116,13 @@ struct VaultCredentialTests {
         #expect(try await ids(source(VaultDouble(pair("1"), pair("1")), versions: 2)) == ["id1"])
     }
 
-    @Test func whatIsNotThereIsAbsent() async throws {
+    @Test func `a Vault secret that does not exist is absent`() async throws {
         #expect(try await ids(source(VaultDouble())) == [])
         #expect(try await ids(source(VaultDouble(pair("1"), nil))) == [])
         #expect(try await ids(source(VaultDouble(pair("1")), path: "payments/other")) == [])
     }
 
-    @Test func whatIsWrongIsToldWithoutItsContent() async throws {
+    @Test func `a failure to read from Vault is reported without the secret's content`() async throws {
         #expect(await error(try source(VaultDouble(["client_id": "sentinel"])))?.code == .incomplete)
         #expect(await error(try source(VaultDouble(["other": "sentinel"])))?.code == .incomplete)
         let refused = VaultCredentials.VaultToken.variable("T", environment: ["T": "other-sentinel"])
@@ -145,13 +145,13 @@ struct VaultCredentialTests {
         #expect(await error(try source(VaultDouble(), transport: down))?.code == .unreadable)
     }
 
-    @Test func aPathCannotLeaveItsPlace() async throws {
+    @Test func `a Vault path cannot leave its secrets engine`() async throws {
         let vault = VaultDouble(pair("1"))
         _ = try await source(vault, path: "a b/ü?version=1#x").credentials(for: "x")
         #expect(vault.requests.first?.path == "/v1/secret/data/a%20b/%C3%BC%3Fversion%3D1%23x")
     }
 
-    @Test func theTokenIsReadFromItsFileEachTime() async throws {
+    @Test func `a Vault token is read from its file each time`() async throws {
         let folder = try Folder()
         try folder.write("token", "hvs.sentinel\n", mode: 0o644)
         let vault = VaultDouble(pair("1"))
@@ -172,7 +172,7 @@ struct VaultCredentialTests {
         #expect(await error(try self.source(vault, token: .file(folder.path + "/none")))?.code == .unreadable)
     }
 
-    @Test func aRotationTakesEffectAndAnOutageDoesNot() async throws {
+    @Test func `a rotation in Vault takes effect, and an outage changes nothing`() async throws {
         let vault = VaultDouble(pair("1"))
         let credentials = try source(vault)
         let transport = InMemoryTransport { _, _ in
@@ -181,7 +181,7 @@ struct VaultCredentialTests {
         let provider = ClientCredentialsProvider(
             vendor: try testVendor(), credentials: credentials, transport: transport, clock: clock)
         let first = try await provider.token(for: TokenRequest())
-        // As the composer does, for a minute: Vault is asked every ten seconds at most.
+        // The composer refreshes every two seconds. For a minute, Vault gets at most one request every ten seconds.
         for _ in 0..<30 {
             clock.advance(by: .seconds(2))
             await provider.refresh()
@@ -199,5 +199,48 @@ struct VaultCredentialTests {
         clock.advance(by: .seconds(20))
         await provider.refresh()
         #expect(first.lineage.state == .superseded)
+    }
+}
+
+/// Credentials in a Vault that is written to while they are in use.
+private struct VaultFixture: CredentialSourceFixture {
+    static let capabilities: CredentialSourceContract.Capabilities = [.absent, .broken, .changes]
+
+    func withSource(
+        _ content: CredentialSourceContract.Content,
+        _ body: (CredentialSourceContract.Subject) async throws -> Void
+    ) async throws {
+        let vault = VaultDouble()
+        write(content, to: vault)
+        var configuration = VaultCredentials.Configuration(
+            address: try ServerURL("https://vault.example:8200"), path: "payments/ap",
+            token: .variable("VAULT_TOKEN", environment: ["VAULT_TOKEN": "hvs.sentinel"]))
+        configuration.refresh = .seconds(1)
+        let source = VaultCredentials(configuration: configuration, transport: vault.transport)
+        try await body(.init(source) { write($0, to: vault) })
+    }
+
+    private func write(_ content: CredentialSourceContract.Content, to vault: VaultDouble) {
+        vault.state.withLock { state in
+            switch content {
+            case .credentials(let credentials):
+                for credential in credentials {
+                    state.versions.append([
+                        "client_id": credential.clientID.reveal(), "client_secret": credential.clientSecret.reveal(),
+                    ])
+                }
+            case .absent: state.versions = []
+            case .broken(let text): state.versions.append(["client_id": text])
+            }
+        }
+    }
+}
+
+struct VaultContractTests {
+    @Test(arguments: CredentialSourceContract.cases(for: VaultFixture.self))
+    func `a secret in Vault keeps the contract of a credential source`(
+        _ test: CredentialSourceContract.Case
+    ) async throws {
+        try await test.run(on: VaultFixture())
     }
 }

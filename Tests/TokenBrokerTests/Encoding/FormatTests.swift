@@ -15,11 +15,11 @@ struct FormatTests {
     @Test(arguments: [
         ("+ % : = &", "%2B+%25+%3A+%3D+%26"), ("é", "%C3%A9"), ("a-b_c.d~e*", "a-b_c.d%7Ee*"), ("", ""), ("\n", "%0A"),
     ])
-    func formEncodingIsTheStandards(text: String, expected: String) {
+    func `form encoding follows the standard`(text: String, expected: String) {
         #expect(formEncoded(text) == expected)
     }
 
-    @Test func percentEncodingRoundTrips() {
+    @Test func `percent encoding round-trips`() {
         var generator = SeededGenerator(seed: 7)
         for _ in 0..<1000 {
             let original = text(&generator)
@@ -38,7 +38,7 @@ struct FormatTests {
         ("Sunday, 06-Nov-45 08:49:37 GMT", 0), (" Sun, 06 Nov 1994 08:49:37 GMT ", 37),
         ("Sun, 06 Nov 1994 08:48:00 GMT", 0), ("Sun, 06 Nov 2094 08:48:00 GMT", 86_400),
     ])
-    func retryAfterIsSecondsOrADate(text: String, seconds: Double) {
+    func `Retry-After is a number of seconds or a date`(text: String, seconds: Double) {
         let now = Date(timeIntervalSince1970: 784_111_740)
         #expect(retryAfter(text, now: now) == .seconds(seconds))
     }
@@ -51,11 +51,11 @@ struct FormatTests {
         "Sun Nov 6 08:49:37 94", "Sun Nov 6 08:49 1994", "Sun Nov 006 08:49:37 1994", "Sun, 06 Nov 1994 24:00:00 GMT",
         "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:38 GMT",
     ])
-    func anythingElseIsNoRetryAfter(text: String) {
+    func `an invalid Retry-After is ignored`(text: String) {
         #expect(retryAfter(text, now: Date()) == nil)
     }
 
-    @Test func `an HTTP date is read in all three forms, and written in the preferred one`() {
+    @Test func `an HTTP date is read in all three forms and written in the preferred one`() {
         var generator = SeededGenerator(seed: 11)
         let names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
         for _ in 0..<2000 {
@@ -77,7 +77,7 @@ struct FormatTests {
         #expect(httpDateText(Date(timeIntervalSince1970: 0)) == "Thu, 01 Jan 1970 00:00:00 GMT")
     }
 
-    @Test func timestampsAgreeWithFoundation() {
+    @Test func `timestamps agree with Foundation's`() {
         var generator = SeededGenerator(seed: 3)
         for _ in 0..<2000 {
             let date = Date(timeIntervalSince1970: Double(Int.random(in: 0...253_000_000_000, using: &generator)))
@@ -85,7 +85,7 @@ struct FormatTests {
         }
     }
 
-    @Test func mutilatedTimestampsNeverCrash() {
+    @Test func `malformed timestamps never crash`() {
         var generator = SeededGenerator(seed: 5)
         let characters = Array("0123456789-:TZ+. e")
         for _ in 0..<5000 {
@@ -98,7 +98,7 @@ struct FormatTests {
         }
     }
 
-    @Test func claimsAreReadWithoutVerification() {
+    @Test func `claims are read from a JWT without verification`() {
         #expect(UnverifiedJWT(jwt(#"{"exp": 5, "a": "é?>"}"#))?.claims["a"] == "é?>")
         #expect(UnverifiedJWT(jwt(#"{"exp": 5}"#))?.expiry == Date(timeIntervalSince1970: 5))
         for bad in ["", "a", "a.b", "a.b.c.d", "a..c", "a.!!.c", jwt("[]"), jwt(#"{"a":1,"a":2}"#)] {
@@ -106,7 +106,7 @@ struct FormatTests {
         }
     }
 
-    @Test func `base64url has one spelling for each text`() {
+    @Test func `base64url has exactly one spelling for each value`() {
         var generator = SeededGenerator(seed: 7)
         for count in 0..<200 {
             let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
@@ -129,12 +129,12 @@ struct FormatTests {
         ("250ms", Duration.milliseconds(250)), ("10s", .seconds(10)), ("2m", .seconds(120)), ("1h", .seconds(3600)),
         ("0s", .zero),
     ])
-    func durationsAreANumberAndAUnit(text: String, expected: Duration) {
+    func `a duration is a number and a unit`(text: String, expected: Duration) {
         #expect(Duration(configured: text) == expected)
     }
 
     @Test(arguments: ["", "s", "10", "-1s", "1.5s", "10 s", "1d", "99999999999999999999s", "١s", "1S"])
-    func anythingElseIsNoDuration(text: String) {
+    func `text other than a number with a unit is not a duration`(text: String) {
         #expect(Duration(configured: text) == nil)
     }
 
@@ -143,7 +143,7 @@ struct FormatTests {
         "[::1]",
         "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]",
     ])
-    func `loopback is this machine by definition`(host: String) {
+    func `localhost names and loopback addresses are loopback`(host: String) {
         #expect(Host(host)?.isLoopback == true)
         #expect(Authority("\(host):8080")?.host.isLoopback == true)
     }
@@ -153,7 +153,7 @@ struct FormatTests {
         "[::2]",
         "[::]", "[::ffff:10.0.0.1]", "xn--localhost-abc", "my_host", "a~b.example",
     ])
-    func `another host is not loopback`(host: String) {
+    func `hosts other than localhost and loopback addresses are not loopback`(host: String) {
         #expect(Host(host)?.isLoopback == false)
     }
 
@@ -168,12 +168,12 @@ struct FormatTests {
         "\u{FF11}27.0.0.1", String(repeating: "a", count: 64) + ".localhost",
         String(repeating: "a.", count: 130) + "localhost",
     ])
-    func `what is no host is none`(text: String) {
+    func `a text that is not a valid host is rejected`(text: String) {
         #expect(Host(text) == nil)
         #expect(Authority("\(text):80") == nil)
     }
 
-    @Test func `authorities are taken apart and compared by what they mean`() throws {
+    @Test func `authorities are parsed and compared by their meaning`() throws {
         #expect(Authority("a.example:443")?.port == 443)
         #expect(Authority("[::1]:80")?.description == "[::1]:80")
         #expect(Authority("A.Example.:08080")?.description == "a.example:8080")
@@ -187,7 +187,7 @@ struct FormatTests {
         }
     }
 
-    @Test func `blocks that practically everybody is in are everybody`() {
+    @Test func `address blocks that cover practically everyone are recognized`() {
         func areEverybody(_ blocks: String...) -> Bool { blocks.compactMap { IPAddressBlock($0) }.areEverybody }
         #expect(areEverybody("0.0.0.0/0"))
         #expect(areEverybody("::/0"))
@@ -205,7 +205,7 @@ struct FormatTests {
         #expect(!areEverybody("fc00::/7", "fe80::/10", "2001:db8::/32", "2606:4700::/32", "::1", "203.0.113.7"))
     }
 
-    @Test func routePathsMatchWholeSegments() {
+    @Test func `a route path matches whole segments`() {
         let path: RoutePath = "/invoices/{id}"
         #expect(path.match("/invoices/inv_1") == ["id": "inv_1"])
         #expect(path.match("/invoices/a%20b?x=/y") == ["id": "a b"])
@@ -220,7 +220,7 @@ struct VendorTests {
         "https://api.example", "https://api.example:8443/base/", "http://127.0.0.1:8081", "http://localhost",
         "http://[::1]:80",
     ])
-    func addressesThatAreAccepted(text: String) throws {
+    func `a vendor's base URL can be https, or http on loopback`(text: String) throws {
         _ = try Vendor(profile: .alternativePayments, baseURL: text)
     }
 
@@ -229,14 +229,15 @@ struct VendorTests {
         "https://a b",
         "https://api.example/?q=1", "https://api.example#f", "https://api.example?q=1", "http://127.0.0.1.example",
     ])
-    func addressesThatAreRefused(text: String) {
+    func `a vendor's base URL that is neither https nor loopback http is refused`(text: String) {
         #expect(throws: ServerURL.Invalid.self) { try Vendor(profile: .alternativePayments, baseURL: text) }
     }
 }
 
 struct DotEnvTests {
-    /// Found by fuzzing: with the quote it follows, each of these marks makes one character.
-    @Test(arguments: ["\u{301}", "\u{6DD}", "\u{200D}"]) func aMarkHidesNoSignNextToIt(mark: String) {
+    /// Found by fuzzing: each of these marks forms one character with the quote before it.
+    @Test(arguments: ["\u{301}", "\u{6DD}", "\u{200D}"])
+    func `a combining mark in a dotenv file does not hide the sign next to it`(mark: String) {
         #expect(dotEnv("A=\"\(mark)b\(mark)\"")?["A"] == "\(mark)b\(mark)")
         #expect(dotEnv("A='\(mark)'")?["A"] == mark)
         #expect(dotEnv("A=\(mark)")?["A"] == mark)
@@ -244,7 +245,7 @@ struct DotEnvTests {
         #expect(dotEnv("A=\"\\\\\(mark)\"")?["A"] == "\\\(mark)")
     }
 
-    @Test func linesEndAsOnAnySystem() {
+    @Test func `lines of a dotenv file can end as on any system`() {
         #expect(dotEnv("A=1\r\nB=2\rC=3\n") == ["A": "1", "B": "2", "C": "3"])
     }
 }

@@ -28,12 +28,12 @@ struct JSONTests {
         (#""\ud800\u0041""#, .malformed), (#""\ud800x""#, .malformed), (#""\ud800\ud800""#, .malformed),
         (#""\"#, .malformed), (#""\u"#, .malformed),
     ])
-    func `what RFC 8259 does not allow is refused`(text: String, expected: JSONError) {
+    func `JSON that RFC 8259 does not allow is refused`(text: String, expected: JSONError) {
         #expect(parse(text, depth: 5) == .failure(expected), "\(text)")
     }
 
     @Test(arguments: [String.Encoding.utf16LittleEndian, .utf16BigEndian, .utf32LittleEndian, .utf32BigEndian])
-    func `other encodings than UTF-8 are refused`(encoding: String.Encoding) throws {
+    func `JSON in other encodings than UTF-8 is refused`(encoding: String.Encoding) throws {
         for text in [#"["∀", [[[[]]]]]"#, "{\"a\": 1}", "7"] {
             let bytes = Array(try #require(text.data(using: encoding)))
             #expect(throws: JSONError.malformed) { try JSONValue.parse(bytes, maximumDepth: 4) }
@@ -45,14 +45,14 @@ struct JSONTests {
             [0x80], [0xC0, 0xAF], [0xE2, 0x82], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80],
             [0xF8, 0x88, 0x80, 0x80, 0x80], [0xFF],
         ] as [[UInt8]])
-    func `bytes that are not UTF-8 are refused in strings and in names`(bytes: [UInt8]) {
+    func `bytes that are not UTF-8 are refused in JSON strings and names`(bytes: [UInt8]) {
         for text in [Array(#"""#.utf8) + bytes + Array(#"""#.utf8), Array(#"{""#.utf8) + bytes + Array(#"": 1}"#.utf8)]
         {
             #expect(throws: JSONError.malformed) { try JSONValue.parse(text) }
         }
     }
 
-    @Test func `what RFC 8259 allows is read`() throws {
+    @Test func `JSON that RFC 8259 allows is read`() throws {
         let value = try parse(
             #"{"a": [1, -2.5, true, null, "x\n\u00e9\ud83d\ude00\/"], "b": {"a": {}}, "": "", "e": [ ]}"#
         ).get()
@@ -62,13 +62,13 @@ struct JSONTests {
         ]
         #expect(value == expected)
         #expect(try JSONValue.parse(value.serialized) == value)
-        // A name in different objects is no duplicate, nor is one that stands as a value.
+        // The same name in different objects is no duplicate, nor is a name that occurs as a value.
         _ = try parse(#"[{"a": 1}, {"a": "a"}, {"b": {"a": 1}, "a": 2}]"#).get()
         #expect(try parse("\u{FEFF} \t\r\n7 ").get() == .number(7))
         #expect(try parse("[\"\u{7F}\u{2028}\"]").get() == .array(["\u{7F}\u{2028}"]))
     }
 
-    @Test func `names in two spellings of one character are two names`() throws {
+    @Test func `JSON names in two Unicode spellings are two names`() throws {
         let value = try parse("{\"\u{E9}\": 1, \"e\u{301}\": 2, \"K\": 3, \"\u{212A}\": 4}").get()
         #expect(value["\u{E9}"] == .number(1) && value["e\u{301}"] == .number(2))
         #expect(value["K"] == .number(3) && value["\u{212A}"] == .number(4))
@@ -80,13 +80,13 @@ struct JSONTests {
         "0", "-0", "9007199254740993", "18446744073709551616", "-12345678901234567890123456789", "1.10", "1e400",
         "0.1000000000000000055511151231257827", "1E+2", "2e-3",
     ])
-    func `numbers keep their digits on the way through`(text: String) throws {
+    func `JSON numbers keep their digits when they are read and written`(text: String) throws {
         let value = try parse(#"{"id":\#(text)}"#).get()
         #expect(String(decoding: value.serialized, as: UTF8.self) == #"{"id":\#(text)}"#)
         #expect(value["id"]?.number == Double(text).flatMap { $0.isFinite ? $0 : nil })
     }
 
-    @Test func `numbers that are made here are written as JSON`() {
+    @Test func `JSON numbers from Swift values are written as valid JSON`() {
         let cases: [(JSONValue, String)] = [
             (.number(3), "3"), (.number(-2.5), "-2.5"), (.number(1e21), "1e+21"),
             (.number(Int.max), "9223372036854775807"),
@@ -99,7 +99,7 @@ struct JSONTests {
         }
     }
 
-    @Test func `strings are written so that any reader reads the same`() throws {
+    @Test func `JSON strings are written so that every reader reads the same`() throws {
         let value: JSONValue = ["\u{0}\u{1F}\"\\\n\r\t/é\u{7F}": "\u{8}"]
         #expect(
             String(decoding: value.serialized, as: UTF8.self)
@@ -108,7 +108,7 @@ struct JSONTests {
         #expect(try JSONValue.parse(value.serialized(indented: true)) == value)
     }
 
-    @Test func `a wide text is read whatever its shape`() throws {
+    @Test func `wide JSON is read whatever its shape`() throws {
         let shapes: [(String, Int)] = [
             ("[]", 20_000), ("0", 20_000), (#"{"a":{}}"#, 10_000), (#""\u0041""#, 10_000), ("1e5", 20_000),
         ]
@@ -122,9 +122,9 @@ struct JSONTests {
         #expect(parse("{\(members),\"7\":0}") == .failure(.duplicateKey))
     }
 
-    // MARK: Against Foundation
+    // MARK: Comparison with Foundation
 
-    /// What Foundation's decoder reads.
+    /// A JSON value as Foundation's decoder reads it.
     private struct Reference: Decodable {
         var value: JSONValue
 
@@ -146,7 +146,7 @@ struct JSONTests {
         }
     }
 
-    /// The same with numbers as Foundation knows them.
+    /// Returns the value with its numbers rounded as Foundation rounds them.
     private func rounded(_ value: JSONValue) -> JSONValue {
         switch value {
         case .number: value.number.map { JSONValue.number($0) } ?? .null
@@ -156,7 +156,7 @@ struct JSONTests {
         }
     }
 
-    @Test func `what Foundation reads too is equal`() {
+    @Test func `JSON that Foundation reads too gives an equal value`() {
         var generator = SeededGenerator(seed: 20_261_123)
         var both = 0
         for _ in 0..<4000 {

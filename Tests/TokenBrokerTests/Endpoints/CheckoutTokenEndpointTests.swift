@@ -20,7 +20,7 @@ private final class Tokens: TokenProvider {
     }
 }
 
-/// Answers only when it is cancelled, whatever the caller's timeout.
+/// A provider that returns only when it is cancelled, whatever the caller's timeout.
 private struct HangingTokens: TokenProvider {
     let asked: AsyncStream<Void>
     private let wasAsked: AsyncStream<Void>.Continuation
@@ -71,7 +71,7 @@ struct CheckoutTokenEndpointTests {
         )
     }
 
-    @Test func aProviderWithoutPatienceIsEndedAtTheDeadline() async throws {
+    @Test func `a provider that ignores its deadline is stopped at the route's timeout`() async throws {
         let clock = ManualClock()
         let tokens = HangingTokens()
         let endpoint = endpoint(tokens, clock: clock)
@@ -94,7 +94,7 @@ struct CheckoutTokenEndpointTests {
         return (response.head.status.code, try #require(body["code"]?.string).unicode)
     }
 
-    @Test func aTokenIsAnsweredAsDocumented() async throws {
+    @Test func `a token is answered as documented`() async throws {
         let tokens = Tokens(.success(Self.token))
         let response = await endpoint(tokens).respond(to: post())
         #expect(response.head.status == .ok)
@@ -118,11 +118,11 @@ struct CheckoutTokenEndpointTests {
         #"{"customerId": "cus_1", "invoice_id": "inv_1"}"#,
         #"{"customerId": "cus_1", "customer_id": "cus_1", "invoiceId": "inv_1", "replaces": null}"#,
     ])
-    func bothSpellingsWork(body: String) async {
+    func `a body can spell its members in camel case or snake case`(body: String) async {
         #expect(await endpoint().respond(to: post(body)).head.status == .ok)
     }
 
-    @Test func replacesNamesTheTokenThatWasRefused() async throws {
+    @Test func `replaces names the token that was refused`() async throws {
         let tokens = Tokens(.success(Self.token))
         _ = await endpoint(tokens).respond(to: post(#"{"customerId": "c", "invoiceId": "i", "replaces": "old"}"#))
         #expect(tokens.asked.withLock { $0.first?.1.replacing } == Token.ID(rawValue: "old"))
@@ -142,19 +142,19 @@ struct CheckoutTokenEndpointTests {
         #"{"customerId": "c", "invoiceId": "i"} {}"#,
         #"{"customerId": "c", "invoiceId": "\#(String(repeating: "i", count: 256))"}"#,
     ])
-    func invalidBodiesAreRefused(body: String) async throws {
+    func `an invalid body is refused without asking for a token`(body: String) async throws {
         let tokens = Tokens(.success(Self.token))
         let found = try problem(await endpoint(tokens).respond(to: post(body)))
         #expect(found == (400, "invalid_request"))
         #expect(tokens.asked.withLock { $0.isEmpty })
     }
 
-    @Test func idsMayBeAsLongAsDocumented() async {
+    @Test func `an id can be as long as documented`() async {
         let id = String(repeating: "é", count: 255)
         #expect(await endpoint().respond(to: post(#"{"customerId": "\#(id)", "invoiceId": "i"}"#)).head.status == .ok)
     }
 
-    @Test func theContentTypeMustBeJSON() async throws {
+    @Test func `the content type has to be JSON`() async throws {
         for fields in [[:], [.contentType: "text/plain"], [.contentType: "application/json5"]] as [HTTPFields] {
             #expect(try problem(await endpoint().respond(to: post(fields: fields))) == (415, "unsupported_media_type"))
         }
@@ -163,7 +163,7 @@ struct CheckoutTokenEndpointTests {
         }
     }
 
-    @Test func otherMethodsAreToldWhichAreAllowed() async throws {
+    @Test func `a method other than POST is answered with the allowed ones`() async throws {
         for method in [HTTPRequest.Method.get, .head, .put, .delete, .patch] {
             let response = await endpoint().respond(to: post(method: method))
             #expect(try problem(response) == (405, "method_not_allowed"))
@@ -171,16 +171,16 @@ struct CheckoutTokenEndpointTests {
         }
     }
 
-    @Test func anOverlongBodyIsRefused() async throws {
+    @Test func `a body that is too large is refused`() async throws {
         let body = String(repeating: " ", count: (64 << 10) + 1 - Self.session.utf8.count) + Self.session
         #expect(try problem(await endpoint().respond(to: post(body))) == (413, "too_large"))
         #expect(await endpoint().respond(to: post(String(body.dropFirst()))).head.status == .ok)
     }
 
-    @Test func aSlowBodyIsGivenUpOn() async throws {
+    @Test func `a body that arrives too slowly is given up on`() async throws {
         let clock = ManualClock()
         let (isReading, started) = AsyncStream.makeStream(of: Void.self)
-        // Nothing ever comes; the read ends when it is cancelled.
+        // No chunk ever arrives, and the read ends when it is cancelled.
         let chunks = AsyncStream<[UInt8]> {
             started.finish()
             try? await ContinuousClock().sleep(for: .seconds(3600))
@@ -198,7 +198,7 @@ struct CheckoutTokenEndpointTests {
         #expect(try problem(await response.value) == (408, "too_slow"))
     }
 
-    @Test func withoutProofThereIsNothing() async throws {
+    @Test func `a request without proof of identity gets no token`() async throws {
         let tokens = Tokens(.success(Self.token))
         let response = await endpoint(tokens, authenticate: { _ in nil }).respond(to: post())
         #expect(try problem(response) == (401, "unauthenticated"))
@@ -206,7 +206,7 @@ struct CheckoutTokenEndpointTests {
         #expect(tokens.asked.withLock { $0.isEmpty })
     }
 
-    @Test func aPolicyThatSaysNoIsForbidden() async throws {
+    @Test func `a request that the policy refuses is forbidden`() async throws {
         let tokens = Tokens(.success(Self.token))
         let response = await endpoint(tokens, allow: { _, _ in false }).respond(to: post())
         #expect(try problem(response) == (403, "forbidden"))
@@ -216,10 +216,10 @@ struct CheckoutTokenEndpointTests {
     @Test(arguments: [
         (TokenError.Code.throttled, 503, "vendor_busy"), (.unavailable, 503, "vendor_unavailable"),
         (.timedOut, 503, "vendor_unavailable"), (.credentialsRejected, 500, "misconfigured"),
-        // As to the session, a policy only says no.
+        // A policy that throws this refuses the session without a reason.
         (.requestRejected, 403, "forbidden"),
     ])
-    func aPolicyThatCannotAskTheVendorSaysWhenToComeBack(
+    func `a policy that cannot reach the vendor answers with a Retry-After`(
         code: TokenError.Code, status: Int, expected: String
     ) async throws {
         let tokens = Tokens(.success(Self.token))
@@ -230,7 +230,7 @@ struct CheckoutTokenEndpointTests {
         #expect(tokens.asked.withLock { $0.isEmpty })
     }
 
-    @Test func whoAsksIsLookedAtBeforeTheBody() async throws {
+    @Test func `the caller is authenticated before the body is read`() async throws {
         let response = await endpoint(authenticate: { _ in nil }).respond(to: post("nonsense"))
         #expect(try problem(response).code == "unauthenticated")
     }
@@ -241,7 +241,9 @@ struct CheckoutTokenEndpointTests {
         (.cancelled, 503, "vendor_unavailable"),
         (.credentialsRejected, 500, "misconfigured"), (.misconfigured, 500, "misconfigured"),
     ])
-    func failuresAreAnsweredByWhatTheyMean(code: TokenError.Code, status: Int, expected: String) async throws {
+    func `each failure is answered with its documented status and code`(
+        code: TokenError.Code, status: Int, expected: String
+    ) async throws {
         let handler = InMemoryLogHandler()
         let error = TokenError(code, message: "inside", retryAfter: .milliseconds(2100))
         let response = await endpoint(Tokens(.failure(error)), logger: Logger(label: "t") { _ in handler }).respond(
@@ -254,12 +256,12 @@ struct CheckoutTokenEndpointTests {
         if let incident { #expect(handler.entries.contains { "\($0.metadata)".contains(incident) }) }
     }
 
-    @Test func aVendorThatIsDownAlwaysSaysWhenToComeBack() async {
+    @Test func `an unavailable vendor is always answered with a Retry-After`() async {
         let response = await endpoint(Tokens(.failure(TokenError(.unavailable, message: "m")))).respond(to: post())
         #expect(response.head.headerFields[.retryAfter] == "5")
     }
 
-    @Test func onlyListedOriginsAndTheServersOwnMayCall() async throws {
+    @Test func `only listed origins and the server's own may call the endpoint`() async throws {
         func fields(_ origin: String) -> HTTPFields { [.contentType: "application/json", .origin: origin] }
         let listed = await endpoint().respond(to: post(fields: fields("https://shop.example")))
         #expect(listed.head.status == .ok)
@@ -278,7 +280,7 @@ struct CheckoutTokenEndpointTests {
         }
     }
 
-    @Test func aPreflightIsAnswered() async {
+    @Test func `a CORS preflight is answered`() async {
         let response = await endpoint().respond(
             to: post(
                 "", fields: [.origin: "https://shop.example", .accessControlRequestMethod: "POST"], method: .options)
@@ -292,7 +294,7 @@ struct CheckoutTokenEndpointTests {
         #expect(foreign.head.status == .forbidden)
     }
 
-    @Test func randomBodiesNeverCrash() async {
+    @Test func `random bodies never crash the endpoint`() async {
         var generator = SystemRandomNumberGenerator()
         let endpoint = endpoint()
         for _ in 0..<2000 {
@@ -335,13 +337,13 @@ struct HealthEndpointTests {
         return await endpoint.respond(to: EndpointRequest(head: head, peer: PeerAddress(ip: peer)))
     }
 
-    @Test func healthIsAlwaysFine() async {
+    @Test func `the liveness endpoint always answers 200`() async {
         #expect(await get(HealthEndpoint()).head.status == .ok)
         #expect(await get(HealthEndpoint(), method: .head).head.status == .ok)
         #expect(await get(HealthEndpoint(), method: .post).head.status == .methodNotAllowed)
     }
 
-    @Test func readinessNeedsAllPartsAndTellsTheReasonAtHomeOnly() async {
+    @Test func `readiness needs all parts and gives the reason on loopback only`() async {
         #expect(await get(ReadinessEndpoint([Part()])).head.status == .ok)
         let endpoint = ReadinessEndpoint([Part(), Part(state: .credentialsRefused)])
         let far = await get(endpoint)
@@ -353,7 +355,7 @@ struct HealthEndpointTests {
         #expect(String(decoding: near.body, as: UTF8.self).contains(#""reason":"credentials_refused""#))
     }
 
-    /// A part whose health changes.
+    /// A part whose health the test changes.
     private final class ChangingPart: HealthReporting {
         let part = "access_token"
         let account = "vendor"
@@ -367,7 +369,7 @@ struct HealthEndpointTests {
         }
     }
 
-    @Test func `while a token is held nothing takes it out of rotation, and the log tells of each change once`() async {
+    @Test func `a held token keeps the broker in rotation, and each change is logged once`() async {
         let (part, handler) = (ChangingPart(), InMemoryLogHandler())
         let endpoint = ReadinessEndpoint([part], logger: Logger(label: "test") { _ in handler })
         var levels: [Logger.Level] = []
@@ -391,13 +393,14 @@ struct HealthEndpointTests {
         }
     }
 
-    @Test(arguments: [Health.State.failing, .suspended]) func whatMayPassTakesNobodyOutOfRotation(
+    @Test(arguments: [Health.State.failing, .suspended])
+    func `a transient failure does not take the broker out of rotation`(
         state: Health.State
     ) async {
         #expect(await get(ReadinessEndpoint([Part(state: state)])).head.status == .ok)
     }
 
-    @Test func theDetailsAreInSeconds() async {
+    @Test func `the details of readiness are in seconds`() async {
         let near = await get(ReadinessEndpoint([Part()]), peer: "::1")
         let part =
             #"{"account":"vendor","coolDown":7,"expiresIn":5,"lastFailure":{"ago":60,"code":"timedOut"},"lastSuccess":1.5,"#
@@ -415,7 +418,7 @@ struct OpenModeTests {
         )
     }
 
-    @Test func onlyThisMachineIsLetIn() async throws {
+    @Test func `open mode lets in only callers on this machine`() async throws {
         for (authority, peer) in [
             ("localhost:8080", "127.0.0.1"), ("127.0.0.1", "::1"), ("[::1]:80", "::ffff:127.0.0.1"),
         ] {

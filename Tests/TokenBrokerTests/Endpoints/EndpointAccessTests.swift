@@ -3,11 +3,12 @@ import HTTPTypes
 import InMemoryLogging
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// Gives a token to whoever gets this far, and counts.
+/// A provider that returns a token for every request and counts them.
 private final class Counting: TokenProvider {
     let asked = Atomic(0)
 
@@ -19,7 +20,7 @@ private final class Counting: TokenProvider {
 
 private let session = #"{"customerId": "cus_1", "invoiceId": "inv_1"}"#
 
-/// Who asks is in `X-Who`, without it nobody.
+/// Authenticates the subject that `X-Who` names.
 private let who = ClosureAuthenticator { request in
     HTTPField.Name("X-Who").flatMap { request.head.headerFields[$0] }.map { Principal(subject: $0, tenant: "shop") }
 }
@@ -65,7 +66,7 @@ private func code(_ response: EndpointResponse) -> String? {
 private struct Boom: Error {}
 
 struct BrowserRuleTests {
-    /// Sent with a cookie, and with a bearer token.
+    /// The arguments are the fields, whether the request is allowed with a cookie, and whether with a bearer token.
     @Test(
         arguments: [
             ([:], false, true),
@@ -74,13 +75,14 @@ struct BrowserRuleTests {
             (["Sec-Fetch-Site": ""], false, false), (["Sec-Fetch-Site": "same-origin, cross-site"], false, false),
             (["Origin": "https://pay.example"], true, true), (["Origin": "http://pay.example"], true, true),
             (["Origin": "https://pay.example", "Sec-Fetch-Site": "same-origin"], true, true),
-            // A page of the same name without TLS is another site.
+            // A page with the same host but without TLS belongs to another site.
             (["Origin": "http://pay.example", "Sec-Fetch-Site": "cross-site"], false, false),
             (["Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"], true, true),
             (["Origin": "https://shop.example", "Sec-Fetch-Site": "same-site"], true, true),
             (["Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"], false, false),
             (["Origin": "https://evil.example", "Sec-Fetch-Site": "same-site"], false, false),
-            // No page can set it: the name that the page has is not the one behind the proxy.
+            // No page can set `Sec-Fetch-Site`, so it counts although the public name differs from the name behind the
+            // proxy.
             (["Origin": "https://public.example", "Sec-Fetch-Site": "same-origin"], true, true),
             (["Origin": "null", "Sec-Fetch-Site": "same-origin"], true, true),
             (["Origin": "null", "Sec-Fetch-Site": "cross-site"], false, false), (["Origin": "null"], false, false),
@@ -92,7 +94,9 @@ struct BrowserRuleTests {
             (["Origin": "https://pay.example.evil.example"], false, false),
             (["Origin": "https://pay.example:8443"], false, false),
         ] as [([String: String], Bool, Bool)])
-    func whosePageAsks(fields: [String: String], withCookie: Bool, withBearer: Bool) async {
+    func `a request with a cookie has to come from the server's own or a listed page`(
+        fields: [String: String], withCookie: Bool, withBearer: Bool
+    ) async {
         for (proof, expected) in [
             (["Cookie": "session=1"], withCookie), (["Authorization": "Bearer x"], withBearer),
             (["Authorization": "Basic eDp5"], withCookie),
@@ -110,7 +114,7 @@ struct BrowserRuleTests {
         }
     }
 
-    @Test func repeatedFieldsAreRefused() async throws {
+    @Test func `repeated Origin or Sec-Fetch-Site fields are refused`() async throws {
         for name in ["Origin", "Sec-Fetch-Site"] {
             var twice = request(fields: [name: name == "Origin" ? "https://shop.example" : "same-origin"])
             let field = try #require(twice.head.headerFields.last { $0.name.canonicalName == name.lowercased() })
@@ -126,14 +130,14 @@ struct BrowserRuleTests {
         ("PAY.Example.", "https://pay.example", true), ("[::1]:443", "https://[::1]", true),
         ("upstream", "https://pay.example", false), (nil, "https://pay.example", false),
     ])
-    func `an older browser's page is the server's own if it has its host and port`(
+    func `without Sec-Fetch-Site, a page is the server's own if host and port match`(
         host: String?, origin: String, isOwn: Bool
     ) async {
         let request = request(fields: ["Origin": origin, "Cookie": "a=b"], host: host)
         #expect(await endpoint().respond(to: request).head.status == (isOwn ? .ok : .forbidden))
     }
 
-    /// nginx's default `proxy_pass` sends the name of its upstream as `Host`.
+    /// By default, nginx's `proxy_pass` sends the upstream's name as `Host`.
     @Test func `a page behind a proxy is the server's own if its browser says so`() async {
         let request = request(
             fields: ["Origin": "https://pay.example", "Sec-Fetch-Site": "same-origin", "Cookie": "a=b"],
@@ -154,7 +158,7 @@ struct BrowserRuleTests {
         (["Forwarded": "host=evil.example", "X-Forwarded-Host": "pay.example"], false),
         (["X-Forwarded-Host": "pay.example/"], false), ([:], false),
     ])
-    func `a listed proxy says which host was asked, and nobody else`(fields: [String: String], isOwn: Bool) async {
+    func `the requested host is taken from a listed proxy only`(fields: [String: String], isOwn: Bool) async {
         let fields = fields.merging(["Origin": "https://pay.example", "Cookie": "a=b"]) { $1 }
         let endpoint = endpoint(
             limits: limits { $0.trustedProxies = [IPAddressBlock("10.0.0.0/8")].compactMap(\.self) })
@@ -164,7 +168,7 @@ struct BrowserRuleTests {
             let unlisted = await endpoint.respond(to: request(peer: peer, fields: fields, host: "upstream"))
             #expect(unlisted.head.status == .forbidden)
         }
-        // Nobody's word against what it was asked as.
+        // A forwarded host counts only from a listed proxy; otherwise the request's own host does.
         let other = fields.merging(["X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"]) { $1 }
         #expect(await endpoint.respond(to: request(peer: "11.0.0.1", fields: other)).head.status == .ok)
         #expect(await endpoint.respond(to: request(peer: "10.0.0.1", fields: other)).head.status == .forbidden)
@@ -174,7 +178,7 @@ struct BrowserRuleTests {
         "", "evil.com/.localhost", "a b.localhost", "[evil.localhost]", "u@pay.example", "pay.example:x",
         "pay..example",
     ])
-    func `what is no host is a bad request`(host: String) async {
+    func `an invalid host is a bad request`(host: String) async {
         let tokens = Counting()
         let response = await endpoint(tokens).respond(to: request(host: host))
         #expect(response.head.status == .badRequest)
@@ -182,11 +186,11 @@ struct BrowserRuleTests {
         #expect(tokens.asked.load(ordering: .relaxed) == 0)
     }
 
-    @Test func `a client that sends no host is answered`() async {
+    @Test func `a request without a host is answered`() async {
         #expect(await endpoint().respond(to: request(host: nil)).head.status == .ok)
     }
 
-    @Test func `a preflight allows what pages with Sentry and OpenTelemetry send, and what is added`() async {
+    @Test func `a preflight allows Sentry's and OpenTelemetry's tracing headers, and configured ones`() async {
         func allowed(_ names: [String]) async -> String? {
             let endpoint = CheckoutTokenEndpoint(
                 tokens: Counting(),
@@ -216,7 +220,7 @@ struct BrowserRuleTests {
             ]) == usual)
     }
 
-    @Test func aPreflightCanBeKeptAndDependsOnWhatItAsks() async {
+    @Test func `a preflight response can be cached and varies with what it asks for`() async {
         let response = await endpoint().respond(
             to: request(
                 "", who: nil, method: .options,
@@ -235,7 +239,7 @@ struct BrowserRuleTests {
 }
 
 struct EndpointQuotaTests {
-    @Test func aPrincipalIsStoppedAtItsQuotaWhereverItAsksFrom() async {
+    @Test func `a principal is stopped at its quota from whatever address`() async {
         let clock = ManualClock()
         let tokens = Counting()
         let endpoint = endpoint(
@@ -253,12 +257,12 @@ struct EndpointQuotaTests {
         #expect(await endpoint.respond(to: request()).head.status == .ok)
     }
 
-    @Test func anAddressIsStoppedWhoeverAsksFromIt() async {
+    @Test func `an address is stopped at its quota whoever the principal is`() async {
         let endpoint = endpoint(limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 2) })
         func status(_ peer: String?, who: String) async -> Int {
             await endpoint.respond(to: request(who: who, peer: peer)).head.status.code
         }
-        // A client has 64 bits of IPv6, and IPv4 in whichever spelling.
+        // An IPv6 client is a /64 prefix. An IPv4 address is the same client in each spelling.
         for (one, same, other) in [
             ("203.0.113.5", "::ffff:203.0.113.5", "203.0.113.6"),
             ("2001:db8:0:1::1", "2001:db8:0:1:ffff::9", "2001:db8:0:2::1"),
@@ -268,11 +272,11 @@ struct EndpointQuotaTests {
             #expect(await status(same, who: "c") == 429)
             #expect(await status(other, who: "c") == 200)
         }
-        // All whose address is not known are one.
+        // Clients with unknown addresses share one quota.
         #expect(await [status(nil, who: "a"), status(nil, who: "b"), status("?", who: "c")] == [200, 200, 429])
     }
 
-    @Test func refusedRequestsCountToo() async {
+    @Test func `refused requests count against the quota`() async {
         let endpoint = endpoint(
             allow: { _, request in request.inputs[.invoice] == "inv_1" },
             limits: limits { $0.perPrincipal = Quota(perMinute: 1, burst: 3) }
@@ -284,7 +288,7 @@ struct EndpointQuotaTests {
         #expect(await endpoint.respond(to: request()).head.status == .tooManyRequests)
     }
 
-    @Test func replacementsHaveASmallerQuota() async {
+    @Test func `replacements have a smaller quota`() async {
         let tokens = Counting()
         let limits = limits {
             $0.perPrincipal = Quota(perMinute: 1, burst: 5)
@@ -298,7 +302,7 @@ struct EndpointQuotaTests {
         #expect(tokens.asked.load(ordering: .relaxed) == 2)
     }
 
-    @Test func theAddressIsLookedAtBeforeTheBodyAndThePrincipalAfterIt() async {
+    @Test func `the address's quota is checked before the body, and the principal's after it`() async {
         let byAddress = endpoint(limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 1) })
         let byPrincipal = endpoint(limits: limits { $0.perPrincipal = Quota(perMinute: 1, burst: 1) })
         for endpoint in [byAddress, byPrincipal] { _ = await endpoint.respond(to: request()) }
@@ -306,7 +310,7 @@ struct EndpointQuotaTests {
         #expect(await byPrincipal.respond(to: request("nonsense")).head.status == .badRequest)
     }
 
-    @Test func `guesses at who asks count against the address`() async {
+    @Test func `failed authentications count against the address`() async {
         let asked = Atomic(0)
         let guessed = ClosureAuthenticator { _ in
             asked.wrappingAdd(1, ordering: .relaxed)
@@ -321,7 +325,7 @@ struct EndpointQuotaTests {
         #expect(await endpoint.respond(to: request(peer: "203.0.113.6")).head.status == .unauthorized)
     }
 
-    @Test func `what fails before the address is looked at costs nothing`() async {
+    @Test func `requests that fail before the address is checked do not count against it`() async {
         let endpoint = endpoint(limits: limits { $0.perAddress = Quota(perMinute: 1, burst: 1) })
         for _ in 0..<5 {
             #expect(await endpoint.respond(to: request(method: .get)).head.status == .methodNotAllowed)
@@ -332,7 +336,7 @@ struct EndpointQuotaTests {
         #expect(await endpoint.respond(to: request()).head.status == .ok)
     }
 
-    @Test func theDefaultsKeepOneVisitorFarBelowTheVendorsLimit() {
+    @Test func `the default quotas keep one visitor far below the vendor's limit`() {
         let limits = RequestLimits()
         // Five calls a second are 300 a minute.
         for quota in [limits.perAddress, limits.perPrincipal, limits.replacementsPerPrincipal] {
@@ -341,7 +345,7 @@ struct EndpointQuotaTests {
         }
     }
 
-    @Test func aProxyThatIsNotListedIsToldOfOnce() async {
+    @Test func `a proxy that is not listed causes one warning`() async {
         let handler = InMemoryLogHandler()
         let endpoint = endpoint(
             logger: Logger(label: "t") { _ in handler },
@@ -356,7 +360,7 @@ struct EndpointQuotaTests {
 }
 
 struct EndpointLimitTests {
-    /// Holds a request until it is told to go on.
+    /// A policy that holds a request until the test releases it.
     private struct Held: AccessPolicy {
         let binds = AccessBinding.session
         let entered = AsyncStream.makeStream(of: Void.self)
@@ -368,7 +372,7 @@ struct EndpointLimitTests {
         }
     }
 
-    @Test func onlySoManyAtOnce() async throws {
+    @Test func `requests beyond the concurrency limit are refused`() async throws {
         let policy = Held()
         var limits = RequestLimits.withoutQuotas
         limits.concurrentRequests = 1
@@ -387,7 +391,7 @@ struct EndpointLimitTests {
         #expect(await endpoint.respond(to: request()).head.status == .ok)
     }
 
-    /// A body in chunks, and a word each time that another one is wanted.
+    /// A body in chunks that reports each demand for the next chunk.
     private struct Chunks: AsyncSequence, AsyncIteratorProtocol, Sendable {
         let wanted: AsyncStream<Void>
         private let isWanted: AsyncStream<Void>.Continuation
@@ -406,7 +410,7 @@ struct EndpointLimitTests {
             return nil
         }
 
-        /// Sends these, and waits until they were taken.
+        /// Sends the chunks and waits until they are taken.
         func send(_ chunks: [[UInt8]]) async {
             for chunk in chunks { source.yield(chunk) }
             var left = chunks.count + 1
@@ -417,9 +421,9 @@ struct EndpointLimitTests {
         }
     }
 
-    /// Nothing for 3 seconds, or less than a KiB a second afterwards, is given up long before the timeout of 8.
+    /// A body fails long before the timeout of 8 s if it stalls for 3 s, or if it then arrives at less than 1 KiB/s.
     @Test(arguments: [(0, 3), (1, 3), (2048, 5)])
-    func aBodyHasToComeAtAPace(count: Int, seconds: Int) async throws {
+    func `a body that arrives below the minimum pace is refused`(count: Int, seconds: Int) async throws {
         let clock = ManualClock()
         let body = Chunks()
         var slow = request()
@@ -430,7 +434,7 @@ struct EndpointLimitTests {
         #expect(code(await answer.value) == "too_slow")
     }
 
-    @Test func aSteadyBodyMayTakeLonger() async {
+    @Test func `a body that arrives steadily may take longer`() async {
         let clock = ManualClock()
         let body = Chunks()
         var steady = request()
@@ -439,13 +443,13 @@ struct EndpointLimitTests {
         await body.send([Array(session.utf8), [UInt8](repeating: 32, count: 10_000)])
         await clock.sleepers(1)
         clock.advance(by: .seconds(5))
-        // What was due then has been seen to.
+        // The alarm that was due has been handled.
         await clock.sleepers(1)
         body.source.finish()
         #expect(await answer.value.head.status == .ok)
     }
 
-    /// The ids that are no ids, as JSON escapes, and the scalars that no id may have anywhere.
+    /// Invalid ids as JSON escapes, and the scalars that an id must not contain anywhere.
     private static let noIDs: [String] = {
         let scalars = [
             // Controls, formatting, separators.
@@ -464,13 +468,13 @@ struct EndpointLimitTests {
         }
         let dots = [
             ".", "..", "../x", "x/..", "./x", "x/.", "../customers/cus_2", #"a\\..\\b"#, #"x/.\\y"#, "a//..",
-            // A mark or a prepended letter beside the slash or the dots hides none of them.
+            // A combining mark or a prepended letter beside the slash or the dots does not hide them.
             #"x\u0d4e/../inv_2"#, #"../\u0301x"#, #"a/../\u0308b"#, #"\u0600/../x"#, #"..\\\u20ddx"#, #"x/..\\"#,
         ]
         return inside + spaces + dots + ["", #"\ud800"#, String(repeating: "x", count: 256)]
     }()
 
-    @Test(arguments: noIDs) func `an id is visible text that is the same in a path`(id: String) async {
+    @Test(arguments: noIDs) func `an id has to be visible text that stays the same in a path`(id: String) async {
         for body in [
             #"{"customerId": "\#(id)", "invoiceId": "i"}"#, #"{"customer_id": "c", "invoice_id": "\#(id)"}"#,
         ] { #expect(code(await endpoint().respond(to: request(body))) == "invalid_request", "\(body)") }
@@ -480,11 +484,11 @@ struct EndpointLimitTests {
         #"{"customerId": "c", "invoiceId": "i", "replaces": "a\nb"}"#,
         #"{"customerId": "c", "invoiceId": "i", "x": {"a": 1, "\u0061": 2}}"#,
     ])
-    func `a body means one thing`(body: String) async {
+    func `a body with duplicate members or an invalid replaces is refused`(body: String) async {
         #expect(code(await endpoint().respond(to: request(body))) == "invalid_request", "\(body)")
     }
 
-    @Test func `an id has up to 255 Unicode scalars, however they make up characters`() async {
+    @Test func `an id has up to 255 Unicode scalars, however they combine into characters`() async {
         for (id, isID) in [
             (String(repeating: "e\u{301}", count: 127) + "e", true), (String(repeating: "e\u{301}", count: 128), false),
             (String(repeating: "😀", count: 255), true), (String(repeating: "😀", count: 256), false),
@@ -495,14 +499,14 @@ struct EndpointLimitTests {
         }
     }
 
-    @Test func invalidUTF8IsRefused() async {
+    @Test func `a body with invalid UTF-8 is refused`() async {
         var broken = request()
         broken.body = EndpointBody(
             Array(#"{"customerId": "c"#.utf8) + [0xFF, 0xFE] + Array(#"", "invoiceId": "i"}"#.utf8))
         #expect(code(await endpoint().respond(to: broken)) == "invalid_request")
     }
 
-    @Test func idsOfOtherVendorsAreFine() async {
+    @Test func `ids in the style of other vendors are accepted`() async {
         for id in [
             "cus_1", "gid://shop/Invoice/1", "a b", "ä", "中", "1.2.3", "...", "INV-2026/0007", "a%2Fb", "e\u{301}",
             "\u{E9}", "a..b", "中 文", "٣", "हिन्दी", "..a/b..",
@@ -515,7 +519,7 @@ struct EndpointLimitTests {
 }
 
 struct FailClosedTests {
-    /// Goes on even when it is cancelled.
+    /// An authenticator and policy that ignores cancellation.
     private struct Stubborn: Authenticator, AccessPolicy {
         let binds = AccessBinding.session
         let isPolicy: Bool
@@ -535,10 +539,12 @@ struct FailClosedTests {
         }
     }
 
-    /// What takes too long is refused at the timeout, even if it would say yes
-    /// later and does not care about being cancelled.
+    /// A part that takes too long is a refusal at the timeout, even if it would allow the request later and ignores
+    /// cancellation.
     @Test(arguments: [false, true])
-    func whatTakesTooLongIsARefusal(isPolicy: Bool) async throws {
+    func `an authenticator or policy that exceeds the timeout gives no token, not even later`(
+        isPolicy: Bool
+    ) async throws {
         let clock = ManualClock()
         let tokens = Counting()
         let part = Stubborn(isPolicy: isPolicy)
@@ -558,15 +564,15 @@ struct FailClosedTests {
         #expect(code(response) == "access_unavailable")
         let reason = isPolicy ? "policy_timed_out" : "authenticator_timed_out"
         #expect(handler.entries.contains { $0.metadata["reason"] == "\(reason)" })
-        // It still takes its place, so that they cannot pile up.
+        // The stuck call still occupies its slot, so that such calls cannot pile up.
         #expect(await endpoint.respond(to: request()).head.status == .serviceUnavailable)
         part.released.continuation.finish()
-        while await endpoint.respond(to: request()).head.status == .serviceUnavailable { await Task.yield() }
-        // Its late yes got nobody a token; the one above did.
+        try await waitUntil { await endpoint.respond(to: request()).head.status != .serviceUnavailable }
+        // The late approval did not lead to a token. The one call is from the request above.
         #expect(tokens.asked.load(ordering: .relaxed) == 1)
     }
 
-    @Test func `what cannot be known now is told to come back, and nothing more`() async throws {
+    @Test func `a failing authenticator or policy is answered with 503, a Retry-After and no details`() async throws {
         for _ in 0..<20 {
             for failing in [
                 endpoint(authenticator: ClosureAuthenticator { _ in throw Boom() }),
@@ -588,7 +594,7 @@ struct FailClosedTests {
         }
     }
 
-    @Test func `they do not all come back at once`() async {
+    @Test func `callers are told to retry after different pauses`() async {
         var pauses: Set<String?> = []
         let failing = endpoint(authenticator: ClosureAuthenticator { _ in throw Boom() })
         for _ in 0..<200 { pauses.insert(await failing.respond(to: request()).head.headerFields[.retryAfter]) }
@@ -600,7 +606,8 @@ struct FailClosedTests {
         (.timedOut, "vendor_unavailable"),
         (.misconfigured, "misconfigured"), (.credentialsRejected, "misconfigured"), (.requestRejected, "forbidden"),
     ])
-    func `a vendor that a policy asks fails as it does for a token`(_ error: TokenError.Code, _ expected: String) async
+    func `a vendor failure in a policy is answered like one for a token`(_ error: TokenError.Code, _ expected: String)
+        async
     {
         let failing = endpoint(allow: { _, _ in throw TokenError(error, message: "inside") })
         #expect(code(await failing.respond(to: request())) == expected)
@@ -617,7 +624,7 @@ struct FailClosedTests {
         }
     }
 
-    @Test func `a no is a no`() async {
+    @Test func `an authenticator's no is a 401, and a policy's no a 403`() async {
         let none = await endpoint(authenticator: ClosureAuthenticator { _ in nil }).respond(to: request())
         #expect(none.head.status == .unauthorized)
         #expect(none.head.headerFields[.wwwAuthenticate] == "Bearer")
@@ -640,7 +647,7 @@ struct AuditTests {
         return handler.entries
     }
 
-    @Test func aTokenGivenIsOneEvent() async throws {
+    @Test func `a token that is given out is one audit event`() async throws {
         let body = #"{"customerId": "cus 1 outcome=refused", "invoiceId": "inv_1", "replaces": "old"}"#
         let events = await events(
             request(body, fields: ["Authorization": "Bearer sentinel"]), pseudonym: { "\($0.subject.utf8.count)" })
@@ -655,12 +662,7 @@ struct AuditTests {
             ])
     }
 
-    @Test func aRefusalIsOneEventThatSaysWhy() async throws {
-        struct Failing: TokenProvider {
-            func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-                throw TokenError(.misconfigured, message: "inside")
-            }
-        }
+    @Test func `a refusal is one audit event with its reason`() async throws {
         let cases: [(EndpointRequest, String, Logger.Level, [InMemoryLogHandler.Entry])] = [
             (request(who: nil), "no_proof", .info, await events(request(who: nil))),
             (
@@ -670,7 +672,7 @@ struct AuditTests {
             (request("x"), "body", .info, await events(request("x"))),
             (request(), "policy", .info, await events(request(), allow: { _, _ in false })),
             (request(), "policy_failed", .error, await events(request(), allow: { _, _ in throw Boom() })),
-            (request(), "no_token", .error, await events(request(), Failing())),
+            (request(), "no_token", .error, await events(request(), ScriptedTokenProvider())),
             (
                 request(fields: ["Origin": "https://evil.example"]), "origin", .info,
                 await events(request(fields: ["Origin": "https://evil.example"]))
@@ -704,7 +706,7 @@ struct AuditTests {
         ("https://sentinel@evil.example", "malformed"), ("sentinel", "malformed"), ("", "malformed"),
         ("chrome-extension://abc", "chrome-extension://abc"), ("https://evil.example\tsentinel", "malformed"),
     ])
-    func `of an origin the log tells scheme, host and port`(origin: String, told: String) async throws {
+    func `an origin is logged as scheme, host and port only`(origin: String, told: String) async throws {
         let event = try #require(await events(request(fields: ["Origin": origin], host: "PAY.example:8443")).first)
         #expect(event.metadata["reason"] == "origin")
         #expect(event.metadata["origin"] == "\(told)")
@@ -712,7 +714,7 @@ struct AuditTests {
         #expect(!"\(event.metadata)".contains("sentinel"))
     }
 
-    @Test func aPrincipalIsRecognizedAndNotNamed() async throws {
+    @Test func `a principal can be recognized in the log but not identified`() async throws {
         let first = try #require(await events(request(who: "alice@example")).first?.metadata["principal"])
         let again = try #require(await events(request(who: "alice@example")).first?.metadata["principal"])
         let other = try #require(await events(request(who: "bob@example")).first?.metadata["principal"])

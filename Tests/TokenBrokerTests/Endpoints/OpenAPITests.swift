@@ -5,7 +5,7 @@ import Testing
 import TokenBrokerTesting
 @testable import TokenBroker
 
-/// `openapi.json` and the code say the same.
+/// Tests that `openapi.json` agrees with the code.
 struct OpenAPITests {
     private func document(_ endpoint: OpenAPIEndpoint = OpenAPIEndpoint()) async throws -> JSONValue {
         let answer = await endpoint.respond(to: EndpointRequest(head: get(endpoint.path.description)))
@@ -18,7 +18,7 @@ struct OpenAPITests {
         HTTPRequest(method: method, scheme: "https", authority: "pay.example", path: path)
     }
 
-    /// What a `$ref` points to.
+    /// Returns the value that a `$ref` points to.
     private func resolved(_ value: JSONValue?, in document: JSONValue) throws -> JSONValue {
         let value = try #require(value)
         guard let reference = value["$ref"]?.string?.unicode else { return value }
@@ -36,7 +36,7 @@ struct OpenAPITests {
         return responses
     }
 
-    @Test func everyCodeIsDocumentedWithItsStatusAndNoOtherIs() async throws {
+    @Test func `every code is documented with its status, and no other is`() async throws {
         var documented: [String: Int] = [:]
         for (status, response) in try responses(in: try await document()) where status != 200 {
             let properties = response["content"]?["application/problem+json"]?["schema"]?["properties"]
@@ -50,7 +50,7 @@ struct OpenAPITests {
             documented == Dictionary(uniqueKeysWithValues: Problem.Code.allCases.map { ($0.rawValue, $0.status.code) }))
     }
 
-    @Test func everyFieldAndMemberOfAProblemIsDocumented() async throws {
+    @Test func `every field and member of a problem is documented`() async throws {
         let document = try await document()
         let responses = try responses(in: document)
         let problems: [Problem] = [
@@ -66,7 +66,7 @@ struct OpenAPITests {
             let response = try #require(responses[answer.head.status.code])
             guard case .object(let fields)? = response["headers"] else { throw JSONError.malformed }
             for (name, field) in fields where try resolved(field, in: document)["required"] == .bool(true) {
-                // These three are added to every answer of the endpoint.
+                // The endpoint adds these three to every response.
                 if ["Cache-Control", "Vary", "X-Content-Type-Options"].contains(name.unicode) { continue }
                 #expect(answer.head.headerFields[try #require(.init(name.unicode))] != nil, "\(problem.code): \(name)")
             }
@@ -81,15 +81,11 @@ struct OpenAPITests {
         }
     }
 
-    @Test func everyFieldOfAnAnswerIsDocumented() async throws {
-        struct Tokens: TokenProvider {
-            func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-                Token(secret: Secret("a.b.c"), remaining: .seconds(60))
-            }
-        }
+    @Test func `every header field of an answer is documented`() async throws {
         let document = try await document()
         let endpoint = CheckoutTokenEndpoint(
-            tokens: Tokens(), authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
+            tokens: ScriptedTokenProvider(otherwise: .token("a.b.c", remaining: .seconds(60))),
+            authenticator: ClosureAuthenticator { _ in Principal(subject: "me") },
             policy: ClosurePolicy(binds: .session) { _, _ in true },
             configuration: .init(environment: "demo", allowedOrigins: ["https://shop.example"]), clock: ManualClock(),
             logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
@@ -108,7 +104,7 @@ struct OpenAPITests {
         }
     }
 
-    @Test func everyReferenceLeadsSomewhereAndEveryComponentIsUsed() async throws {
+    @Test func `every reference in the OpenAPI document resolves, and every component is used`() async throws {
         let document = try await document()
         var used: Set<String> = []
         func walk(_ value: JSONValue) throws {
@@ -131,7 +127,7 @@ struct OpenAPITests {
         }
     }
 
-    @Test func aServersOwnPathsAreInItsDocument() async throws {
+    @Test func `the OpenAPI document describes the server's own paths`() async throws {
         let document = try await document(
             OpenAPIEndpoint(path: "/api", checkoutToken: "/pay/token", live: "/alive", ready: nil)
         )

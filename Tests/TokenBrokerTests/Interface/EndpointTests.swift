@@ -22,7 +22,7 @@ private struct Echo: Endpoint {
         return await set.match(path)?.respond(to: request).body.reduce(into: "") { $0.unicodeScalars.append(.init($1)) }
     }
 
-    @Test func `answers with the first whose path matches, and tells it the parameters`() async {
+    @Test func `an endpoint set answers with the first match and passes on its parameters`() async {
         #expect(await answer("/a", set) == "first")
         #expect(await answer("/a?x=y", set) == "first")
         #expect(await answer("/invoices/inv%5F1", set) == "invoice/inv_1")
@@ -31,13 +31,13 @@ private struct Echo: Endpoint {
         }
     }
 
-    @Test func `leaves to the host what is the host's`() async {
+    @Test func `an endpoint set leaves excluded paths to the host`() async {
         let set = set.excluding(["/a"])
         #expect(await answer("/a", set) == nil)
         #expect(await answer("/a?x=y", set) == nil)
         #expect(await answer("/invoices/1", set) == "invoice/1")
         #expect(await answer("/invoices/1", set.excluding(["/invoices/1"])) == nil)
-        // By bytes, as paths are matched.
+        // Exclusions are compared by bytes, as paths are.
         #expect(await answer("/a", self.set.excluding(["/a\u{301}"])) == "first")
     }
 }
@@ -53,19 +53,19 @@ private struct Echo: Endpoint {
     }
 
     @Test(arguments: [HTTPRequest.Method.get, .post, .options, .put])
-    func `has its length`(_ method: HTTPRequest.Method) {
+    func `a response has its content length`(_ method: HTTPRequest.Method) {
         for status in [HTTPResponse.Status.ok, .notFound, .internalServerError, .created] {
             let found = framed(status, method)
             #expect(found.length == "3" && found.body == body)
         }
     }
 
-    @Test func `to HEAD has the length of the body that it does not have`() {
+    @Test func `a response to HEAD has the content length of the body that it omits`() {
         let found = framed(.ok, .head)
         #expect(found.length == "3" && found.body == [])
     }
 
-    @Test func `has neither where there is no body`() {
+    @Test func `a response without content has neither body nor content length`() {
         for status in [HTTPResponse.Status.noContent, .notModified, .continue] {
             for method in [HTTPRequest.Method.get, .head] {
                 let found = framed(status, method)
@@ -81,7 +81,7 @@ private struct Echo: Endpoint {
         ("http://a.example", "/", "a.example"), ("https://a.example:8443/b?c", "/b?c", "a.example:8443"),
         ("HTTP://A.example?c", "/?c", "A.example"), ("ftp://a.example/b", "ftp://a.example/b", nil), ("", "", nil),
     ])
-    func `is taken apart`(_ target: String, _ path: String, _ authority: String?) {
+    func `a request target is split into path and authority`(_ target: String, _ path: String, _ authority: String?) {
         let found = RequestTarget(target)
         #expect(found.path == path && found.authority == authority)
     }

@@ -8,9 +8,9 @@ import TokenBrokerTesting
 
 private let quiet = Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }
 
-/// Text that identifies counts by its bytes, wherever it is compared.
+/// Tests that identifiers are compared by their bytes everywhere.
 struct ExactStringTests {
-    @Test func `two spellings are two strings, and order and hash as such`() {
+    @Test func `two Unicode spellings are two strings, and are ordered and hashed as such`() {
         for pair in Spellings.generated(200, seed: 1) {
             #expect(pair.one == pair.other, "the pair tests nothing")
             let (one, other) = (ExactString(pair.one), ExactString(pair.other))
@@ -48,7 +48,7 @@ struct ExactStringTests {
         }
     }
 
-    @Test func `no policy says yes to another spelling`() async throws {
+    @Test func `no policy allows another Unicode spelling`() async throws {
         for pair in Spellings.generated(60, seed: 3) {
             let (one, other) = (ExactString(pair.one), ExactString(pair.other))
             let me = Principal(
@@ -60,7 +60,10 @@ struct ExactStringTests {
             }
             let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example")
             let lookup = try #require(
-                VendorInvoicePolicy(vendor: vendor, accessTokens: AlwaysToken(), transport: asksVendor))
+                VendorInvoicePolicy(
+                    vendor: vendor,
+                    accessTokens: ScriptedTokenProvider(otherwise: .token("access", remaining: .seconds(600))),
+                    transport: asksVendor))
             let callback = CallbackPolicy(
                 url: try ServerURL("https://shop.example/may"),
                 transport: InMemoryTransport { _, body in
@@ -91,18 +94,18 @@ struct ExactStringTests {
         }
     }
 
-    @Test func `a claim is found by its own name only`() {
+    @Test func `a claim is found by exactly its own name`() {
         for pair in Spellings.generated(50, seed: 4) {
             let me = Principal(subject: "me", claims: [pair.one: "yes"])
             let (one, other) = (pair.one.replacing("/", with: "~1"), pair.other.replacing("/", with: "~1"))
             #expect(me.claim("/" + one) == "yes" && me.claim("/" + other) == nil)
         }
-        // With a mark behind it, the slash would be no separator of characters.
+        // In a string of characters, a slash with a combining mark after it would not be a separator.
         let marked = Principal(subject: "me", claims: ["a": ["\u{301}b": "yes"]])
         #expect(marked.claim("/a/\u{301}b") == "yes")
     }
 
-    @Test func `a cached token is of the very request it was fetched for`() async throws {
+    @Test func `a cached token belongs to exactly the request it was fetched for`() async throws {
         let cache = NumberedTokens().caching(clock: ManualClock())
         for pair in Spellings.generated(50, seed: 5) {
             let (one, other) = (ExactString(pair.one), ExactString(pair.other))
@@ -122,12 +125,14 @@ struct ExactStringTests {
         }
     }
 
-    @Test func `a token that names another spelling is not handed out`() async throws {
+    @Test func `a token that names another Unicode spelling is not handed out`() async throws {
         let vendor = try Vendor(profile: .alternativePayments, baseURL: "https://vendor.example")
         for pair in Spellings.generated(30, seed: 6) {
             let named = Token.named(customer: pair.one, invoice: pair.one)
             let provider = CheckoutTokenProvider(
-                vendor: vendor, accessTokens: AlwaysToken(), transport: InMemoryTransport { _, _ in named })
+                vendor: vendor,
+                accessTokens: ScriptedTokenProvider(otherwise: .token("access", remaining: .seconds(600))),
+                transport: InMemoryTransport { _, _ in named })
             _ = try await provider.token(for: TokenRequest(customer: pair.one, invoice: pair.one))
             for (customer, invoice) in [(pair.other, pair.one), (pair.one, pair.other)] {
                 await #expect(throws: TokenError.self) {
@@ -137,7 +142,7 @@ struct ExactStringTests {
         }
     }
 
-    @Test func `each spelling has a quota of its own`() async throws {
+    @Test func `each Unicode spelling has a quota of its own`() async throws {
         var limits = RequestLimits.withoutQuotas
         limits.perPrincipal = Quota(perMinute: 1, burst: 1)
         let who = try #require(HTTPField.Name("X-Who"))
@@ -160,7 +165,7 @@ struct ExactStringTests {
         }
     }
 
-    @Test func `an id in two spellings in one body is a conflict`() {
+    @Test func `an id in two Unicode spellings in one body is a conflict`() {
         for pair in Spellings.generated(50, seed: 8) {
             let body: JSONValue = [
                 "customerId": .string(pair.one), "customer_id": .string(pair.other), "invoiceId": "i",
@@ -172,13 +177,7 @@ struct ExactStringTests {
 
 private func remembered(_ policy: some AccessPolicy) -> any AccessPolicy { policy.caching(for: .seconds(60)) }
 
-private struct AlwaysToken: TokenProvider {
-    func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        Token(secret: Secret("access"), remaining: .seconds(600))
-    }
-}
-
-/// Says in each token what it was fetched for.
+/// A provider whose tokens name the request that they were fetched for.
 private struct NumberedTokens: TokenProvider {
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
         Token(secret: secret(for: request), remaining: .seconds(600))
@@ -191,7 +190,7 @@ private func secret(for request: TokenRequest) -> Secret {
 }
 
 extension Token {
-    /// A vendor's answer with a token for a session.
+    /// Returns a vendor's response with a token for a session.
     fileprivate static func named(customer: String, invoice: String) -> TransportResponse {
         let claims: [ExactString: JSONValue] = [
             "customer_id": .string(customer), "invoice_id": .string(invoice), "exp": .number(4_000_000_000),

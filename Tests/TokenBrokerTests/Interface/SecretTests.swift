@@ -10,7 +10,7 @@ struct SecretTests {
 
     private let secret = Secret("sentinel")
 
-    @Test func theContentComesOutInOneWayOnly() throws {
+    @Test func `a secret's content is not in any description, dump or mirror`() throws {
         var dumped = ""
         dump(secret, to: &dumped)
         dump(Holder(secret: secret), to: &dumped)
@@ -25,23 +25,23 @@ struct SecretTests {
         for text in texts { #expect(!text.contains("sentinel"), "\(text)") }
         #expect("\(secret)" == "<redacted>")
         #expect(secret.reveal() == "sentinel")
-        // Written as something else, it would be lost without a word.
+        // If a secret could be encoded, its redacted form would silently replace it.
         #expect(!(secret as Any is any Encodable))
     }
 
-    @Test func itCanBeDecoded() throws {
+    @Test func `a secret can be decoded`() throws {
         let holder = try JSONDecoder().decode(Holder.self, from: Data(#"{"secret": "sentinel", "other": "x"}"#.utf8))
         #expect(holder.secret == secret)
     }
 
-    @Test func equalityIsOfTheContent() {
+    @Test func `secrets are equal if their contents are`() {
         #expect(secret == Secret("sentinel"))
         #expect(secret == secret)
         for other in ["", "sentine", "sentinel2", "Sentinel", "sentinex"] { #expect(secret != Secret(other)) }
         #expect(Secret("") == Secret(""))
     }
 
-    @Test func theStorageIsWipedWhenTheLastCopyGoes() {
+    @Test func `a secret's storage is wiped when the last copy is released`() {
         var copies: [Secret] = [Secret("sentinel")]
         copies.append(copies[0])
         weak let storage = copies[0].storageForTesting
@@ -49,7 +49,7 @@ struct SecretTests {
         #expect(storage != nil)
         copies.removeFirst()
         #expect(storage == nil)
-        // Memory that was freed cannot be looked at; what releasing does can.
+        // Freed memory cannot be inspected, but the function that clears it on release can be tested.
         let kept = Secret("sentinel")
         kept.storageForTesting.wipe()
         #expect(kept.reveal() == String(repeating: "\0", count: 8))
@@ -57,7 +57,7 @@ struct SecretTests {
 }
 
 struct LineageTests {
-    @Test func aDescendantIsNeverBetterThanItsLine() {
+    @Test func `a token's lineage is never in a better state than its ancestors`() {
         let credential = Lineage()
         let access = Lineage(descendingFrom: credential)
         let checkout = Lineage(descendingFrom: access)
@@ -73,7 +73,7 @@ struct LineageTests {
 }
 
 struct TokenErrorTests {
-    @Test func aForeignCauseIsNotShown() {
+    @Test func `an error shows the type of a foreign cause, not its description`() {
         struct Foreign: Error, CustomStringConvertible { var description: String { "sentinel" } }
         let error = TokenError(.unavailable, message: "fixed", cause: Foreign())
         #expect("\(error)" == "unavailable: fixed (Foreign)")

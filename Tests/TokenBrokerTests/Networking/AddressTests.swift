@@ -13,7 +13,7 @@ struct AddressTests {
         ("10.0.0.0/8", "::ffff:10.1.2.3", true), ("::ffff:10.0.0.0/104", "10.1.2.3", true),
         ("::ffff:10.0.0.1", "10.0.0.1", true), ("::/0", "::ffff:10.0.0.1", false),
     ])
-    func aBlockContainsItsAddresses(_ block: String, _ address: String, _ contains: Bool) throws {
+    func `an address block contains its addresses`(_ block: String, _ address: String, _ contains: Bool) throws {
         #expect(try #require(IPAddressBlock(block)).contains(try #require(IPAddress(address))) == contains)
     }
 
@@ -23,16 +23,16 @@ struct AddressTests {
         "fd00::1/8", "fd00:::/8", "[fd00::]/8", "fe80::%eth0/64", "localhost", "0x0a.0.0.0/8", "10.0.0.0/٨",
         "1.2.3.4.5", "::ffff:10.0.0.0/95",
     ])
-    func whatIsNoBlockIsNone(_ text: String) { #expect(IPAddressBlock(text) == nil) }
+    func `a text that is not an address block is rejected`(_ text: String) { #expect(IPAddressBlock(text) == nil) }
 
-    @Test func anyTextAtAllIsABlockOrNone() {
+    @Test func `random text never crashes the parser of address blocks`() {
         var generator = SeededGenerator(seed: 7)
         let pieces = ["10", ".", "0", "/", ":", "::", "ff", "255", "8", "\0", "é", "-", "[", "%", "128", "ffff"]
         for _ in 0..<20_000 {
             let text = (0..<Int.random(in: 0...9, using: &generator))
                 .map { _ in pieces[Int.random(in: 0..<pieces.count, using: &generator)] }.joined()
             guard let block = IPAddressBlock(text) else { continue }
-            // What is a block contains the address that it is written with.
+            // A block contains the address that it is written with.
             let address = IPAddress(text.prefix { $0 != "/" })
             #expect(address.map { block.contains($0) } == true, "\(text)")
         }
@@ -42,7 +42,9 @@ struct AddressTests {
         ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:DB8:0:0::1", "2001:db8::1"),
         ("::1", "::1"),
     ])
-    func `an address is written as usual, and read as the same`(_ text: String, _ expected: String) throws {
+    func `an address is written in the usual form and read back as the same`(
+        _ text: String, _ expected: String
+    ) throws {
         let peer = try #require(PeerAddress(ip: text))
         #expect(peer.description == expected)
         #expect(PeerAddress(ip: peer.description) == peer)
@@ -51,7 +53,7 @@ struct AddressTests {
     @Test(arguments: ["", "unix", "localhost", "192.0.2.1:80", "[::1]", "fe80::1%eth0", "192.0.2.1 "])
     func `a peer is an address and no other text`(_ text: String) { #expect(PeerAddress(ip: text) == nil) }
 
-    @Test func `whoever comes over a Unix socket is on this machine`() {
+    @Test func `a peer on a Unix socket is on this machine`() {
         #expect(PeerAddress.unixSocket.isLoopback)
         #expect(PeerAddress.unixSocket.ipAddress == nil)
     }
@@ -61,7 +63,7 @@ struct AddressTests {
         ("https://shop.example?b", "/?b"), ("HTTPS://shop.example:8443/a", "/a"), ("http://localhost:1/a", "/a"),
         ("http://[::1]:1/a", "/a"),
     ])
-    func aURLIsTakenApart(_ text: String, _ path: String) throws {
+    func `a URL of a server is split into its parts`(_ text: String, _ path: String) throws {
         #expect(try ServerURL(text).path == path)
     }
 
@@ -71,7 +73,7 @@ struct AddressTests {
         "https://shop.example/\r\nX: 1",
         "https://shop.example:port/", "http://localhost.evil.example/", "http://127.0.0.1.evil.example/",
     ])
-    func whatIsNoURLIsRefused(_ text: String) {
+    func `a text that is not a secure URL is refused`(_ text: String) {
         #expect(throws: ServerURL.Invalid.self) { try ServerURL(text) }
     }
 }

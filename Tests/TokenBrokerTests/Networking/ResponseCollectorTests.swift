@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import TokenBroker
 
-/// What zlib has coded comes out as it was, however it is cut into pieces.
+/// Tests that content that zlib encoded decodes to the original, however it is split into pieces.
 struct ResponseCollectorTests {
     private func collect(
         _ coding: String, _ bytes: [UInt8], pieces: Int = .max, maximumBytes: Int = 1 << 20
@@ -27,7 +27,7 @@ struct ResponseCollectorTests {
         let coded: Data
     }
 
-    /// Every level and strategy of zlib, over texts that make for every kind of block.
+    /// Samples of every level and strategy of zlib, with texts that lead to every kind of block.
     private static let samples = Result {
         let script = """
             python3 - <<'END'
@@ -67,7 +67,7 @@ struct ResponseCollectorTests {
         return try JSONDecoder().decode([Sample].self, from: Data(try shell(script).utf8))
     }
 
-    @Test func `what zlib codes is decoded`() throws {
+    @Test func `whatever zlib encodes is decoded`() throws {
         let samples = try Self.samples.get()
         #expect(samples.count == 163)
         for sample in samples {
@@ -78,14 +78,14 @@ struct ResponseCollectorTests {
         }
     }
 
-    @Test func `a byte at a time is enough`() throws {
+    @Test func `an encoded response can arrive one byte at a time`() throws {
         for sample in try Self.samples.get() where sample.coded.count < 4000 {
             let response = try collect(sample.coding, Array(sample.coded), pieces: 1)
             #expect(response.body == Array(sample.text), "\(sample.name)")
         }
     }
 
-    @Test func `what ends early or is damaged is no answer`() throws {
+    @Test func `an encoded response that is truncated or damaged is an error`() throws {
         let sample = try #require(try Self.samples.get().first { $0.name == "words, level 9, strategy 0, 31 bits" })
         let coded = Array(sample.coded)
         for count in stride(from: 1, to: coded.count, by: 31) {
@@ -94,25 +94,25 @@ struct ResponseCollectorTests {
         for index in stride(from: 10, to: coded.count, by: 31) {
             var damaged = coded
             damaged[index] ^= 4
-            // Some bits mean nothing.
+            // Some bits have no meaning.
             if let response = try? collect("gzip", damaged) { #expect(response.body == Array(sample.text)) }
         }
     }
 
-    @Test func `noise is no answer`() {
+    @Test func `random bytes are not decoded as a response`() {
         for _ in 0..<1000 {
             let noise = (0..<Int.random(in: 1...300)).map { _ in UInt8.random(in: 0...255) }
             let header: [UInt8] = [31, 139, 8, 0, 0, 0, 0, 0, 0, 0]
             #expect(throws: TransportError.self, "\(noise)") { try collect("gzip", header + noise, pieces: 7) }
-            // Without a checksum, noise may mean something by chance.
+            // Without a checksum, noise may be valid by chance.
             if let response = try? collect("deflate", noise, pieces: 7, maximumBytes: 1000) {
                 #expect(response.body.count <= 1000, "\(noise)")
             }
         }
     }
 
-    @Test func `the ceiling holds for what is received, too`() throws {
-        // Members of nothing decode to nothing, and never end.
+    @Test func `the size limit also holds for the encoded bytes received`() throws {
+        // Empty gzip members decode to nothing, and could go on for ever.
         let nothing: [UInt8] = [31, 139, 8, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]
         #expect(try collect("gzip", nothing).body == [])
         let many = Array([[UInt8]](repeating: nothing, count: 1000).joined())
@@ -122,7 +122,7 @@ struct ResponseCollectorTests {
     }
 
     @Test(arguments: [0, 5, 1 << 20, Int.max, -1])
-    func `any number is a ceiling`(ceiling: Int) throws {
+    func `a response's size limit can be any number`(ceiling: Int) throws {
         let head = HTTPResponse(status: .ok, headerFields: [.contentEncoding: "gzip"])
         #expect(try ResponseCollector(head, for: .get, maximumBytes: ceiling).response().body == [])
     }

@@ -3,9 +3,10 @@ import Testing
 
 @testable import TokenBroker
 
-/// The rules of the rate limit in virtual time.
+/// Tests of the rate limit in virtual time.
 struct PacerTests {
-    /// Runs a crowd of calls with one deadline and gives back when each started, and what the others were told.
+    /// Runs many calls with the same deadline. Returns when calls started, and the times at which the others were told
+    /// to retry.
     private func run(
         _ pacer: inout Pacer, calls: Int, timeout: Duration, from begin: Duration = .zero
     ) -> (starts: [Duration], told: [Duration]) {
@@ -13,8 +14,8 @@ struct PacerTests {
         return (outcome.arrivals, outcome.told)
     }
 
-    /// Also gives back when each arrived at the server.
-    /// - Parameter travel: How long the next call takes there, and its answer back.
+    /// Runs many calls, and returns when they arrived at the server instead of when they started.
+    /// - Parameter travel: Returns how long the next call takes to the server, and its response back.
     private func run(
         _ pacer: inout Pacer, calls: Int, timeout: Duration, from begin: Duration = .zero,
         travel: () -> (there: Duration, back: Duration)
@@ -57,7 +58,7 @@ struct PacerTests {
     }
 
     @Test(arguments: [(1, 1), (5, 5), (5, 1), (5, 3), (100, 10), (1000, 1000)])
-    func theLimitHoldsInAnySecondAndIsUsed(rate: Int, burst: Int) throws {
+    func `the rate limit holds in any second and is fully used`(rate: Int, burst: Int) throws {
         var pacer = Pacer(callsPerSecond: rate, burst: burst, queueLimit: 100_000)
         let (starts, told) = run(&pacer, calls: rate * 20, timeout: .seconds(60))
         #expect(told.isEmpty)
@@ -68,8 +69,9 @@ struct PacerTests {
         #expect(Double(rate * 20 - burst) / (last / .seconds(1)) >= 0.95 * Double(rate))
     }
 
-    /// Two thirds of the calls are delayed on their way, up to what the pacer allows for, and so are the answers.
-    @Test(arguments: 1...100 as ClosedRange<UInt64>) func theServerNeverCountsMoreThanTheLimit(seed: UInt64) {
+    /// Two thirds of the calls and of the responses are delayed, by up to the delay that the pacer allows for.
+    @Test(arguments: 1...100 as ClosedRange<UInt64>)
+    func `the server never counts more calls than the limit`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         let rate = Int.random(in: 1...20, using: &random)
         var pacer = Pacer(callsPerSecond: rate, burst: Int.random(in: 1...rate, using: &random))
@@ -84,14 +86,14 @@ struct PacerTests {
         #expect(most(outcome.arrivals, within: .seconds(1)) <= rate, "seed \(seed)")
     }
 
-    @Test func aWayThatIsLongButEvenCostsNothing() throws {
+    @Test func `a long but constant delay to the server costs no throughput`() throws {
         var pacer = Pacer(callsPerSecond: 5, burst: 5)
         let outcome = run(&pacer, calls: 500, timeout: .seconds(600)) { (.milliseconds(100), .milliseconds(100)) }
         let last = try #require(outcome.arrivals.max())
         #expect(Double(495) / (last / .seconds(1)) >= 4.75)
     }
 
-    @Test func aCallWithoutAnAnswerHoldsItsPlaceAQuarterOfASecondLonger() {
+    @Test func `a call without an answer occupies its place a quarter of a second longer`() {
         var pacer = Pacer(callsPerSecond: 1, burst: 1)
         #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now(0))
         #expect(pacer.ask(1, .normal, deadline: .seconds(60), now: .zero) == .wait)
@@ -100,19 +102,19 @@ struct PacerTests {
         let (start, _, next) = pacer.advance(now: Pacer.window + Pacer.longestDelay)
         #expect(start.map(\.id) == [1])
         #expect(next == nil)
-        // Long gone, or never started: no matter.
+        // Starts that are long gone, or that never happened, are ignored.
         for start in [-1, 0, 2, .max] { pacer.answered(start, now: .seconds(9)) }
     }
 
-    @Test func whoCannotHaveATurnInTimeIsToldAtOnceWhenToComeBack() {
+    @Test func `a caller that cannot have a turn in time is told at once when to retry`() {
         var pacer = Pacer(callsPerSecond: 5, burst: 5)
         let (starts, told) = run(&pacer, calls: 1000, timeout: .seconds(6))
         #expect(starts.count >= 25)
         #expect(starts.count + told.count == 1000)
         #expect(starts.allSatisfy { $0 < .seconds(6) })
-        // Those who come back when they were told do not exceed the rate either.
+        // Callers that retry at the given times do not exceed the rate either.
         #expect(most(told, within: .seconds(1)) <= 6)
-        // All of them have their turn then.
+        // All of them get a slot then.
         for (index, time) in told.enumerated() {
             switch pacer.ask(UInt64(10_000 + index), .normal, deadline: time + .seconds(6), now: time) {
             case .now(let start): pacer.answered(start, now: time)
@@ -123,7 +125,7 @@ struct PacerTests {
         }
     }
 
-    @Test func highPriorityGoesFirstAndBothKeepTheirOrder() {
+    @Test func `calls of high priority go first, and each priority keeps its order`() {
         var pacer = Pacer(callsPerSecond: 1, burst: 1)
         #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now(0))
         for id in 1...3 as ClosedRange<UInt64> {
@@ -139,7 +141,7 @@ struct PacerTests {
         #expect(order == [11, 12, 13, 1, 2, 3])
     }
 
-    @Test func aTurnOfACallerThatLeftIsNotSpent() {
+    @Test func `the turn of a caller that left goes to the next one`() {
         var pacer = Pacer(callsPerSecond: 1, burst: 1)
         #expect(pacer.ask(0, .normal, deadline: .seconds(60), now: .zero) == .now(0))
         for id in 1...5 as ClosedRange<UInt64> { _ = pacer.ask(id, .normal, deadline: .seconds(60), now: .zero) }
@@ -148,18 +150,18 @@ struct PacerTests {
         #expect(pacer.advance(now: Pacer.window).start.map(\.id) == [5])
     }
 
-    @Test func theQueueIsBounded() {
+    @Test func `the pacer's queue is bounded`() {
         var pacer = Pacer(callsPerSecond: 5, burst: 5, queueLimit: 10)
         let answers = (0..<100).map { pacer.ask($0, .normal, deadline: .seconds(3600), now: .zero) }
         #expect(answers.count { $0 == .wait } == 10)
         #expect(answers.prefix(5) == [.now(0), .now(1), .now(2), .now(3), .now(4)])
         #expect(pacer.queued == 10)
-        // Nor is anything kept of those who came and went.
+        // Nothing is kept of calls that left.
         for id in 0..<100 as Range<UInt64> { pacer.left(id) }
         #expect(pacer.queued == 0)
     }
 
-    @Test func aThrottledCallStopsEverybodyAndSlowsTheRateUntilItRecovers() {
+    @Test func `a throttled call pauses every caller and slows the rate until it recovers`() {
         var pacer = Pacer(callsPerSecond: 10, burst: 10)
         pacer.throttled(retryAfter: .seconds(4), now: .zero)
         #expect(pacer.slowness == 2)
@@ -173,7 +175,7 @@ struct PacerTests {
         #expect(pacer.slowness == 1)
     }
 
-    @Test func aLowerRateTurnsAwayWhoWouldWaitInVain() {
+    @Test func `a lower rate turns away the callers that would wait in vain`() {
         var pacer = Pacer(callsPerSecond: 5, burst: 5)
         for id in 0..<30 as Range<UInt64> { _ = pacer.ask(id, .normal, deadline: .seconds(6), now: .zero) }
         let waiting = pacer.queued
@@ -184,7 +186,8 @@ struct PacerTests {
         #expect(turnedAway.allSatisfy { $0.retryAfter >= .seconds(3) })
     }
 
-    @Test(arguments: 1...40 as ClosedRange<UInt64>) func randomCrowdsNeverExceedTheLimit(seed: UInt64) {
+    @Test(arguments: 1...40 as ClosedRange<UInt64>)
+    func `random crowds of callers never exceed the rate limit`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         let rate = Int.random(in: 1...50, using: &random)
         var pacer = Pacer(callsPerSecond: rate, burst: Int.random(in: 1...rate, using: &random))

@@ -4,22 +4,22 @@ import Testing
 @testable import TokenBroker
 
 struct QuotaMeterTests {
-    @Test func aBurstIsThereAtOnceAndComesBackOneByOne() {
-        // One each 6 seconds.
+    @Test func `a burst is available at once and is restored one by one`() {
+        // One every 6 seconds.
         var meter = QuotaMeter<Int>(Quota(perMinute: 10, burst: 3), capacity: 10)
         for _ in 0..<3 { #expect(meter.take(1, at: .seconds(100)) == nil) }
         #expect(meter.take(1, at: .seconds(100)) == .seconds(6))
         #expect(meter.take(2, at: .seconds(100)) == nil)
         #expect(meter.take(1, at: .seconds(104)) == .seconds(2))
-        // Being told to wait did not make the wait longer.
+        // The refusal did not make the wait longer.
         #expect(meter.take(1, at: .seconds(106)) == nil)
         #expect(meter.take(1, at: .seconds(106)) == .seconds(6))
-        // After a long pause the burst is there again, and no more than that.
+        // After a long pause the whole burst is available again, but no more.
         for _ in 0..<3 { #expect(meter.take(1, at: .seconds(1000)) == nil) }
         #expect(meter.take(1, at: .seconds(1000)) != nil)
     }
 
-    @Test func noWindowHoldsMoreThanTheQuotaAndWhoWaitsAsToldIsServed() {
+    @Test func `no window exceeds the quota, and a caller that waits as told is served`() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<20 {
             let quota = Quota(
@@ -42,10 +42,10 @@ struct QuotaMeterTests {
         }
     }
 
-    @Test func memoryIsBoundedAndTheLongestUnusedIsForgotten() {
+    @Test func `a quota's memory is bounded and forgets the longest unused key`() {
         var meter = QuotaMeter<Int>(Quota(perMinute: 1, burst: 1), capacity: 3)
         for key in 1...3 { #expect(meter.take(key, at: .zero) == nil) }
-        // Asking keeps a key, even in vain.
+        // A refused attempt also counts as use of a key.
         #expect(meter.take(1, at: .zero) != nil)
         #expect(meter.take(4, at: .zero) == nil)
         #expect(meter.count == 3)
@@ -55,7 +55,7 @@ struct QuotaMeterTests {
         #expect(meter.count == 3)
     }
 
-    @Test func extremeQuotasDoNotOverflow() {
+    @Test func `extreme quotas do not overflow`() {
         var generous = QuotaMeter<Int>(Quota(perMinute: 1, burst: .max), capacity: 1)
         var fast = QuotaMeter<Int>(Quota(perMinute: .max, burst: 1), capacity: 1)
         var nothing = QuotaMeter<Int>(Quota(perMinute: -1, burst: 0), capacity: 0)
@@ -81,12 +81,12 @@ struct ClientAddressTests {
     private static let proxies = ["10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1"]
 
     @Test(arguments: [
-        // Nobody is believed who is not listed.
+        // A peer that is not listed is not trusted.
         ("203.0.113.5", [("X-Forwarded-For", "198.51.100.1")], "203.0.113.5"),
         ("203.0.113.5", [("Forwarded", "for=198.51.100.1")], "203.0.113.5"),
         ("10.1.1.1", [], "10.1.1.1"),
         ("10.1.1.1", [("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
-        // What the client wrote itself stands further left.
+        // The client's own entries are further left.
         ("10.1.1.1", [("X-Forwarded-For", "192.0.2.66, 198.51.100.1")], "198.51.100.1"),
         ("10.1.1.1", [("X-Forwarded-For", "10.9.9.9, 198.51.100.1, 10.2.2.2")], "198.51.100.1"),
         ("10.1.1.1", [("X-Forwarded-For", "192.0.2.66"), ("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
@@ -101,26 +101,29 @@ struct ClientAddressTests {
         ("10.1.1.1", [("Forwarded", "for=192.0.2.66"), ("Forwarded", "for=198.51.100.1")], "198.51.100.1"),
         ("10.1.1.1", [("Forwarded", "for=unknown")], "10.1.1.1"),
         ("10.1.1.1", [("Forwarded", #"for="_secret""#)], "10.1.1.1"),
-        // A quotation that the client leaves open does not swallow what the proxy adds and become another's address.
+        // A quotation that the client leaves open does not hide the proxy's entry, and does not become the client's
+        // address.
         ("10.1.1.1", [("Forwarded", #"for="192.0.2.66, for=198.51.100.1"#)], "10.1.1.1"),
         ("10.1.1.1", [("Forwarded", "for=192.0.2.66;for=192.0.2.67")], "10.1.1.1"),
-        // The proxy writes one of them; the other comes from the client.
+        // The proxy sets one of the fields; the other one is the client's.
         ("10.1.1.1", [("Forwarded", "for=192.0.2.66"), ("X-Forwarded-For", "198.51.100.1")], "10.1.1.1"),
         ("10.1.1.1", [("Forwarded", "for=198.51.100.1"), ("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
-        // A Unix socket.
+        // A Unix-domain socket.
         ("unix", [("X-Forwarded-For", "198.51.100.1")], "198.51.100.1"),
     ])
-    func aProxyIsBelievedAboutItsClient(peer: String, fields: [(String, String)], expected: String) throws {
+    func `the client's address is taken from a listed proxy`(
+        peer: String, fields: [(String, String)], expected: String
+    ) throws {
         let found = try client(peer, trusting: Self.proxies, fields)
         #expect(found == IPAddress(expected), "\(peer) \(fields)")
     }
 
-    @Test func anUnknownPeerHasNoAddress() throws {
+    @Test func `an unknown peer has no address`() throws {
         #expect(try client(nil, trusting: Self.proxies, [("X-Forwarded-For", "198.51.100.1")]) == nil)
         #expect(try client("nonsense", trusting: [], []) == nil)
     }
 
-    @Test func aChainIsNotFollowedWithoutEnd() throws {
+    @Test func `a long chain of proxies is not followed to its end`() throws {
         let long = "198.51.100.1, " + Array(repeating: "10.2.2.2", count: 1000).joined(separator: ", ")
         #expect(try client("10.1.1.1", trusting: Self.proxies, [("X-Forwarded-For", long)]) == IPAddress("10.2.2.2"))
     }

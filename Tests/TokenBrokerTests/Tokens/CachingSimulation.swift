@@ -5,7 +5,7 @@ import TokenBrokerTesting
 
 @testable import TokenBroker
 
-/// Fetches that stay open until the simulation ends them.
+/// A provider whose fetches stay open until the simulation ends them.
 private final class OpenIssuer: TokenProvider {
     struct Fetch {
         var number: Int
@@ -17,7 +17,7 @@ private final class OpenIssuer: TokenProvider {
     struct State {
         var last = 0
         var open: [Fetch] = []
-        /// What began since the simulation looked last.
+        /// The fetches that began since the simulation's last look.
         var begun: [(number: Int, request: TokenRequest, replacing: Token.ID?, at: Duration)] = []
     }
     let clock: ManualClock
@@ -26,7 +26,7 @@ private final class OpenIssuer: TokenProvider {
     init(_ clock: ManualClock) { self.clock = clock }
 
     func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-        // It does not listen to cancellation: the worst that an issuer can do.
+        // This ignores cancellation, which is the worst that an issuer can do.
         try await withCheckedContinuation { continuation in
             state.withLock { state in
                 state.last += 1
@@ -41,14 +41,17 @@ private final class OpenIssuer: TokenProvider {
     }
 }
 
-/// What callers got, told by their tasks.
+/// The results of the callers, recorded by their tasks.
 private final class Answers: Sendable {
     let done = Mutex<[(caller: Int, result: Result<Token, TokenError>, at: Duration)]>([])
 }
 
-/// Random histories of ``CachingTokenProvider`` as it runs: callers that come by the dozen, wait, lose timeout and are cancelled, an issuer that answers in
-/// any order or never, fails, throttles and issues short and dead tokens, rotated and revoked lines, a clock that jumps, and tasks that go
-/// on in any order. The model knows only what was issued, to whom and when, and what callers asked.
+/// A random history of a running ``CachingTokenProvider``.
+///
+/// Callers arrive by the dozen, wait, time out and are cancelled. The issuer responds in any order or never, fails,
+/// throttles, and issues short-lived and expired tokens. Lines are rotated and revoked, the clock jumps, and tasks run
+/// in any order. The model knows only which tokens were issued, when and for which request, and what the callers
+/// demanded.
 private struct CachingHistory {
     let seed: UInt64
     let scheduler: SimulatedScheduler
@@ -76,10 +79,10 @@ private struct CachingHistory {
         var fetch: Int
     }
     struct Memory {
-        /// The newest token whose line held when it came, and that nobody refused.
+        /// The newest token whose line was not revoked when it arrived, and that no caller refused.
         var best: Token.ID?
         var failedUntil: Duration = .zero
-        /// Since the last success.
+        /// The last failure since the last success.
         var lastFailure: Duration?
     }
 
@@ -132,7 +135,7 @@ private struct CachingHistory {
                 credential = Lineage()
             default: break
             }
-            // Sometimes everything comes to rest, sometimes the next thing happens in the middle of it.
+            // Sometimes all tasks settle; sometimes the next event happens while they still run.
             if Bool.random(using: &random) {
                 settle()
             } else {
@@ -147,7 +150,7 @@ private struct CachingHistory {
         return complaint
     }
 
-    /// Everybody has an answer in the end, and nothing goes on after a shutdown.
+    /// Ends the history: every caller has an answer in the end, and nothing runs after a shutdown.
     mutating func end() {
         settle()
         let cache = cache
@@ -157,7 +160,7 @@ private struct CachingHistory {
             isDown.set()
         }
         settle()
-        // It waits for the fetches, and these do not listen.
+        // The shutdown waits for the fetches, which ignore cancellation.
         while let fetch = issuer.state.withLock({ $0.open.popLast() }) {
             fetch.continuation.resume(returning: .failure(TokenError(.cancelled, message: "")))
         }
@@ -173,7 +176,7 @@ private struct CachingHistory {
     mutating func settle() {
         scheduler.settle(using: &random)
         look()
-        // A token that somebody refused is dropped.
+        // A token that a caller refused is discarded.
         for (request, known) in memory {
             guard let best = known.best, let lineage = issued[best]?.lineage, lineage.state == .revoked,
                 lineage.parent?.state != .revoked, !revoked.contains(best)
@@ -200,7 +203,7 @@ private struct CachingHistory {
         steps += 1
         let request = requests[Int.random(in: 0..<requests.count, using: &random)]
         let demand = demand(request, isPatient: isPatient)
-        // Two fetches that begin at once have no order that the issuer could see.
+        // The issuer sees no order between two fetches that begin at the same time.
         if demand.replacing != nil { settle() }
         defer { if demand.replacing != nil, !isPatient { settle() } }
         lastCaller += 1
@@ -217,7 +220,7 @@ private struct CachingHistory {
         callers[number] = Caller(request: request, demand: demand, asked: now, task: task)
     }
 
-    /// One caller while all is at rest, so that it is known what must become of it.
+    /// Adds one caller while nothing else runs, so that its outcome is known.
     mutating func probe() {
         settle()
         ask(isPatient: true)
@@ -243,7 +246,7 @@ private struct CachingHistory {
             }
         } else if isResting {
             guard let answer else {
-                // It may have joined a fetch that was on its way.
+                // The caller may have joined a fetch that was in flight.
                 return expect(isFetching, "failures are told at once, until it is worth trying again")
             }
             if case .success = answer.result { expect(false, "there is no token to be had") }
@@ -255,7 +258,7 @@ private struct CachingHistory {
             look()
             expect(
                 running.values.contains {
-                    // A renewal will do for whoever takes any token.
+                    // A caller that accepts any token can wait for a renewal.
                     $0.request == caller.request
                         && (caller.demand.replacing == nil || $0.replacing == caller.demand.replacing)
                 },
@@ -292,17 +295,17 @@ private struct CachingHistory {
             if let timeout = caller.demand.timeout {
                 expect(now < caller.asked + timeout, "caller \(number) waits no longer than its timeout")
             }
-            // Two if the credentials were revoked during the first.
+            // There are two fetches if the credentials were revoked during the first.
             expect(now < caller.asked + Self.fetchTimeout * 2, "nobody waits longer than a fetch may take")
         }
-        // What was given up on does not count any more, other than as a failure.
+        // An abandoned fetch counts only as a failure.
         for (number, fetch) in running where fetch.begun + Self.fetchTimeout <= now {
             running[number] = nil
             memory[fetch.request, default: Memory()].lastFailure = now
         }
     }
 
-    /// Ends one fetch in some way.
+    /// Ends a random fetch with a random result.
     mutating func answer() {
         settle()
         let count = issuer.state.withLock { $0.open.count }
@@ -337,7 +340,7 @@ private struct CachingHistory {
             let (former, state) = (
                 known.best.flatMap { issued[$0] }.flatMap { $0.end > now ? $0 : nil }, token.lineage.state
             )
-            // A token of a newer line, and among those of one line the later fetch's.
+            // A token of a newer line is better. Among tokens of the same line, that of the later fetch is.
             let isBetter =
                 former.map { state < $0.lineage.state || (state == $0.lineage.state && $0.fetch < fetch.number) }
                 ?? true
@@ -361,7 +364,7 @@ private struct CachingHistory {
         settle()
     }
 
-    /// Compares what happened with what was promised.
+    /// Compares what happened with what the cache promises.
     mutating func look() {
         let begun = issuer.state.withLock { state in
             defer { state.begun = [] }
@@ -406,7 +409,7 @@ private struct CachingHistory {
     }
 }
 
-/// A generator that closures share.
+/// A random number generator that closures share.
 private final class Chance: Sendable {
     private let generator: Mutex<SeededGenerator>
     init(_ generator: SeededGenerator) { self.generator = Mutex(generator) }
@@ -420,8 +423,8 @@ private final class Flag: Sendable {
 }
 
 struct CachingSimulation {
-    /// To replay a failure, put its seed here alone.
-    @Test(arguments: [1, 2] as [UInt64]) func randomHistoriesKeepThePromises(part: UInt64) async {
+    /// To replay a failure, list only its seed here.
+    @Test(arguments: [1, 2] as [UInt64]) func `random histories keep the cache's promises`(part: UInt64) async {
         let complaints = await SimulatedScheduler.runInTurn { scheduler in
             ((part * 1000)..<(part * 1000 + 50)).compactMap { seed in
                 var history = CachingHistory(seed: seed, scheduler: scheduler)
@@ -431,7 +434,7 @@ struct CachingSimulation {
         #expect(complaints.isEmpty)
     }
 
-    @Test func aSeedReplays() async {
+    @Test func `a simulation's seed replays the same history`() async {
         let first = await SimulatedScheduler.run { scheduler in
             var history = CachingHistory(seed: 7, scheduler: scheduler)
             _ = history.run(300)

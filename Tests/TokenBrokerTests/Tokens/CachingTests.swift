@@ -1,9 +1,10 @@
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// A provider whose fetches are answered one by one by the test.
+/// A provider whose fetches the test completes one by one.
 private final class FakeIssuer: TokenProvider {
     private struct State {
         var demands: [TokenDemand] = []
@@ -30,7 +31,7 @@ private final class FakeIssuer: TokenProvider {
         return try result.get()
     }
 
-    /// Waits until there were `count` calls in all.
+    /// Waits until there were `count` calls in total.
     func called(_ count: Int) async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
@@ -42,7 +43,7 @@ private final class FakeIssuer: TokenProvider {
         }
     }
 
-    /// Answers the call that waits longest, or the one at `index`.
+    /// Completes the longest-waiting call, or the one at `index`.
     func answer(_ result: Result<Token, TokenError>, index: Int = 0) {
         let continuation = state.withLock { $0.waiting.remove(at: index) }
         continuation.resume(returning: result)
@@ -60,7 +61,7 @@ struct CachingTests {
 
     private var cache: CachingTokenProvider<FakeIssuer> { CachingTokenProvider(issuer, clock: clock) { 0 } }
 
-    /// Fills the cache with one token.
+    /// Fills the cache with a token.
     private func filled(_ cache: CachingTokenProvider<FakeIssuer>, with token: Token) async throws -> Token {
         let count = issuer.calls
         async let first = cache.token(for: request)
@@ -69,7 +70,7 @@ struct CachingTests {
         return try await first
     }
 
-    @Test func aTokenIsServedAgainWithTheLifeThatIsLeft() async throws {
+    @Test func `a cached token is served again with its remaining lifetime`() async throws {
         let cache = cache
         let first = try await filled(cache, with: token("t"))
         clock.advance(by: .seconds(600))
@@ -79,7 +80,7 @@ struct CachingTests {
         #expect(issuer.calls == 1)
     }
 
-    @Test func otherRequestsGetOtherTokens() async throws {
+    @Test func `different requests get different tokens`() async throws {
         let cache = cache
         _ = try await filled(cache, with: token("t"))
         let others = [
@@ -95,7 +96,7 @@ struct CachingTests {
         }
     }
 
-    @Test func aTokenIsRenewedBehindItsCallersAndServedMeanwhile() async throws {
+    @Test func `a token is renewed in the background and served meanwhile`() async throws {
         let cache = cache
         let first = try await filled(cache, with: token("t", life: .seconds(100)))
         clock.advance(by: .milliseconds(74_999))
@@ -107,11 +108,11 @@ struct CachingTests {
         clock.advance(by: .milliseconds(24_999))
         #expect(try await cache.token(for: request).remaining == .milliseconds(1))
         issuer.answer(.success(token("u")))
-        while try await cache.token(for: request).id == first.id { await Task.yield() }
+        try await waitUntil { try await cache.token(for: request).id != first.id }
         #expect(issuer.calls == 2)
     }
 
-    @Test func aRenewalThatFailsLeavesTheTokenToItsEndAndNotBeyond() async throws {
+    @Test func `a token survives a failed renewal until it expires, and no longer`() async throws {
         let cache = cache
         let request = request
         let first = try await filled(cache, with: token("t", life: .seconds(100)))
@@ -119,10 +120,11 @@ struct CachingTests {
         #expect(try await cache.token(for: request).id == first.id)
         await issuer.called(2)
         issuer.answer(.failure(TokenError(.unavailable, message: "down")))
-        // Chance is 0 here, so that the next one who is served starts the next attempt.
-        while issuer.calls < 3 {
-            #expect(try await cache.token(for: request).id == first.id)
-            await Task.yield()
+        // Chance is 0 here, so the next caller that is served starts the next attempt.
+        try await waitUntil {
+            let served = try await cache.token(for: request)
+            #expect(served.id == first.id)
+            return issuer.calls >= 3
         }
         clock.advance(by: .seconds(10))
         let late = Task { try await cache.token(for: request) }
@@ -130,7 +132,7 @@ struct CachingTests {
         await #expect { try await late.value } throws: { ($0 as? TokenError)?.code == .unavailable }
     }
 
-    @Test func aFetchThatHangsIsGivenUpOn() async throws {
+    @Test func `a fetch that hangs is given up on`() async throws {
         let cache = cache
         let request = request
         let waiting = Task { try await cache.token(for: request) }
@@ -147,7 +149,7 @@ struct CachingTests {
         #expect(try await cache.token(for: request).secret == Secret("t"))
     }
 
-    @Test func shutdownEndsEveryWaitAndEveryFetchAndKeepsServing() async throws {
+    @Test func `a shutdown ends every wait and fetch, while cached tokens are still served`() async throws {
         let cache = cache
         let (request, other) = (request, TokenRequest(customer: "c", invoice: "other"))
         let first = try await filled(cache, with: token("t"))
@@ -163,7 +165,7 @@ struct CachingTests {
         await #expect { try await cache.token(for: other) } throws: { ($0 as? TokenError)?.code == .cancelled }
     }
 
-    @Test func whatIsPromisedIsTheSmallerOfTheDemandAndHalfTheLife() async throws {
+    @Test func `the guaranteed lifetime is the smaller of the demand and half the token's life`() async throws {
         let cache = cache
         let first = try await filled(cache, with: token("t", life: .seconds(100)))
         clock.advance(by: .seconds(50))
@@ -176,7 +178,7 @@ struct CachingTests {
         #expect(try await second.id != first.id)
     }
 
-    @Test func tenThousandCallersCostOneFetch() async throws {
+    @Test func `ten thousand callers cost one fetch`() async throws {
         let cache = cache
         let request = request
         let tasks = (0..<10_000).map { _ in Task { try await cache.token(for: request).secret } }
@@ -186,7 +188,7 @@ struct CachingTests {
         #expect(issuer.calls == 1)
     }
 
-    @Test func aFailureIsSharedUntilItIsWorthTryingAgain() async throws {
+    @Test func `a failure is shared until a retry is worthwhile`() async throws {
         let cache = cache
         let request = request
         for (number, pause) in [1, 2, 4, 8, 16, 30, 30].enumerated() {
@@ -207,7 +209,7 @@ struct CachingTests {
         _ = try await filled(cache, with: token("t"))
     }
 
-    @Test func whatTheServerAsksForIsObeyedByAllCallers() async throws {
+    @Test func `a Retry-After of the server is obeyed by all callers`() async throws {
         let cache = cache
         let request = request
         let waiting = Task { try await cache.token(for: request) }
@@ -221,7 +223,7 @@ struct CachingTests {
         #expect(issuer.calls == 1)
     }
 
-    @Test func aCancellationIsNobodyElsesFailure() async throws {
+    @Test func `a fetch that was cancelled is not cached as a failure`() async throws {
         let cache = cache
         let request = request
         let waiting = Task { try await cache.token(for: request) }
@@ -231,7 +233,7 @@ struct CachingTests {
         _ = try await filled(cache, with: token("t"))
     }
 
-    @Test func theCallerWhoStartedTheFetchCanLeaveAndTheOthersGetTheirToken() async throws {
+    @Test func `a cancelled caller leaves its fetch to the others`() async throws {
         let cache = cache
         let request = request
         let first = Task { try await cache.token(for: request) }
@@ -244,7 +246,7 @@ struct CachingTests {
         #expect(issuer.calls == 1)
     }
 
-    @Test func whenEverybodyLeftTheFetchGoesOnAndItsTokenIsKept() async throws {
+    @Test func `a fetch continues after all its callers left, and its token is kept`() async throws {
         let cache = cache
         let request = request
         let first = Task { try await cache.token(for: request) }
@@ -257,7 +259,7 @@ struct CachingTests {
         #expect(issuer.calls == 1)
     }
 
-    @Test func eachCallerHasItsOwnPatience() async throws {
+    @Test func `each caller waits no longer than its own timeout`() async throws {
         let cache = cache
         let request = request
         let patient = Task { try await cache.token(for: request) }
@@ -265,7 +267,7 @@ struct CachingTests {
         let impatient = (1...100).map { seconds in
             Task { try await cache.token(for: request, demand: TokenDemand(timeout: .milliseconds(10 * seconds))) }
         }
-        // Nothing tells when somebody begins to wait; who comes late waits from then on.
+        // Nothing signals when a caller starts to wait. A caller that arrives late waits from then on.
         let moving = Task {
             while !Task.isCancelled {
                 clock.advance(by: .milliseconds(10))
@@ -281,7 +283,7 @@ struct CachingTests {
         #expect(try await patient.value.secret == Secret("t"))
     }
 
-    @Test func oneSlowRequestDoesNotHoldUpAnother() async throws {
+    @Test func `a slow request does not delay another`() async throws {
         let cache = cache
         let request = request
         let slow = Task { try await cache.token(for: request) }
@@ -294,7 +296,7 @@ struct CachingTests {
         #expect(try await slow.value.secret == Secret("slow"))
     }
 
-    @Test func insteadOfDropsThatVeryToken() async throws {
+    @Test func `replacing a token drops exactly that token`() async throws {
         let cache = cache
         let first = try await filled(cache, with: token("t"))
         async let second = cache.token(for: request, demand: TokenDemand(replacing: first.id))
@@ -304,12 +306,12 @@ struct CachingTests {
         let renewed = try await second
         #expect(renewed.id != first.id)
         #expect(first.lineage.state == .revoked)
-        // A late refusal of the old one does no harm to the new one.
+        // A late refusal of the old token does not affect the new one.
         #expect(try await cache.token(for: request, demand: TokenDemand(replacing: first.id)).id == renewed.id)
         #expect(issuer.calls == 2)
     }
 
-    @Test func aRenewalDoesNotJoinAPlainFetchAndIsNotOverwrittenByIt() async throws {
+    @Test func `a renewal does not join a plain fetch and is not overwritten by it`() async throws {
         let cache = cache
         let request = request
         let plain = Task { try await cache.token(for: request) }
@@ -325,7 +327,7 @@ struct CachingTests {
         #expect(try await cache.token(for: request).secret == Secret("new"))
     }
 
-    @Test func aTokenWhoseLineIsRevokedIsGone() async throws {
+    @Test func `a token whose lineage is revoked is not served`() async throws {
         let cache = cache
         let credential = Lineage()
         let first = try await filled(cache, with: token("t", lineage: Lineage(descendingFrom: credential)))
@@ -336,7 +338,7 @@ struct CachingTests {
         #expect(try await second.id != first.id)
     }
 
-    @Test func aTokenWhoseLineIsSupersededIsServedAndRenewedBehind() async throws {
+    @Test func `a token whose lineage is superseded is served and renewed in the background`() async throws {
         let cache = cache
         let credential = Lineage()
         let first = try await filled(cache, with: token("t", lineage: Lineage(descendingFrom: credential)))
@@ -345,11 +347,11 @@ struct CachingTests {
         await issuer.called(2)
         #expect(try await cache.token(for: request).id == first.id)
         issuer.answer(.success(token("u")))
-        while try await cache.token(for: request).id == first.id { await Task.yield() }
+        try await waitUntil { try await cache.token(for: request).id != first.id }
         #expect(issuer.calls == 2)
     }
 
-    @Test func theNumberOfTokensIsBounded() async throws {
+    @Test func `the number of cached tokens is bounded`() async throws {
         let cache = CachingTokenProvider(issuer, clock: clock, maximumEntries: 10)
         for index in 0..<100 {
             async let answer = cache.token(for: TokenRequest(customer: "c", invoice: "\(index)"))
@@ -365,7 +367,7 @@ struct CachingTests {
         _ = try await dropped
     }
 
-    @Test func callersThatComeAndGoLeaveNobodyBehind() async throws {
+    @Test func `callers that come and go leave nothing behind`() async throws {
         let cache = cache
         let request = request
         let tasks = (0..<2000).map { index in

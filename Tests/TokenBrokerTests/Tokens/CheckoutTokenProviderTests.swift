@@ -24,7 +24,7 @@ private final class AccessTokens: TokenProvider {
     }
 }
 
-/// An unsigned token; the broker cannot check signatures anyway.
+/// Returns an unsigned token; the broker cannot verify signatures anyway.
 func jwt(_ claims: String) -> String {
     func part(_ text: String) -> String {
         Data(text.utf8).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing(
@@ -59,7 +59,7 @@ struct CheckoutTokenProviderTests {
         .respond(.ok, #"{"token": "\#(token ?? jwt(claims()))"}"#)
     }
 
-    @Test func theRequestNamesTheSessionAndBearsTheAccessToken() async throws {
+    @Test func `the checkout request names the session and carries the access token`() async throws {
         let transport = ScriptedTransport([ok()])
         let token = try await provider(transport).token(for: request)
         let sent = try #require(transport.sent.first)
@@ -71,7 +71,7 @@ struct CheckoutTokenProviderTests {
         #expect(token.remaining == .seconds(900))
     }
 
-    @Test func aPathThatIsNotThereIsPassedOverAndTheOtherRemembered() async throws {
+    @Test func `a missing path is skipped and the working one remembered`() async throws {
         let transport = ScriptedTransport([.respond(.notFound, "404 page not found"), ok(), ok()])
         let provider = try provider(transport)
         _ = try await provider.token(for: request)
@@ -83,7 +83,7 @@ struct CheckoutTokenProviderTests {
         )
     }
 
-    @Test func aRememberedPathThatGoesAwayIsLookedForAgain() async throws {
+    @Test func `a remembered path that disappears is looked for again`() async throws {
         let transport = ScriptedTransport([.respond(.notFound), ok(), .respond(.notFound), ok()])
         let provider = try provider(transport)
         _ = try await provider.token(for: request)
@@ -91,7 +91,7 @@ struct CheckoutTokenProviderTests {
         #expect(transport.sent.last?.request.path == "/v1/checkout-auth/init")
     }
 
-    @Test func aVendors404IsAboutTheSession() async throws {
+    @Test func `a 404 in the vendor's own format is about the session`() async throws {
         let transport = ScriptedTransport([.respond(.notFound, #"{"code": "not_found", "message": "no such invoice"}"#)]
         )
         let provider = try provider(transport)
@@ -99,12 +99,12 @@ struct CheckoutTokenProviderTests {
         #expect(transport.sent.count == 1)
     }
 
-    @Test func noPathAtAllIsAMatterOfConfiguration() async throws {
+    @Test func `a vendor without any of the paths is a misconfiguration`() async throws {
         let provider = try provider(ScriptedTransport([.respond(.notFound), .respond(.notFound, "<html>")]))
         #expect(await code { try await provider.token(for: request) } == .misconfigured)
     }
 
-    @Test func a401RenewsTheAccessTokenOnce() async throws {
+    @Test func `a 401 to a checkout request renews the access token once`() async throws {
         let transport = ScriptedTransport([.respond(.unauthorized), ok()])
         let provider = try provider(transport)
         _ = try await provider.token(for: request)
@@ -112,7 +112,7 @@ struct CheckoutTokenProviderTests {
         #expect(transport.sent.last?.request.headerFields[.authorization] == "Bearer access-2")
     }
 
-    @Test func aSecond401EndsIt() async throws {
+    @Test func `a second 401 to a checkout request is final`() async throws {
         let transport = ScriptedTransport([.refuse(.unauthorized), .refuse(.unauthorized)])
         let provider = try provider(transport)
         #expect(await code { try await provider.token(for: request) } == .credentialsRejected)
@@ -123,14 +123,16 @@ struct CheckoutTokenProviderTests {
         (400, TokenError.Code.requestRejected), (403, .credentialsRejected), (422, .requestRejected), (429, .throttled),
         (500, .unavailable), (503, .unavailable), (302, .unavailable),
     ])
-    func statusesMeanWhatTheProfileSays(status: Int, expected: TokenError.Code) async throws {
+    func `each status of a checkout response has the meaning that the profile gives it`(
+        status: Int, expected: TokenError.Code
+    ) async throws {
         let transport = ScriptedTransport([.refuse(.init(code: status))])
         let provider = try provider(transport)
         #expect(await code { try await provider.token(for: request) } == expected)
         #expect(transport.sent.count == 1)
     }
 
-    @Test func aTokenForAnotherSessionIsNotHandedOut() async throws {
+    @Test func `a token for another session is not handed out`() async throws {
         for token in [
             jwt(claims("cus_2")), jwt(claims("cus_1", "inv_2")), jwt("{}"), jwt("[]"), "opaque", "a.b.c", "..", "",
         ] {
@@ -139,7 +141,7 @@ struct CheckoutTokenProviderTests {
         }
     }
 
-    @Test func theTokenMayStandUnderEitherName() async throws {
+    @Test func `a checkout token may have either member name`() async throws {
         let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "\#(jwt(claims()))"}"#)])
         #expect(try await provider(transport).token(for: request).secret == Secret(jwt(claims())))
     }
@@ -149,28 +151,28 @@ struct CheckoutTokenProviderTests {
         ("\"2027-01-15T09:10:00+01:00\"", 600),
         ("\"2027-01-15T08:10:00\"", 600), ("\"2027-01-15 08:10:00\"", 600), ("1800000600", 600), ("1800000600000", 600),
         ("\"1800000600\"", 600), ("\"1800000600000\"", 600),
-        // Unreadable, null or past: the token's own.
+        // If the stated expiry is unreadable, null or past, the token's own applies.
         ("\"tomorrow\"", 900), ("null", 900), ("1799999999", 900), ("\"2020-01-01T00:00:00Z\"", 900), ("{}", 900),
         ("-1", 900),
         ("\"2027-02-30T00:00:00Z\"", 900), ("1e300", 900),
     ])
-    func expiriesAreReadInAnyForm(text: String, seconds: Double) async throws {
+    func `a checkout token's expiry is read in any form`(text: String, seconds: Double) async throws {
         let transport = ScriptedTransport([.respond(.ok, #"{"token": "\#(jwt(claims()))", "expires_at": \#(text)}"#)])
         let token = try await provider(transport).token(for: request)
         #expect(abs(token.remaining / .seconds(1) - seconds) < 0.001)
     }
 
-    @Test func aTokenThatIsOverAlreadyIsAFailure() async throws {
+    @Test func `a checkout token that has already expired is a failure`() async throws {
         let provider = try provider(ScriptedTransport([ok(jwt(claims(exp: Self.now - 1)))]))
         #expect(await code { try await provider.token(for: request) } == .unavailable)
     }
 
-    @Test func withoutAnyExpiryTheProfilesLifetimeIsAssumed() async throws {
+    @Test func `a checkout token without an expiry has the profile's lifetime`() async throws {
         let provider = try provider(ScriptedTransport([ok(jwt(claims(exp: nil)))]))
         #expect(try await provider.token(for: request).remaining == .seconds(300))
     }
 
-    @Test func rotationReachesATokenAndRenewalOfTheAccessTokenOnlyWhereTheVendorTiesThem() async throws {
+    @Test func `a checkout token ends with its access token only if the vendor ties them`() async throws {
         var tied = VendorProfile.alternativePayments
         tied.checkoutToken.endsWithAccessToken = true
         let free = try await provider(ScriptedTransport([ok()])).token(for: request)
@@ -182,7 +184,7 @@ struct CheckoutTokenProviderTests {
         #expect(bound.lineage.state == .superseded)
     }
 
-    @Test func aThousandSessionsShareOneAccessToken() async throws {
+    @Test func `a thousand sessions share one access token`() async throws {
         let transport = InMemoryTransport { request, body in
             let session = try JSONDecoder().decode([String: String].self, from: Data(body))
             let token = jwt(claims("cus_1", session["invoice_id"] ?? ""))

@@ -5,7 +5,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// Signs nothing, and remembers what it should have signed.
+/// A signer that records what it should sign and signs nothing.
 private final class SignerDouble: ClientAssertionSigner {
     let assertions = Mutex<[ClientAssertion]>([])
     private let failure: CredentialError?
@@ -37,7 +37,7 @@ struct ClientAuthenticationTests {
         )
     }
 
-    @Test func byDefaultIdAndSecretStandInTheField() async throws {
+    @Test func `by default the id and secret are sent in the Authorization field`() async throws {
         let transport = ScriptedTransport([granted])
         _ = try await provider(.clientSecretBasic, transport).token(for: TokenRequest())
         let sent = try #require(transport.sent.first)
@@ -46,7 +46,7 @@ struct ClientAuthenticationTests {
         #expect(VendorProfile.alternativePayments.accessToken.clientAuthentication == .clientSecretBasic)
     }
 
-    @Test func withPostTheyStandInTheBodyOnly() async throws {
+    @Test func `with client_secret_post the id and secret are sent in the body only`() async throws {
         let transport = ScriptedTransport([granted])
         _ = try await provider(.clientSecretPost, transport).token(for: TokenRequest(scopes: ["a"]))
         let sent = try #require(transport.sent.first)
@@ -56,7 +56,7 @@ struct ClientAuthenticationTests {
                 == "grant_type=client_credentials&scope=a&client_id=id&client_secret=s+%26")
     }
 
-    @Test func withACertificateOnlyTheIdIsSent() async throws {
+    @Test func `with tls_client_auth only the client id is sent`() async throws {
         let transport = ScriptedTransport([granted])
         _ = try await provider(.tlsClientAuth, transport, secret: "").token(for: TokenRequest())
         let sent = try #require(transport.sent.first)
@@ -68,8 +68,8 @@ struct ClientAuthenticationTests {
         arguments: [
             .respond(.badRequest), .respond(.unauthorized), .respond(.forbidden), .fail(.tls), .fail(.closed),
         ] as [ScriptedTransport.Step])
-    func whatMayBeForLackOfACertificateSaysSo(answer: ScriptedTransport.Step) async throws {
-        let hint = "as for a client without the certificate that it expects"
+    func `an error that a missing client certificate can cause says so`(answer: ScriptedTransport.Step) async throws {
+        let hint = "; the client certificate may be missing or wrong"
         for (method, isSaid) in [
             (.tlsClientAuth, true), (.clientSecretBasic, false),
         ] as [(VendorProfile.ClientAuthentication, Bool)] {
@@ -79,7 +79,7 @@ struct ClientAuthenticationTests {
         }
     }
 
-    @Test func withAnAssertionTheSecretIsNotSentAndEachAttemptHasItsOwn() async throws {
+    @Test func `with private_key_jwt no secret is sent, and each attempt has its own assertion`() async throws {
         let transport = ScriptedTransport([.respond(.serviceUnavailable), .respond(.ok, #"{"access_token": "t"}"#)])
         let signer = SignerDouble()
         let provider = try provider(.privateKeyJWT, transport, signer: signer, secret: "KEY")
@@ -103,7 +103,7 @@ struct ClientAuthenticationTests {
         }
     }
 
-    @Test func theAudienceOfAnAssertionCanBeAnother() async throws {
+    @Test func `the audience of an assertion can be configured`() async throws {
         let signer = SignerDouble()
         let provider = try provider(
             .privateKeyJWT, ScriptedTransport([granted]), signer: signer, audience: "https://issuer.example")
@@ -111,7 +111,7 @@ struct ClientAuthenticationTests {
         #expect(signer.assertions.withLock { $0.first?.audience } == "https://issuer.example")
     }
 
-    @Test func withoutASignerOrAKeyNothingIsSent() async throws {
+    @Test func `without a signer or a key nothing is sent`() async throws {
         let transport = ScriptedTransport([granted])
         let broken = SignerDouble(failure: CredentialError(.malformed, source: "the key", message: "no key"))
         for signer in [nil, broken] {

@@ -36,13 +36,13 @@ func code<Value>(_ body: () async throws -> Value) async -> TokenError.Code? {
 }
 
 extension ScriptedTransport.Step {
-    /// Refuses in the vendor's own words.
+    /// Returns a refusal with the vendor's own error schema.
     static func refuse(_ status: HTTPResponse.Status, headerFields: HTTPFields = [:]) -> Self {
         .respond(status, headerFields: headerFields, #"{"code": "refused", "message": "the vendor's own words"}"#)
     }
 }
 
-/// A transport whose calls take time, all of it before they are answered.
+/// A transport whose calls take time before the response.
 struct SlowTransport: HTTPTransport {
     private let upstream: ScriptedTransport
     private let clock: ManualClock
@@ -80,7 +80,7 @@ struct ClientCredentialsProviderTests {
         try await provider(ScriptedTransport([.respond(.ok, body, elapsed: elapsed)])).token(for: TokenRequest())
     }
 
-    @Test func theRequestIsTheClientCredentialsGrant() async throws {
+    @Test func `the token request is a client credentials grant`() async throws {
         let transport = ScriptedTransport([
             .respond(.ok, #"{"access_token": "580d", "expires_in": 3600, "token_type": "bearer"}"#)
         ])
@@ -100,7 +100,7 @@ struct ClientCredentialsProviderTests {
         #expect(token.expiresAt == now.addingTimeInterval(3600))
     }
 
-    @Test func idAndSecretAreFormEncodedUnlessToldOtherwise() async throws {
+    @Test func `id and secret are form-encoded unless configured otherwise`() async throws {
         let credentials = ChangingCredentials("i+d%:", "s =&é")
         for (encoding, expected) in [
             (VendorProfile.BasicEncoding.form, "i%2Bd%25%3A:s+%3D%26%C3%A9"), (.raw, "i+d%::s =&é"),
@@ -117,21 +117,22 @@ struct ClientCredentialsProviderTests {
         ("3600", 3600.0), ("\"3600\"", 3600), ("1.5", 1.5), ("3600000", 3600), ("999999", 86_400), ("1e300", 86_400),
         ("null", 300), ("\"soon\"", 300), ("[]", 300), ("true", 300),
     ])
-    func lifetimesAreReadInAnyForm(text: String, seconds: Double) async throws {
+    func `an access token's lifetime is read in any form`(text: String, seconds: Double) async throws {
         let token = try await answer(#"{"access_token": "t", "expires_in": \#(text)}"#)
         #expect(token.remaining == .seconds(seconds))
     }
 
-    @Test func withoutALifetimeTheProfilesIsAssumed() async throws {
+    @Test func `an access token without a lifetime has the profile's`() async throws {
         #expect(try await answer(#"{"access_token": "t"}"#).remaining == .seconds(300))
     }
 
-    @Test func aLifeCountsFromSending() async throws {
+    @Test func `an access token's lifetime counts from when the request was sent`() async throws {
         let token = try await answer(#"{"access_token": "t", "expires_in": 60}"#, elapsed: .seconds(10))
         #expect(token.remaining == .seconds(50))
     }
 
-    @Test(arguments: ["0", "-5", "\"-1\"", "1e-9"]) func deadOnArrivalIsAFailure(text: String) async throws {
+    @Test(arguments: ["0", "-5", "\"-1\"", "1e-9"])
+    func `an access token that has expired on arrival is a failure`(text: String) async throws {
         let body = #"{"access_token": "t", "expires_in": \#(text)}"#
         #expect(await code { try await answer(body, elapsed: .milliseconds(1)) } == .unavailable)
     }
@@ -142,11 +143,12 @@ struct ClientCredentialsProviderTests {
         #"{"error": "invalid_client", "access_token": "t"}"#, #"{"access_token": "t", "token_type": "mac"}"#,
         #"{"access_token": "t", "token_type": 1}"#, #"{"access_token": "t", "access_token": "u"}"#, "{}",
     ])
-    func nonsenseIsUnavailable(body: String) async throws {
+    func `a nonsensical token response counts as unavailable`(body: String) async throws {
         #expect(await code { try await answer(body) } == .unavailable)
     }
 
-    @Test(arguments: ["bearer", "Bearer", "BEARER"]) func theTypeIsComparedWithoutCase(type: String) async throws {
+    @Test(arguments: ["bearer", "Bearer", "BEARER"])
+    func `the token type is compared without case`(type: String) async throws {
         _ = try await answer(#"{"access_token": "t", "token_type": "\#(type)"}"#)
     }
 
@@ -156,7 +158,9 @@ struct ClientCredentialsProviderTests {
         (429, .throttled), (500, .unavailable), (502, .unavailable), (503, .unavailable), (302, .unavailable),
         (307, .unavailable), (408, .unavailable),
     ])
-    func statusesMeanWhatTheProfileSays(status: Int, expected: TokenError.Code) async throws {
+    func `each status of a token response has the meaning that the profile gives it`(
+        status: Int, expected: TokenError.Code
+    ) async throws {
         let transport = ScriptedTransport([.refuse(.init(code: status), headerFields: [.retryAfter: "7"])])
         let provider = try provider(transport)
         do {
@@ -173,7 +177,9 @@ struct ClientCredentialsProviderTests {
         (TransportError.Code.timedOut, TokenError.Code.timedOut), (.connect, .unavailable), (.trust, .unavailable),
         (.tooLarge, .unavailable), (.shutDown, .cancelled), (.throttled, .throttled), (.refusedScheme, .misconfigured),
     ])
-    func transportFailuresMeanWhatACallerCanDo(failure: TransportError.Code, expected: TokenError.Code) async throws {
+    func `a transport failure maps to what a caller can do about it`(
+        failure: TransportError.Code, expected: TokenError.Code
+    ) async throws {
         let provider = try provider(ScriptedTransport([.fail(failure)]))
         #expect(await code { try await provider.token(for: TokenRequest()) } == expected)
     }
@@ -181,7 +187,7 @@ struct ClientCredentialsProviderTests {
     private func pair(_ name: String) -> Credential { Credential(clientID: Secret(name), clientSecret: Secret("s")) }
     private let good = ScriptedTransport.Step.respond(.ok, #"{"access_token": "t", "expires_in": 3600}"#)
 
-    @Test func theSecondPairIsUsedWhenTheFirstIsRefused() async throws {
+    @Test func `the second credential is used when the first is refused`() async throws {
         let credentials = ChangingCredentials()
         credentials.set(.success([pair("old"), pair("new")]))
         let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "t"}"#), .refuse(.forbidden), good, good])
@@ -192,7 +198,7 @@ struct ClientCredentialsProviderTests {
         #expect(first.lineage.state == .superseded)
         #expect(second.lineage.state == .current)
         #expect(await provider.health().state == .ok)
-        // The refusal is remembered.
+        // The provider remembers the refusal.
         _ = try await provider.token(for: TokenRequest())
         let users = transport.sent.map { $0.request.headerFields[.authorization] }
         let (old, new) = (
@@ -201,13 +207,13 @@ struct ClientCredentialsProviderTests {
         #expect(users == [old, old, new, new])
     }
 
-    @Test func aRotationSupersedesTheOldLineWithoutAFetch() async throws {
+    @Test func `a rotation supersedes the old tokens without a fetch`() async throws {
         let credentials = ChangingCredentials()
         let provider = try provider(ScriptedTransport([good]), credentials)
         let token = try await provider.token(for: TokenRequest())
         await provider.refresh()
         #expect(token.lineage.state == .current)
-        // While the file is being written, what was there last counts.
+        // While the file is being written, the previous credential stays in use.
         for broken in [.success([]), .failure(CredentialError(.incomplete, source: "file", message: "it is empty"))]
             as [Result<[Credential], CredentialError>]
         {
@@ -221,7 +227,7 @@ struct ClientCredentialsProviderTests {
         #expect(token.lineage.state == .superseded)
     }
 
-    @Test func refusedCredentialsAreNotSentAgainForHalfAMinute() async throws {
+    @Test func `refused credentials are not sent again for half a minute`() async throws {
         let transport = ScriptedTransport([.refuse(.forbidden)])
         let provider = try provider(transport)
         for _ in 0..<100 {
@@ -230,14 +236,14 @@ struct ClientCredentialsProviderTests {
         #expect(transport.sent.count == 1)
         #expect(await provider.health().state == .credentialsRefused)
         clock.advance(by: .seconds(30))
-        // Until the vendor accepts them.
+        // The state stays until the vendor accepts the credentials.
         #expect(await provider.health().state == .credentialsRefused)
         transport.then(.respond(.ok, #"{"access_token": "t"}"#))
         _ = try await provider.token(for: TokenRequest())
         #expect(await provider.health().state == .ok)
     }
 
-    @Test func refusedCredentialsAreTriedAgainSlowlyThoughNobodyAsks() async throws {
+    @Test func `refused credentials are retried ever more slowly without callers`() async throws {
         let transport = ScriptedTransport(Array(repeating: .refuse(.forbidden), count: 1000))
         let provider = try provider(transport)
         _ = try? await provider.token(for: TokenRequest())
@@ -245,19 +251,19 @@ struct ClientCredentialsProviderTests {
             clock.advance(by: .seconds(2))
             await provider.refresh()
         }
-        // After 30 s, doubling to ten minutes, in an hour.
+        // Attempts in one hour: the pause doubles from 30 s to ten minutes.
         #expect(transport.sent.count == 10)
         #expect(await provider.health().lastFailure?.code == .credentialsRejected)
     }
 
-    @Test func aRequestThatIsRefusedForGoodIsRememberedAndDoesNotSuppressOthers() async throws {
+    @Test func `a request that is refused for good is remembered and does not affect others`() async throws {
         let credentials = ChangingCredentials()
         let transport = ScriptedTransport([.respond(.badRequest, #"{"error": "invalid_scope"}"#)])
         let provider = try provider(transport, credentials)
         let wrong = TokenRequest(scopes: ["wrong"])
         for _ in 0..<100 { #expect(await code { try await provider.token(for: wrong) } == .misconfigured) }
         #expect(transport.sent.count == 1)
-        // Another scope, and readiness, are not affected.
+        // Another scope and readiness are not affected.
         transport.then(good)
         _ = try await provider.token(for: TokenRequest(scopes: ["right"]))
         #expect(await provider.health().isReady)
@@ -267,7 +273,7 @@ struct ClientCredentialsProviderTests {
         _ = try await provider.token(for: wrong)
     }
 
-    @Test func bothPairsTogetherTakeNoLongerThanTheCallersPatience() async throws {
+    @Test func `two credentials together take no longer than the caller's timeout`() async throws {
         let credentials = ChangingCredentials()
         credentials.set(.success([pair("old"), pair("new")]))
         let vendor = ScriptedTransport([.refuse(.forbidden), .refuse(.forbidden)])
@@ -277,7 +283,7 @@ struct ClientCredentialsProviderTests {
         #expect(vendor.sent.map(\.options.timeout) == [.seconds(8), .seconds(5)])
     }
 
-    @Test func withoutTimeLeftNothingIsSent() async throws {
+    @Test func `nothing is sent when no time is left`() async throws {
         let credentials = ChangingCredentials()
         credentials.set(.success([pair("old"), pair("new")]))
         let vendor = ScriptedTransport([.refuse(.forbidden)])
@@ -287,7 +293,7 @@ struct ClientCredentialsProviderTests {
         #expect(vendor.sent.count == 1)
     }
 
-    @Test func anotherPairIsTriedAtOnceAndSupersedesTheLineOfTheFormer() async throws {
+    @Test func `new credentials are tried at once and supersede the tokens of the former ones`() async throws {
         let credentials = ChangingCredentials()
         let transport = ScriptedTransport([.respond(.ok, #"{"access_token": "old"}"#), .refuse(.forbidden)])
         let provider = try provider(transport, credentials)
@@ -301,7 +307,7 @@ struct ClientCredentialsProviderTests {
         #expect(new.lineage.state == .current)
     }
 
-    @Test func credentialsThatCannotBeLoadedAreAMatterOfConfiguration() async throws {
+    @Test func `credentials that cannot be loaded are a misconfiguration`() async throws {
         let credentials = ChangingCredentials()
         let transport = ScriptedTransport([])
         let provider = try provider(transport, credentials)

@@ -4,7 +4,7 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// A caller's timeout is for everything together: both steps, the renewals, the retries, the queue.
+/// Tests that a caller's timeout covers everything: both steps, the renewals, the retries and the queue.
 struct DeadlineTests {
     private let clock = ManualClock()
 
@@ -19,7 +19,7 @@ struct DeadlineTests {
 
     private let accessToken = ScriptedTransport.Step.respond(.ok, #"{"access_token": "a", "expires_in": 3600}"#)
 
-    @Test func theSecondStepHasWhatTheFirstHasLeft() async throws {
+    @Test func `the second step has the time that the first one leaves`() async throws {
         let vendor = ScriptedTransport([accessToken, .refuse(.unprocessableContent)])
         let checkout = try checkout(SlowTransport(vendor, clock, takes: .seconds(5)))
         let demand = TokenDemand(timeout: .seconds(8))
@@ -30,11 +30,11 @@ struct DeadlineTests {
         #expect(vendor.sent.last?.options.timeout == .seconds(3))
     }
 
-    @Test func whoseTurnCannotComeInTimeIsToldSoAtOnceAlsoInTheSecondStep() async throws {
+    @Test func `a caller whose turn cannot come in time is told at once in the second step too`() async throws {
         let vendor = ScriptedTransport([accessToken], clock: clock)
         let limited = RateLimitedTransport(vendor, account: "alternative-payments", requestsPerSecond: 1, clock: clock)
         let checkout = try checkout(limited)
-        // The access token takes the only turn of this second.
+        // The access token takes the only slot of this second.
         do {
             _ = try await checkout.token(
                 for: TokenRequest(customer: "c", invoice: "i"), demand: TokenDemand(timeout: .milliseconds(900)))
@@ -46,7 +46,7 @@ struct DeadlineTests {
         #expect(vendor.sent.count == 1)
     }
 
-    @Test func aFetchTellsWhatIsBelowHowLongItMayTake() async throws {
+    @Test func `a fetch passes its timeout on to the transport`() async throws {
         let transport = ScriptedTransport([accessToken], clock: clock)
         let access = ClientCredentialsProvider(
             vendor: try testVendor(), credentials: ChangingCredentials(), transport: transport, clock: clock
@@ -55,7 +55,7 @@ struct DeadlineTests {
         #expect(transport.sent.first?.options.timeout == .seconds(4))
     }
 
-    @Test func whereTheVendorTiesThemACheckoutTokenEndsWithTheAccessToken() async throws {
+    @Test func `a checkout token that the vendor ties to the access token ends with it`() async throws {
         var profile = VendorProfile.alternativePayments
         profile.checkoutToken.endsWithAccessToken = true
         let claims = #"{"customer_id": "c", "invoice_id": "i", "exp": 1800000900}"#
@@ -73,7 +73,7 @@ struct DeadlineTests {
         )
         let token = try await checkout.token(for: TokenRequest(customer: "c", invoice: "i"))
         #expect(token.remaining == .seconds(93))
-        // And goes when that is refused.
+        // The checkout token is revoked when the access token is refused.
         let first = try await access.token(for: TokenRequest())
         vendor.then(.respond(.ok, #"{"access_token": "b", "expires_in": 100}"#))
         _ = try await access.token(for: TokenRequest(), demand: TokenDemand(replacing: first.id))

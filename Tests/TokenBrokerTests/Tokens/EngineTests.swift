@@ -1,13 +1,14 @@
 import Foundation
 import HTTPTypes
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// Step 1 as it is composed, against an issuer in memory.
+/// Tests of step 1 as the composer builds it, against an in-memory issuer.
 struct EngineTests {
-    /// Issues tokens that carry the client id of the credentials they were asked with.
+    /// An issuer whose tokens contain the client id of the credentials that requested them.
     private final class Issuer: Sendable {
         private let state = Mutex((calls: 0, isDown: false))
         var calls: Int { state.withLock { $0.calls } }
@@ -38,14 +39,14 @@ struct EngineTests {
         )
     }
 
-    /// Without pauses between attempts, so that nobody waits for the clock.
+    /// Returns an engine without pauses between attempts, so that nothing waits for the clock.
     private func engine(_ provider: some TokenProvider) -> some TokenProvider {
         CachingTokenProvider(RetryingTokenProvider(provider, clock: clock) { 0 }, clock: clock) {
             Double.random(in: 0..<1)
         }
     }
 
-    @Test func anHourOfOutageCostsFewCallsAndValidTokensAreServed() async throws {
+    @Test func `an hour of outage costs few calls, and valid tokens are served`() async throws {
         let engine = engine(try provider(ChangingCredentials()))
         let first = try await engine.token(for: TokenRequest())
         clock.advance(by: .seconds(600))
@@ -58,7 +59,7 @@ struct EngineTests {
                     #expect(token.id == first.id)
                 } catch {
                     try #require(second >= 3600, "a valid token was not served at \(second) s")
-                    // The clock may be moved on while a renewal is under way.
+                    // The clock may move while a renewal is in flight.
                     #expect([.unavailable, .timedOut].contains(error.code))
                 }
             }
@@ -74,7 +75,7 @@ struct EngineTests {
         }
     }
 
-    @Test func aSecretThatIsRotatedOnDiskUnderLoadFailsNobody() async throws {
+    @Test func `a secret that is rotated on disk under load fails no request`() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "rotation-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -101,12 +102,12 @@ struct EngineTests {
             switch number % 3 {
             case 0: try content("\(number)").write(to: file, options: .atomic)
             case 1:
-                // In place, and torn for a moment.
+                // Written in place, and torn for a moment.
                 try Data(content("\(number)").prefix(15)).write(to: file)
                 await provider.refresh()
                 try content("\(number)").write(to: file)
             default:
-                // A link that is swapped, as mounted secrets are.
+                // Replaced by a link, like mounted secrets.
                 let target = folder.appending(path: "\(number).json")
                 try content("\(number)").write(to: target)
                 let link = folder.appending(path: "link")
@@ -114,14 +115,14 @@ struct EngineTests {
                 #expect(rename(link.path, file.path) == 0)
             }
             await provider.refresh()
-            // Until the new line is in use.
-            while try await engine.token(for: TokenRequest()).secret != Secret("\(number)") { await Task.yield() }
+            // Wait until the new line is in use.
+            try await waitUntil { try await engine.token(for: TokenRequest()).secret == Secret("\(number)") }
         }
         for caller in callers { try await caller.value }
         #expect(issuer.calls == 21)
     }
 
-    @Test func tenThousandCallersAtExpiryWaitForOneCall() async throws {
+    @Test func `ten thousand callers at expiry cost one call`() async throws {
         let engine = engine(try provider(ChangingCredentials()))
         let first = try await engine.token(for: TokenRequest())
         clock.advance(by: .seconds(3600))

@@ -3,7 +3,7 @@ import TokenBroker
 import TokenBrokerTesting
 
 struct StampedeTests {
-    @Test func tenThousandCallersAtExpiryWaitForOneCallAndNoLonger() async {
+    @Test func `ten thousand callers at expiry wait for one call and no longer`() async {
         let complaints = await World.run(orders: 2) { world in
             _ = world.now()
             world.pass(.seconds(3600))

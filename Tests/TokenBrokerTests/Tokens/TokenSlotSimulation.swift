@@ -3,9 +3,11 @@ import Testing
 
 @testable import TokenBroker
 
-/// Random histories of one slot: callers that come, wait and leave, an issuer that answers in any order, fails, throttles, issues short and
-/// dead tokens, lines that are superseded and revoked, jumps of time. After each step the slot is compared with a model that knows only what was
-/// issued, to whom, and when.
+/// A random history of one slot.
+///
+/// Callers arrive, wait and leave. The issuer responds in any order, fails, throttles, and issues short-lived and
+/// expired tokens. Lines are superseded and revoked, and time jumps. After each step, the slot is compared with a model
+/// that knows only which tokens were issued, when and in which flight.
 private struct Simulation {
     let seed: UInt64
     var random: SeededGenerator
@@ -15,7 +17,7 @@ private struct Simulation {
 
     // The model.
     var issued: [Token.ID: (flight: UInt64, end: Duration, lifetime: Duration, lineage: Lineage)] = [:]
-    /// What a caller may be served: of the newest line whose tokens landed, that of the highest flight.
+    /// The token that a caller may be served: the one of the latest flight, among those of the newest line that landed.
     var best: Token.ID?
     var credential = Lineage()
     var waiters: [UInt64: TokenDemand] = [:]
@@ -48,7 +50,7 @@ private struct Simulation {
             default: credential.revoke()
             }
         }
-        // In the end everybody has an answer.
+        // In the end, every caller has an answer.
         while let flight = flights.keys.min() { land(flight) }
         expect(waiters.isEmpty, "everybody who waits gets an answer: \(waiters.count) did not")
     }
@@ -137,13 +139,13 @@ private struct Simulation {
                 expect(pause >= .milliseconds(900), "failures are not repeated at once")
             }
         }
-        // The same flight once more changes nothing.
+        // Landing the same flight again changes nothing.
         expect(slot.handle(.landed(flight, result), now: now, chance: 0).isEmpty, "a flight lands once")
         expect(waiters.count <= waiting, "landing brings no waiters")
         _ = replacing
     }
 
-    /// A token of a newer line, and among those of one line the later flight's.
+    /// Returns whether a token is of a newer line than the best one, or of the same line and a later flight.
     func displacesBest(_ token: Token, _ flight: UInt64) -> Bool {
         guard let former = best.flatMap({ issued[$0] }), former.end > now else { return true }
         let (old, new) = (former.lineage.state, token.lineage.state)
@@ -170,8 +172,9 @@ private struct Simulation {
 }
 
 struct TokenSlotSimulation {
-    /// A million steps; to replay a failure, put its seed here alone.
-    @Test(arguments: 1...10 as ClosedRange<UInt64>) func randomHistoriesKeepThePromises(part: UInt64) async {
+    /// Runs a million steps. To replay a failure, list only its seed here.
+    @Test(arguments: 1...10 as ClosedRange<UInt64>)
+    func `random histories keep the slot's promises`(part: UInt64) async {
         let complaints = await SimulatedScheduler.runInTurn { _ in
             ((part * 1000)..<(part * 1000 + 50)).compactMap { seed in
                 var simulation = Simulation(seed: seed)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import TokenBroker
 
-/// Histories of one slot that are too rare for the cache's own tests.
+/// Tests of one slot in histories that are too rare for the cache's own tests.
 struct TokenSlotTests {
     private func token(_ lineage: Lineage = Lineage(), life: Duration = .seconds(100)) -> Token {
         Token(secret: Secret("t"), remaining: life, lineage: lineage)
@@ -19,7 +19,7 @@ struct TokenSlotTests {
         return answers
     }
 
-    @Test func aTokenThatWasRevokedOnItsWayIsGivenToNobodyAndAnotherIsFetchedOnce() throws {
+    @Test func `a token that is revoked on its way is not handed out, and another is fetched once`() throws {
         var slot = TokenSlot()
         _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
         _ = slot.handle(.asked(2, TokenDemand()), now: .zero, chance: 0)
@@ -33,32 +33,32 @@ struct TokenSlotTests {
         #expect(fetches(end).isEmpty)
         #expect(answers(end).count == 2)
         for case .success in answers(end).values { Issue.record("a revoked token was handed out") }
-        // A flight that nobody waits for is not repeated.
+        // A flight without waiting callers is not repeated.
         _ = slot.handle(.asked(3, TokenDemand()), now: .seconds(5), chance: 0)
         _ = slot.handle(.left(3), now: .seconds(5), chance: 0)
         #expect(slot.handle(.landed(3, .success(token(revoked))), now: .seconds(5), chance: 0).isEmpty)
     }
 
-    @Test func `a caller that saw a token due after which it was renewed starts no second renewal`() throws {
+    @Test func `a caller that saw a token as due before its renewal starts no second renewal`() throws {
         var slot = TokenSlot()
         _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
         let old = Lineage()
         _ = slot.handle(.landed(1, .success(token(old))), now: .zero, chance: 0)
         old.supersede()
-        // Two callers see it before either says so.
+        // Two callers see that the token is due before either reports it.
         #expect(slot.served(TokenDemand(), now: .seconds(1))?.isDue == true)
         #expect(fetches(slot.handle(.due(TokenDemand()), now: .seconds(1), chance: 0)) == [2])
         _ = slot.handle(.landed(2, .success(token())), now: .seconds(1), chance: 0)
         #expect(slot.handle(.due(TokenDemand()), now: .seconds(1), chance: 0).isEmpty)
     }
 
-    @Test func onceATokenOfANewLineIsThereNoneOfTheOldIsServed() throws {
+    @Test func `once a token of a new lineage is there, none of the old one is served`() throws {
         var slot = TokenSlot()
         let (old, new) = (Lineage(), Lineage())
         _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
         _ = slot.handle(.asked(2, TokenDemand(replacing: Token.ID(rawValue: "x"))), now: .zero, chance: 0)
         old.supersede()
-        // The first flight began before the rotation and used the new credentials all the same; the second is late.
+        // The first flight began before the rotation but used the new credentials. The second one is late.
         let first = token(new)
         _ = slot.handle(.landed(1, .success(first)), now: .zero, chance: 0)
         let late = slot.handle(.landed(2, .success(token(old))), now: .seconds(1), chance: 0)
@@ -70,7 +70,7 @@ struct TokenSlotTests {
         #expect(try answered[2]?.get().id == second.id)
     }
 
-    @Test func aTokenOfANewLineDisplacesOneOfTheOldWhicheverFlightIsLater() throws {
+    @Test func `a token of a new lineage replaces one of the old, whichever fetch ends later`() throws {
         var slot = TokenSlot()
         let old = Lineage()
         _ = slot.handle(.asked(1, TokenDemand()), now: .zero, chance: 0)
@@ -82,7 +82,7 @@ struct TokenSlotTests {
         #expect(slot.served(TokenDemand(), now: .zero)?.token.id == new.id)
     }
 
-    @Test func whoeverMakesUpTokensToReplaceDoesNotGetAFetchForEach() {
+    @Test func `made-up token ids to replace do not cost a fetch each`() {
         var slot = TokenSlot()
         var count = 0
         for waiter in 1...1000 as ClosedRange<UInt64> {
@@ -98,7 +98,7 @@ struct TokenSlotTests {
     }
 
     @Test(arguments: [nil, 0, 7, 299, 300, 301, 86_400] as [Double?])
-    func `those who waited are told to come back when those who come later are`(asked: Double?) {
+    func `waiting callers and later ones are told the same time to retry`(asked: Double?) {
         for code in [TokenError.Code.unavailable, .throttled] {
             for isForeign in [false, true] {
                 var slot = TokenSlot()
@@ -120,7 +120,7 @@ struct TokenSlotTests {
         }
     }
 
-    @Test func aRefusalOfTheRequestBacksOffAndOneOfTheCredentialsIsLookedAtEverySecond() {
+    @Test func `a refused request is retried with backoff, and refused credentials every second`() {
         for (code, pauses) in [
             (TokenError.Code.requestRejected, [1, 2, 4, 8, 16, 30, 30]),
             (.credentialsRejected, [1, 1, 1, 1, 1, 1, 1]), (.misconfigured, [1, 1, 1, 1, 1, 1, 1]),
@@ -153,7 +153,7 @@ struct SlotTableTests {
         table.served(request(number), TokenDemand(), now: now)?.token.id.rawValue == "\(number)"
     }
 
-    @Test func whatIsUsedStaysAndWhatIsNotGoesFirst() {
+    @Test func `the slots in use stay, and the unused are evicted first`() {
         var table = SlotTable(maximumCount: 100)
         for number in 0..<100 { fill(&table, number) }
         for number in 100..<1000 {
@@ -165,18 +165,18 @@ struct SlotTableTests {
         #expect((10..<100).count { has(&table, $0) } == 0)
     }
 
-    @Test func everythingUsedDoesNotMakeRoomDear() {
+    @Test func `eviction stays cheap when every slot is in use`() {
         var table = SlotTable(maximumCount: 10_000)
         for number in 0..<10_000 { fill(&table, number) }
         for number in 0..<10_000 { #expect(has(&table, number)) }
         fill(&table, 10_000)
         #expect(table.count == 10_000)
         #expect(has(&table, 10_000))
-        // The hand went no further than its reach.
+        // The eviction hand stopped after its maximum number of slots.
         #expect((0..<10_000).count { has(&table, $0) } == 9_999)
     }
 
-    @Test func whatIsOverGoesByItself() {
+    @Test func `expired slots are evicted first`() {
         var table = SlotTable(maximumCount: 10_000)
         for number in 0..<1000 { fill(&table, number, life: .seconds(1)) }
         for number in 1000..<2000 { fill(&table, number, now: .seconds(2)) }
@@ -184,7 +184,7 @@ struct SlotTableTests {
         for number in 1000..<2000 { #expect(has(&table, number, now: .seconds(2))) }
     }
 
-    @Test func whatIsBeingFetchedStaysThoughTheLimitGivesWay() {
+    @Test func `a slot with a fetch in progress stays even beyond the limit`() {
         var table = SlotTable(maximumCount: 10)
         for number in 0..<100 {
             let place = table.place(for: request(number), now: .zero).place
@@ -202,8 +202,8 @@ struct SlotTableTests {
         #expect(has(&table, 199))
     }
 
-    /// Against a dictionary, whatever is put in, used, and let run out.
-    @Test(arguments: 1...20 as ClosedRange<UInt64>) func aRequestFindsItsOwnSlot(seed: UInt64) {
+    /// Compares the table with a dictionary while slots are added, used and left to expire.
+    @Test(arguments: 1...20 as ClosedRange<UInt64>) func `a request always finds its own slot`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var table = SlotTable(maximumCount: Int.random(in: 1...60, using: &random))
         var now = Duration.zero

@@ -4,10 +4,8 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-@Suite("Traps: what follows a failure")
-struct FailureTraps {
-    @Test("while the issuer is down, a token is served past its end")
-    func aDeadTokenIsServed() async {
+@Suite struct FailureTraps {
+    @Test func `an expired token is not served while the issuer is down`() async {
         let complaints = await World.run { world in
             world.issuer.then(.issues(lifetime: .seconds(100)))
             _ = world.now()
@@ -24,8 +22,7 @@ struct FailureTraps {
         #expect(complaints == [])
     }
 
-    @Test("a renewal that failed takes the valid token with it, or is the last one")
-    func aRenewalFails() async {
+    @Test func `a failed renewal keeps the valid token and is tried again`() async {
         let complaints = await World.run(chance: 0.5) { world in
             _ = world.now()
             world.pass(.seconds(2700))
@@ -46,8 +43,8 @@ struct FailureTraps {
         #expect(complaints == [])
     }
 
-    @Test("credentials that are refused are sent again and again", arguments: [401, 403])
-    func refusedCredentialsAreSentAgain(status: Int) async {
+    @Test(arguments: [401, 403])
+    func `refused credentials are not sent again and again`(status: Int) async {
         let complaints = await World.run { world in
             world.issuer.otherwise(.refuses(.init(code: status)))
             for _ in 0..<29 {
@@ -55,7 +52,7 @@ struct FailureTraps {
                 world.pass(.seconds(1))
             }
             world.expect(world.issuer.calls.count == 1, "\(world.issuer.calls.count) calls")
-            // And looked at again, slowly.
+            // The credentials are tried again, slowly.
             for _ in 0..<10 {
                 _ = world.now()
                 world.pass(.seconds(1))
@@ -66,13 +63,12 @@ struct FailureTraps {
     }
 
     @Test(
-        "what passes by itself is taken for final",
         arguments: [
             MisbehavingIssuer.Behaviour.refuses(.requestTimeout), .refuses(.tooEarly), .throttles(),
             .refuses(.internalServerError), .answersHTML(), .refuses(.serviceUnavailable), .dropsConnection,
             .dropsMidBody, .answersNothing, .answersHTML(status: .ok),
         ])
-    func passingIsTakenForFinal(behaviour: MisbehavingIssuer.Behaviour) async {
+    func `a transient failure of the issuer is not taken for final`(behaviour: MisbehavingIssuer.Behaviour) async {
         let complaints = await World.run(orders: 1) { world in
             world.issuer.then(behaviour)
             world.expect(world.now().error != nil, "there was a token")
@@ -82,8 +78,8 @@ struct FailureTraps {
         #expect(complaints == [])
     }
 
-    @Test("each caller waits for Retry-After by itself, or not at all", arguments: [false, true])
-    func retryAfterIsForOneCaller(asDate: Bool) async {
+    @Test(arguments: [false, true])
+    func `all callers share one Retry-After`(asDate: Bool) async {
         let complaints = await World.run { world in
             let style = Date.VerbatimFormatStyle(
                 format:
@@ -107,8 +103,7 @@ struct FailureTraps {
         #expect(complaints == [])
     }
 
-    @Test("a rotated secret has to wait until the refusal of the old one is forgotten")
-    func theLatchOutlivesTheSecret() async {
+    @Test func `a rotated secret is used at once after a refusal of the old one`() async {
         let complaints = await World.run { world in
             world.issuer.accept([Credential(clientID: Secret("client"), clientSecret: Secret("rotated"))])
             for _ in 0..<20 {
@@ -123,10 +118,8 @@ struct FailureTraps {
     }
 }
 
-@Suite("Traps: tokens that are refused")
-struct RefusedTokenTraps {
-    @Test("a late refusal of an old token throws out the new one")
-    func aLateRefusal() async {
+@Suite struct RefusedTokenTraps {
+    @Test func `a late refusal of an old token does not drop the new one`() async {
         let complaints = await World.run { world in
             let old = world.now()
             let demand = TokenDemand(replacing: old.token?.id)
@@ -140,8 +133,8 @@ struct RefusedTokenTraps {
         #expect(complaints == [])
     }
 
-    @Test("a refusal that is not about the token is answered with new tokens for ever", arguments: [401, 403])
-    func theRefusalIsAboutSomethingElse(status: Int) async {
+    @Test(arguments: [401, 403])
+    func `a refusal that is not about the token does not cause endless renewals`(status: Int) async {
         let complaints = await World.run { world in
             world.issuer.otherwise(.refuses(.init(code: status)), at: .checkoutToken)
             for _ in 0..<20 {
@@ -150,9 +143,9 @@ struct RefusedTokenTraps {
                 world.expect(caller.error?.code == .credentialsRejected, "\(caller.result as Any)")
             }
             let steps = (world.issuer.accessTokenCalls, world.issuer.checkoutTokenCalls)
-            // One renewal after a 401, and none after a 403.
+            // There is one renewal after a 401, and none after a 403.
             world.expect(status == 403 ? steps == (1, 1) : steps.0 <= 2 && steps.1 <= 2, "\(steps)")
-            // Nor does each further session cost another try.
+            // Further sessions do not cost an attempt each.
             let others = (0..<50).map { world.checkout("inv_other_\($0)") }
             world.settle()
             world.expect(others.allSatisfy { $0.error != nil }, "there was a token")
@@ -166,8 +159,7 @@ struct RefusedTokenTraps {
         #expect(complaints == [])
     }
 
-    @Test("a token that was revoked before its time is used until it expires")
-    func aRevokedTokenIsUsed() async {
+    @Test func `a token that is revoked early is renewed instead of used until it expires`() async {
         let complaints = await World.run { world in
             _ = world.now()
             world.issuer.revokeAccessTokens()

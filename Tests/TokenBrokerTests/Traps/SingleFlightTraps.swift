@@ -2,10 +2,8 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-@Suite("Traps: single flight and cancellation")
-struct SingleFlightTraps {
-    @Test("the caller that started a fetch is cancelled, and every waiter fails with it")
-    func theLeaderIsCancelled() async {
+@Suite struct SingleFlightTraps {
+    @Test func `a cancelled caller that started a fetch does not fail the waiting ones`() async {
         let complaints = await World.run { world in
             world.issuer.then(.slow(.seconds(1)))
             let leader = world.now()
@@ -20,8 +18,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a cancellation is stored as the result")
-    func aCancellationIsKept() async {
+    @Test func `a cancellation is not stored as the result`() async {
         let complaints = await World.run { world in
             world.issuer.then(.slow(.seconds(1)))
             let first = world.now()
@@ -33,8 +30,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a failed fetch that is never removed poisons the cache for good")
-    func aFailureIsKeptForEver() async {
+    @Test func `a failed fetch does not block the cache for good`() async {
         let complaints = await World.run { world in
             for behaviour in [
                 MisbehavingIssuer.Behaviour.answersHTML(), .dropsConnection, .answersNothing, .hangs, .truncatesJSON,
@@ -50,8 +46,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a waiter that leaves takes the fetch from the list while it goes on, and the next one starts another")
-    func leavingForgetsTheFetch() async {
+    @Test func `callers that leave do not make the next one start another fetch`() async {
         let complaints = await World.run { world in
             world.issuer.then(.slow(.seconds(1)))
             for _ in 0..<5 {
@@ -67,8 +62,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a cancelled waiter waits for the fetch all the same")
-    func cancelledWaitersLeaveAtOnce() async {
+    @Test func `a cancelled caller does not wait for the fetch`() async {
         let complaints = await World.run { world in
             world.issuer.then(.hangs)
             let (first, second) = (world.now(), world.now())
@@ -80,8 +74,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("look, suspend, store: everybody who looks before the first stores starts a fetch")
-    func everybodyLooksFirst() async {
+    @Test func `a thousand callers at once start one fetch`() async {
         let complaints = await World.run { world in
             let callers = (0..<1000).map { _ in world.ask() }
             world.settle()
@@ -91,8 +84,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a failure is not shared, and those who waited for it try one after another")
-    func aConvoyOfFailures() async {
+    @Test func `all waiting callers share a failed fetch instead of repeating it in turn`() async {
         let complaints = await World.run { world in
             world.issuer.otherwise(.slow(.seconds(1), then: .answersHTML()))
             let callers = (0..<100).map { _ in world.ask() }
@@ -103,13 +95,12 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a renewal of a refused token joins a fetch that began before, and gets the old one back")
-    func aRenewalJoins() async {
+    @Test func `a renewal of a refused token does not join a fetch that began before`() async {
         let complaints = await World.run { world in
             let first = world.now()
             world.pass(.seconds(3000))
             world.issuer.then(.slow(.seconds(5)))
-            // Served, and being renewed behind.
+            // The token is served and renewed in the background.
             world.expect(world.now().text == "access-1", "not served")
             let renewal = world.now(TokenRequest(), TokenDemand(replacing: first.token?.id))
             world.expect(renewal.text == "access-3", "\(renewal.result as Any)")
@@ -117,8 +108,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a slow, earlier fetch overwrites the newer token")
-    func aSlowFetchOverwrites() async {
+    @Test func `a slow, earlier fetch does not overwrite a newer token`() async {
         let complaints = await World.run { world in
             let first = world.now()
             world.pass(.seconds(3000))
@@ -131,8 +121,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("that a renewal is running is noted in its own task, so that others start it again before")
-    func theFlagComesLate() async {
+    @Test func `concurrent callers of a token that is due start one renewal`() async {
         let complaints = await World.run { world in
             _ = world.now()
             world.pass(.seconds(3000))
@@ -145,8 +134,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("one lock for all requests is held over a call, and a slow tenant blocks the rest")
-    func aSlowTenantBlocks() async {
+    @Test func `a slow tenant does not block the others`() async {
         let complaints = await World.run { world in
             world.issuer.then(.hangs)
             let slow = world.now(TokenRequest(tenant: "slow"))
@@ -156,8 +144,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("what one scope failed with keeps another from asking")
-    func aFailureIsTooCoarse() async {
+    @Test func `a failure for one scope does not keep another from being fetched`() async {
         let complaints = await World.run { world in
             world.issuer.then(.throttles(retryAfter: "60"))
             let first = world.now(TokenRequest(scopes: ["a"]))
@@ -168,8 +155,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("after a wait, the time is compared that was read before it")
-    func theTimeIsOld() async {
+    @Test func `the time is read again after a wait`() async {
         let complaints = await World.run(callDeadline: .seconds(29)) { world in
             world.issuer.then(.slow(.seconds(20), then: .issues(lifetime: .seconds(25))))
             let first = world.now()
@@ -182,8 +168,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a renewal is cancelled with the request that set it off, and never happens")
-    func theRenewalIsCancelled() async {
+    @Test func `a renewal is not cancelled with the request that started it`() async {
         let complaints = await World.run { world in
             _ = world.now()
             world.pass(.seconds(3000))
@@ -198,8 +183,7 @@ struct SingleFlightTraps {
         #expect(complaints == [])
     }
 
-    @Test("a renewal without a time limit keeps its place for ever")
-    func theRenewalHangs() async {
+    @Test func `a renewal that hangs does not prevent the next one`() async {
         let complaints = await World.run(callDeadline: .seconds(100_000)) { world in
             _ = world.now()
             world.pass(.seconds(2800))

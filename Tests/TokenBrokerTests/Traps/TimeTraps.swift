@@ -3,10 +3,8 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-@Suite("Traps: time")
-struct TimeTraps {
-    @Test("a margin as long as the life of a token makes every caller fetch")
-    func theMarginIsTooLong() async {
+@Suite struct TimeTraps {
+    @Test func `a minimum remaining life beyond a token's life does not make every caller fetch`() async {
         let complaints = await World.run { world in
             world.issuer.otherwise(.issues(lifetime: .seconds(60)))
             for _ in 0..<50 {
@@ -18,8 +16,8 @@ struct TimeTraps {
         #expect(complaints == [])
     }
 
-    @Test("chance makes a renewal later", arguments: [0, 0.5, 0.999_999])
-    func theJitterIsLate(chance: Double) async {
+    @Test(arguments: [0, 0.5, 0.999_999])
+    func `jitter never makes a renewal too late`(chance: Double) async {
         let complaints = await World.run(chance: chance) { world in
             world.issuer.otherwise(.issues(lifetime: .seconds(1000)))
             _ = world.now()
@@ -34,12 +32,11 @@ struct TimeTraps {
     }
 
     @Test(
-        "an odd expires_in means for ever, a call for every caller, or a crash",
         arguments: [
             nil, "null", "0", "-5", "1.5", "\"3600\"", "\"\"", "\"soon\"", "3600000", "1e300", "9223372036854775807",
             "-9223372036854775808", "[]", "{}", "true",
         ])
-    func theLifeIsOdd(text: String?) async {
+    func `an odd expires_in causes no endless token, no call for each caller and no crash`(text: String?) async {
         let complaints = await World.run(orders: 1) { world in
             world.issuer.otherwise(.issues(expiresIn: text))
             let caller = world.now()
@@ -55,8 +52,7 @@ struct TimeTraps {
         #expect(complaints == [])
     }
 
-    @Test("a life is counted from when the answer came")
-    func theLifeBeginsLate() async {
+    @Test func `a token's life counts from the request, not from the response`() async {
         let complaints = await World.run { world in
             world.issuer.then(.slow(.seconds(8), then: .issues(lifetime: .seconds(60))))
             let caller = world.now()
@@ -66,8 +62,7 @@ struct TimeTraps {
         #expect(complaints == [])
     }
 
-    @Test("an issuer that hands out expired tokens is asked in a loop")
-    func theTokenIsDead() async {
+    @Test func `an issuer that hands out expired tokens is not asked in a loop`() async {
         let complaints = await World.run { world in
             world.issuer.otherwise(.issues(lifetime: .seconds(-5)))
             for _ in 0..<100 { world.expect(world.now().error?.code == .unavailable, "a dead token") }
@@ -76,8 +71,8 @@ struct TimeTraps {
         #expect(complaints == [])
     }
 
-    @Test("the wall clock is set, and tokens die early or live on", arguments: [-31_536_000.0, -60, 60, 31_536_000])
-    func theWallClockSteps(step: Double) async {
+    @Test(arguments: [-31_536_000.0, -60, 60, 31_536_000])
+    func `a change of the wall clock makes no token expire early or live on`(step: Double) async {
         let complaints = await World.run { world in
             world.issuer.otherwise(.issues(lifetime: .seconds(1000)))
             let (access, checkout) = (world.now(), world.checkout())
@@ -95,8 +90,7 @@ struct TimeTraps {
         #expect(complaints == [])
     }
 
-    @Test("a life of less than a second becomes 0, which means for ever")
-    func theLifeIsShort() async {
+    @Test func `a life of less than a second is not rounded to zero`() async {
         let complaints = await World.run { world in
             world.issuer.then(.issues(lifetime: .milliseconds(400)))
             world.expect(world.now().token?.remaining == .milliseconds(400), "rounded")

@@ -4,10 +4,8 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-@Suite("Traps: what goes over the wire")
-struct WireFormatTraps {
-    @Test("id and secret are joined and base64-encoded without being form-encoded first")
-    func thePairIsNotEncoded() async {
+@Suite struct WireFormatTraps {
+    @Test func `id and secret are form-encoded before they are joined and base64-encoded`() async {
         let complaints = await World.run(orders: 1) { world in
             world.update(("id+%:=&", "se cret: é"))
             _ = world.now()
@@ -19,12 +17,13 @@ struct WireFormatTraps {
     }
 
     @Test(
-        "nonsense with a good status is taken for a token, or for the end of the world",
         arguments: [
             MisbehavingIssuer.Behaviour.answersError(), .answersNothing, .answersHTML(status: .ok), .truncatesJSON,
             .floods(), .neverEnds, .answersHTML(),
         ])
-    func nonsenseIsBelieved(behaviour: MisbehavingIssuer.Behaviour) async {
+    func `nonsense with a success status is neither a token nor a permanent failure`(
+        behaviour: MisbehavingIssuer.Behaviour
+    ) async {
         let complaints = await World.run(orders: 1) { world in
             for step in [MisbehavingIssuer.Step.accessToken, .checkoutToken] {
                 world.issuer.then(behaviour, at: step)
@@ -42,9 +41,8 @@ struct WireFormatTraps {
     }
 
     @Test(
-        "token_type is compared with its case, demanded, or not looked at",
         arguments: [("bearer", true), ("Bearer", true), ("BEARER", true), (nil, true), ("", true), ("mac", false)])
-    func theTypeIsMisread(type: String?, isGood: Bool) async {
+    func `token_type may be missing, is compared without case, and is checked`(type: String?, isGood: Bool) async {
         let complaints = await World.run(orders: 1) { world in
             world.issuer.otherwise(.issues(type: type))
             world.expect((world.now().token != nil) == isGood, "\(type as Any)")
@@ -52,8 +50,8 @@ struct WireFormatTraps {
         #expect(complaints == [])
     }
 
-    @Test("a redirect is followed, and the secret with it", arguments: [301, 302, 303, 307, 308])
-    func aRedirectIsFollowed(status: Int) async {
+    @Test(arguments: [301, 302, 303, 307, 308])
+    func `a redirect is not followed, and the secret is not sent again`(status: Int) async {
         let complaints = await World.run(orders: 1) { world in
             world.issuer.otherwise(.redirects(.init(code: status), to: "https://vendor.example/oauth/token?again"))
             world.expect(world.now().error?.code == .unavailable, "followed")
@@ -63,10 +61,8 @@ struct WireFormatTraps {
     }
 }
 
-@Suite("Traps: keys, secrets and files")
-struct KeyAndFileTraps {
-    @Test("a part of the request is missing from the cache key")
-    func theKeyIsIncomplete() async {
+@Suite struct KeyAndFileTraps {
+    @Test func `the cache key has every part of the request`() async {
         let complaints = await World.run { world in
             let requests = [
                 TokenRequest(), TokenRequest(tenant: "a"), TokenRequest(tenant: "b"), TokenRequest(scopes: ["a"]),
@@ -80,8 +76,7 @@ struct KeyAndFileTraps {
         #expect(complaints == [])
     }
 
-    @Test("an access token is kept for each customer, or a checkout token for all of them")
-    func theKeyHasTheWrongParts() async {
+    @Test func `access tokens are shared by customers, and checkout tokens belong to one session`() async {
         let complaints = await World.run { world in
             let callers = (0..<50).map { world.checkout("inv_\($0)") }
             world.settle()
@@ -94,8 +89,7 @@ struct KeyAndFileTraps {
         #expect(complaints == [])
     }
 
-    @Test("what the server said, or a secret, stands in an error")
-    func errorsTell() async {
+    @Test func `an error contains neither a secret nor what the server said`() async {
         let complaints = await World.run(orders: 1) { world in
             world.update(("client", "secret"))
             let behaviours: [MisbehavingIssuer.Behaviour] = [
@@ -120,8 +114,7 @@ struct KeyAndFileTraps {
         #expect(complaints == [])
     }
 
-    @Test("a file of secrets is read with its newline, torn, empty, through an old link, or only if its time changed")
-    func filesOfSecrets() async throws {
+    @Test func `a credential file is read anew and trimmed, and ignored while it is torn or empty`() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "traps-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -140,7 +133,7 @@ struct KeyAndFileTraps {
             }
             accept("one")
             renewed("a newline at the end")
-            // As long as before, and with the same time.
+            // The file has the same size and modification date as before.
             try Data("ID=client\nSECRET=two\n".utf8).write(to: file)
             try FileManager.default.setAttributes([.modificationDate: time as Any], ofItemAtPath: file.path)
             accept("two")
@@ -160,8 +153,7 @@ struct KeyAndFileTraps {
         #expect(complaints == [])
     }
 
-    @Test("where the vendor ends it with the access token, a checkout token lives on")
-    func theSecondTokenOutlivesTheFirst() async {
+    @Test func `a checkout token does not outlive the access token that it is tied to`() async {
         var tied = VendorProfile.alternativePayments
         tied.checkoutToken.endsWithAccessToken = true
         let complaints = await World.run(profile: tied) { world in
@@ -170,7 +162,7 @@ struct KeyAndFileTraps {
             let first = world.checkout()
             world.settle()
             world.expect(first.token.map { $0.remaining <= .seconds(100) } ?? false, "\(first.result as Any)")
-            // The access token is refused somewhere.
+            // The access token is refused elsewhere.
             _ = world.now(TokenRequest(), TokenDemand(replacing: access.token?.id))
             let second = world.checkout()
             world.settle()

@@ -4,8 +4,9 @@ import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
-/// Both steps as they are composed in front of a misbehaving issuer, in virtual time and with tasks that go on in an order of chance. A test
-/// says what happens, and looks at what came of it.
+/// Both steps, as the composer builds them, in front of a misbehaving issuer.
+///
+/// Time is virtual, and tasks run in random order. A test says what happens and checks the outcome.
 final class World {
     let clock = ManualClock()
     let credentials = ChangingCredentials("client", "secret")
@@ -19,7 +20,7 @@ final class World {
     private var random: SeededGenerator
     private(set) var complaints: [String] = []
 
-    /// One caller.
+    /// A caller and its result.
     final class Caller: Sendable {
         private let state = Mutex<(result: Result<Token, TokenError>?, task: Task<Void, Never>?)>((nil, nil))
         var result: Result<Token, TokenError>? { state.withLock { $0.result } }
@@ -57,8 +58,8 @@ final class World {
         checkoutTokens = CachingTokenProvider(checkout, clock: clock) { chance }
     }
 
-    /// Runs `body` in a few such worlds, in each of which tasks go on in another order.
-    /// - Returns: What was not as it should be.
+    /// Runs `body` in a few worlds, each with a different order of tasks.
+    /// - Returns: The expectations that failed.
     static func run(
         orders: UInt64 = 5, profile: VendorProfile = .alternativePayments, callDeadline: Duration = .seconds(10),
         chance: Double = 0, source: (any CredentialSource)? = nil, _ body: @escaping @Sendable (World) throws -> Void
@@ -83,29 +84,29 @@ final class World {
         if !condition { complaints.append("line \(line): \(words())") }
     }
 
-    /// A caller for an access token.
+    /// Starts a caller for an access token.
     func ask(_ request: TokenRequest = TokenRequest(), _ demand: TokenDemand = TokenDemand()) -> Caller {
         let provider = accessTokens
         return Caller { () async throws(TokenError) in try await provider.token(for: request, demand: demand) }
     }
 
-    /// A caller for a checkout token.
+    /// Starts a caller for a checkout token.
     func checkout(_ invoice: String = "inv_1", _ demand: TokenDemand = TokenDemand()) -> Caller {
         let (provider, request) = (checkoutTokens, TokenRequest(customer: "cus_1", invoice: invoice))
         return Caller { () async throws(TokenError) in try await provider.token(for: request, demand: demand) }
     }
 
-    /// What a caller gets who comes now, if that takes no time.
+    /// Starts a caller for an access token, and returns it once all tasks are suspended.
     func now(_ request: TokenRequest = TokenRequest(), _ demand: TokenDemand = TokenDemand()) -> Caller {
         let caller = ask(request, demand)
         settle()
         return caller
     }
 
-    /// Lets everything go on that can.
+    /// Runs all tasks until they are suspended.
     func settle() { scheduler.settle(using: &random) }
 
-    /// Lets time pass, and whatever happens meanwhile happen in its order.
+    /// Lets time pass, with everything that happens meanwhile in its order.
     func pass(_ duration: Duration) {
         settle()
         let end = clock.now.offset + duration
@@ -117,10 +118,10 @@ final class World {
         settle()
     }
 
-    /// The wall clock is set.
+    /// Moves the wall clock.
     func setWallClock(by seconds: Double) { wall.add(seconds) }
 
-    /// The vendor's clock is set, and ours is not.
+    /// Moves the vendor's clock, but not ours.
     func setVendorClock(by seconds: Double) { vendorWall.add(seconds) }
 
     func update(_ pair: (id: String, secret: String)...) {

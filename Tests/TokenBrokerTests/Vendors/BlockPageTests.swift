@@ -7,10 +7,10 @@ import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
-/// A 4xx that is not in the vendor's own words: pages of firewalls, gateways and content delivery networks in front of
-/// it.
+/// Tests of 4xx responses that are not the vendor's own: pages of firewalls, gateways and content delivery networks in
+/// front of it.
 struct BlockPageTests {
-    /// What stands in front of a vendor says it in many ways.
+    /// Responses of servers in front of a vendor.
     static let pages: [(status: Int, body: String)] = [
         (400, "<html>400 Bad Request</html>"), (401, "<html>"), (403, "<!doctype html><h1>Access denied</h1>"),
         (404, "404 page not found"), (403, ""), (401, ""), (403, "RBAC: access denied"), (409, "<html>"),
@@ -42,14 +42,10 @@ struct BlockPageTests {
 
     private func checkout(logged: Bool = false) throws -> CheckoutTokenProvider {
         CheckoutTokenProvider(
-            vendor: try testVendor(), accessTokens: FixedAccessToken(), transport: vendor, clock: clock,
+            vendor: try testVendor(),
+            accessTokens: ScriptedTokenProvider(otherwise: .token("access", remaining: .seconds(1000))),
+            transport: vendor, clock: clock,
             logger: logged ? Logger(label: "test") { _ in handler } : nil)
-    }
-
-    /// Always the same, as from a cache.
-    private struct FixedAccessToken: TokenProvider {
-        let token = Token(secret: Secret("access"), remaining: .seconds(1000))
-        func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token { token }
     }
 
     private func session(_ invoice: Int = 0) -> TokenRequest { TokenRequest(customer: "c", invoice: "\(invoice)") }
@@ -65,7 +61,8 @@ struct BlockPageTests {
         throw TokenError(.cancelled, message: "there was no error")
     }
 
-    @Test(arguments: pages) func `a block page is not the vendor, in any step`(status: Int, body: String) async throws {
+    @Test(arguments: pages)
+    func `a block page does not count as the vendor's answer, in any step`(status: Int, body: String) async throws {
         let credentials = ChangingCredentials()
         let pair = { Credential(clientID: Secret($0), clientSecret: Secret("s")) }
         credentials.set(.success([pair("one"), pair("two")]))
@@ -74,13 +71,13 @@ struct BlockPageTests {
         let first = try await error { try await access.token(for: TokenRequest()) }
         #expect(first.code == .unavailable && first.isForeign)
         #expect(await access.health().isReady)
-        // The other pair would fare no better, and a page that passes leaves nothing behind.
+        // The other credential would fail as well, and a block page that goes away has no lasting effect.
         #expect(vendor.sent.count == 1)
         vendor.then(.respond(.ok, #"{"access_token": "t"}"#))
         _ = try await access.token(for: TokenRequest())
 
         let checkout = try checkout()
-        // A 401 buys one renewal, and a 404 the other path.
+        // A 401 leads to one renewal, and a 404 to the other path.
         for _ in 0..<(status == 401 ? 2 : 1) { vendor.then(page(status, body)) }
         if status == 404 {
             vendor.then(page(403, "<html>"))
@@ -90,7 +87,9 @@ struct BlockPageTests {
         #expect(await checkout.health().state == .failing)
         let policy = try #require(
             VendorInvoicePolicy(
-                vendor: try testVendor(), accessTokens: FixedAccessToken(), transport: vendor, clock: clock))
+                vendor: try testVendor(),
+                accessTokens: ScriptedTokenProvider(otherwise: .token("access", remaining: .seconds(1000))),
+                transport: vendor, clock: clock))
         for _ in 0..<(status == 401 ? 2 : 1) { vendor.then(page(status, body)) }
         let principal = Principal(subject: "a")
         #expect(await code { try await policy.says(principal, for: session()) } == .unavailable)
@@ -101,7 +100,7 @@ struct BlockPageTests {
         #"{"code": "forbidden", "message": "no"}"#, #"{"code": "x", "message": "", "validation_errors": {"a": "b"}}"#,
         #"{"error": {"message": "no"}}"#, #"{"errors": [{"detail": "no"}]}"#, #"{"errors": ["no"], "data": null}"#,
     ])
-    func `the shapes that the profile names are the vendor's own words`(body: String) async throws {
+    func `errors in the shapes that the profile names count as the vendor's own`(body: String) async throws {
         vendor.then(page(403, body))
         #expect(try await error { try await access().token(for: TokenRequest()) }.code == .credentialsRejected)
         vendor.then(page(404, body))
@@ -116,7 +115,9 @@ struct BlockPageTests {
         ("unsupported_grant_type", .misconfigured), ("invalid_request", .misconfigured),
         ("temporarily_unavailable", .unavailable), ("server_error", .unavailable),
     ])
-    func `a code of RFC 6749 comes before the status of a 4xx`(text: String, expected: TokenError.Code) async throws {
+    func `an RFC 6749 error code takes precedence over the status of a 4xx`(
+        text: String, expected: TokenError.Code
+    ) async throws {
         for status in [400, 401, 403, 404, 409, 422] {
             for rest in ["", #", "error_description": "own words""#, #", "code": "x", "message": "y""#] {
                 vendor.then(page(status, #"{"error": "\#(text)"\#(rest)}"#))
@@ -129,7 +130,7 @@ struct BlockPageTests {
             vendor.then(page(status, #"{"error": "\#(text)"}"#))
             #expect(try await error { try await access().token(for: TokenRequest()) }.code == meaning)
         }
-        // It has no meaning where there is no issuer.
+        // At step 2, which is not an OAuth issuer, the code has no meaning.
         vendor.then(page(400, #"{"error": "\#(text)"}"#))
         #expect(try await error { try await checkout().token(for: session()) }.isForeign)
     }
@@ -140,7 +141,7 @@ struct BlockPageTests {
         (#"{"error": "account_locked", "error_description": "x"}"#, 400, .misconfigured),
         (#"{"error": "slow_down", "error_description": "x"}"#, 409, .unavailable),
     ])
-    func `a code of an extension is the issuer's word, of which the status tells`(
+    func `an extension's error code is the issuer's own, and the status decides its meaning`(
         body: String, status: Int, expected: TokenError.Code
     ) async throws {
         vendor.then(page(status, body))
@@ -148,7 +149,7 @@ struct BlockPageTests {
         #expect(error.code == expected && !error.isForeign)
     }
 
-    @Test func `an unknown client that is answered with 400 gives way to the second pair at once`() async throws {
+    @Test func `an invalid_client error makes the second credential be tried at once`() async throws {
         let credentials = ChangingCredentials()
         let pair = { Credential(clientID: Secret($0), clientSecret: Secret("s")) }
         credentials.set(.success([pair("one"), pair("two")]))
@@ -159,7 +160,7 @@ struct BlockPageTests {
     }
 
     @Test(arguments: ["<html>", "", #"{"message": "Too many"}"#, #"{"code": "x", "message": "y"}"#, "[]"])
-    func `429 is throttling whatever its body`(body: String) async throws {
+    func `a 429 is throttling whatever its body`(body: String) async throws {
         vendor.then(.respond(.tooManyRequests, headerFields: [.retryAfter: "7"], body))
         vendor.then(.respond(.tooManyRequests, headerFields: [.retryAfter: "7"], body))
         for error in [
@@ -168,7 +169,7 @@ struct BlockPageTests {
         ] { #expect(error.code == .throttled && error.retryAfter == .seconds(7) && !error.isForeign) }
     }
 
-    @Test func `a block page is tried again after one second, doubling to sixty, and not at once`() async throws {
+    @Test func `a block page is retried after one second, doubling to sixty, and never at once`() async throws {
         let tokens = CachingTokenProvider(RetryingTokenProvider(try access(), clock: clock) { 0 }, clock: clock) { 0 }
         for _ in 0..<1000 { vendor.then(page(403, "<html>")) }
         var calls: [Int] = []
@@ -182,7 +183,7 @@ struct BlockPageTests {
         #expect(calls == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363])
     }
 
-    @Test func `from the third block page in a row on the log says so, once in a while`() async throws {
+    @Test func `the third consecutive block page is logged, and then once in a while`() async throws {
         let access = try access(logged: true)
         func ask(_ step: ScriptedTransport.Step) async {
             vendor.then(step)
@@ -194,7 +195,7 @@ struct BlockPageTests {
         #expect(handler.entries.isEmpty)
         await ask(page(401, "sentinel"))
         let entry = try #require(handler.entries.first)
-        #expect("\(entry.message)" == "a block page, or credentials that are refused without a word")
+        #expect("\(entry.message)" == "a block page, or credentials that are refused without an explanation")
         #expect(entry.metadata["step"] == "access_token" && entry.metadata["status"] == "401")
         for _ in 0..<59 {
             clock.advance(by: .seconds(1))
@@ -211,7 +212,7 @@ struct BlockPageTests {
     }
 
     @Test(arguments: [403, 401, 404, 400])
-    func `a renewal that meets a block page takes nothing from those who are served`(status: Int) async {
+    func `a renewal that meets a block page leaves the token in service`(status: Int) async {
         let complaints = await World.run { world in
             world.issuer.then(.issues(lifetime: .seconds(1000)))
             _ = world.now()
@@ -232,7 +233,7 @@ struct BlockPageTests {
     @Test(arguments: [
         (#"{"code": "forbidden", "message": "no"}"#, Health.State.credentialsRefused), ("<html>", .blocked),
     ])
-    func `while a token is held, refused credentials and block pages are told and take nothing out of rotation`(
+    func `refused credentials and block pages keep the broker in rotation while a token is held`(
         body: String, state: Health.State
     ) async throws {
         let tokens = try access().caching(clock: clock)
@@ -249,7 +250,7 @@ struct BlockPageTests {
         #expect(health.isReady == (state == .blocked))
     }
 
-    @Test func `a token that was revoked is not held`() async throws {
+    @Test func `a revoked token does not count as held`() async throws {
         let tokens = try access().caching(clock: clock)
         vendor.then(.respond(.ok, #"{"access_token": "held", "expires_in": 100}"#))
         let token = try await tokens.token(for: TokenRequest())
@@ -261,8 +262,7 @@ struct BlockPageTests {
         #expect(!health.holdsToken && !health.isReady && health.expiresIn == .zero)
     }
 
-    @Test func `a path that has answered may be hidden for a moment, and one that never has is not there`() async throws
-    {
+    @Test func `a missing path is transient if it once answered, and otherwise a misconfiguration`() async throws {
         let checkout = try checkout()
         for _ in 0..<2 { vendor.then(page(404, "<html>")) }
         #expect(try await error { try await checkout.token(for: session(1)) }.code == .misconfigured)
@@ -274,7 +274,7 @@ struct BlockPageTests {
             let error = try await error { try await checkout.token(for: session(invoice)) }
             #expect(error.code == .unavailable && error.isForeign)
         }
-        // Nothing of it holds up a session.
+        // None of this delays a session.
         #expect(await checkout.health().state == .failing)
         let before = vendor.sent.count
         vendor.then(.refuse(.unprocessableContent))
@@ -283,7 +283,7 @@ struct BlockPageTests {
     }
 
     @Test(arguments: [(VendorProfile.BasicEncoding.form, "raw"), (.raw, "form")])
-    func `when Basic is refused and the encoding may be why, the log says what there is`(
+    func `a refusal of credentials that encode in two ways is logged with the other encoding`(
         encoding: VendorProfile.BasicEncoding, other: String
     ) async throws {
         for (id, secret, isSaid) in [
@@ -307,13 +307,13 @@ struct BlockPageTests {
     }
 
     @Test(arguments: ["null", "false", "\"\"", "\" \"", "0", "[]", "{}"])
-    func `an error without content is none, and a type without content is Bearer`(text: String) async throws {
+    func `an empty error member is ignored, and an empty token_type counts as Bearer`(text: String) async throws {
         vendor.then(.respond(.ok, #"{"access_token": "t", "error": \#(text), "token_type": \#(text)}"#))
         #expect(try await access().token(for: TokenRequest()).secret == Secret("t"))
     }
 
     @Test(arguments: ["true", "\"x\"", "1", "[0]", #"{"a": 1}"#])
-    func `an error with content is one`(text: String) async throws {
+    func `an error member with content is an error, and so is an unknown token_type`(text: String) async throws {
         vendor.then(.respond(.ok, #"{"access_token": "t", "error": \#(text)}"#))
         #expect(try await error { try await access().token(for: TokenRequest()) }.code == .unavailable)
         vendor.then(.respond(.ok, #"{"access_token": "t", "token_type": \#(text)}"#))

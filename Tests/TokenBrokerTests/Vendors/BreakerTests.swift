@@ -6,9 +6,9 @@ import TestSupport
 import TokenBroker
 import TokenBrokerTesting
 
-/// What the broker does when the vendor refuses access tokens that it issued just before.
+/// Tests for a vendor that refuses access tokens that it has just issued.
 struct BreakerTests {
-    /// The vendor: issues access tokens at will, and answers step 2 as it is told.
+    /// A vendor that issues any number of access tokens, and whose response at step 2 the test sets.
     private final class Issuer: Sendable {
         struct State {
             var minted = 0
@@ -70,7 +70,7 @@ struct BreakerTests {
     }
 
     @Test(arguments: [HTTPResponse.Status.unauthorized, .forbidden])
-    func aThousandSessionsDoNotMintAThousandAccessTokens(status: HTTPResponse.Status) async throws {
+    func `a thousand refused sessions do not fetch a thousand access tokens`(status: HTTPResponse.Status) async throws {
         let checkout = try engine().checkout
         issuer.set(status)
         for invoice in 0..<1000 { #expect(await ask(checkout, invoice) == .credentialsRejected) }
@@ -81,18 +81,18 @@ struct BreakerTests {
         #expect(await checkout.health().isReady)
     }
 
-    @Test func itIsTriedAgainSlowlyWithANewAccessTokenEach() async throws {
+    @Test func `an open breaker retries ever more slowly, with a new access token each time`() async throws {
         let checkout = try engine().checkout
         for second in 0..<3600 {
             for caller in 0..<5 { #expect(await ask(checkout, second * 5 + caller) == .credentialsRejected) }
             clock.advance(by: .seconds(1))
         }
-        // After 30 s, doubling to ten minutes.
+        // The pause doubles from 30 s to ten minutes.
         #expect(issuer.asked == 3 + 9)
         #expect(issuer.minted == 1 + 9)
     }
 
-    @Test func aSuccessClosesItForEverybody() async throws {
+    @Test func `a success closes the breaker for every caller`() async throws {
         let checkout = try engine().checkout
         for invoice in 0..<10 { _ = await ask(checkout, invoice) }
         issuer.set(.ok)
@@ -101,13 +101,13 @@ struct BreakerTests {
         for invoice in 0..<10 { #expect(await ask(checkout, invoice) == nil) }
         #expect(issuer.minted == 2)
         #expect(await checkout.health().state == .ok)
-        // And from then on an access token that is revoked is renewed at once, as ever.
+        // From then on, a revoked access token is renewed at once again.
         issuer.set(.unauthorized)
         _ = await ask(checkout, 11)
         #expect(issuer.minted == 3)
     }
 
-    @Test func otherCredentialsCloseItAtOnce() async throws {
+    @Test func `new credentials close the breaker at once`() async throws {
         let (access, checkout) = try engine()
         for invoice in 0..<10 { _ = await ask(checkout, invoice) }
         credentials.set(.success([Credential(clientID: Secret("other"), clientSecret: Secret("s"))]))
@@ -116,7 +116,7 @@ struct BreakerTests {
         #expect(await ask(checkout, 10) == nil)
     }
 
-    @Test func oneSessionThatIsRefusedDoesNotStopTheOthers() async throws {
+    @Test func `one refused session does not stop the others`() async throws {
         let checkout = try engine().checkout
         issuer.set(.ok)
         #expect(await ask(checkout, 1) == nil)
@@ -128,7 +128,7 @@ struct BreakerTests {
         #expect(await ask(checkout, 1) == nil)
     }
 
-    @Test func anAccessTokenThatWasKeptIsRenewedOnceForAllWhoFoundItRevoked() async throws {
+    @Test func `a revoked access token is renewed once for all callers that found it revoked`() async throws {
         let checkout = try engine().checkout
         issuer.set(.ok)
         #expect(await ask(checkout, 0) == nil)
@@ -152,7 +152,7 @@ struct BreakerTests {
         #expect(issuer.minted == 3)
     }
 
-    /// Which access tokens a vendor issued, and took back.
+    /// The access tokens that a vendor has issued and revoked.
     private final class Minted: Sendable {
         private let state = Mutex<(count: Int, revoked: Int)>((0, 0))
         var count: Int { state.withLock { $0.count } }
@@ -169,7 +169,7 @@ struct BreakerTests {
         }
     }
 
-    /// Whoever asks with a customer that begins with `good` is accepted; all others are refused as they are told.
+    /// Returns a vendor that accepts customers that begin with `good` and refuses all others as specified.
     private func mixedVendor(
         _ minted: Minted, lookups: HTTPResponse.Status = .ok,
         checkouts: HTTPResponse.Status = .ok, body: String = #"{"code": "refused", "message": "own words"}"#
@@ -217,7 +217,7 @@ struct BreakerTests {
 
     @Test(
         arguments: [HTTPResponse.Status.forbidden, .unauthorized, .notFound, .unprocessableContent], [1, 7, 100])
-    func `a hundred look-ups that are refused cost nobody else a look-up or a session`(
+    func `refused invoice look-ups cost other customers neither a look-up nor a session`(
         status: HTTPResponse.Status, principals: Int
     ) async throws {
         for body in [Self.own, Self.gateway] {
@@ -235,27 +235,27 @@ struct BreakerTests {
                 #expect(isAllowed == true)
                 #expect(await code { try await checkout.token(for: request) } == nil)
             }
-            // At one a second, with nobody else there at first.
+            // One request a second, at first without the good customers.
             for number in 0..<100 {
                 await bad(number)
                 if number >= 50 { await good(number) }
                 clock.advance(by: .seconds(1))
             }
-            // A hundred at once.
+            // A hundred concurrent requests.
             await withTaskGroup(of: Void.self) { group in
                 for number in 0..<100 { group.addTask { await bad(number) } }
                 for number in 0..<20 { group.addTask { await good(number) } }
             }
             await good(0)
             #expect(await checkout.health().state == .ok)
-            // One new access token for each of them, and a few again after a while.
+            // There is one new access token for each of them, and a few more after a while.
             let count = minted.count
             #expect(count <= (status == .unauthorized ? principals + 10 : 1), "\(count) access tokens")
         }
     }
 
     @Test(arguments: [HTTPResponse.Status.forbidden, .unauthorized])
-    func `a customer's sessions that are refused cost no other customer a session`(
+    func `refused sessions of one customer cost other customers no session`(
         status: HTTPResponse.Status
     ) async throws {
         for (body, isHeldBack) in [(Self.own, true), (Self.gateway, false)] {
@@ -265,7 +265,7 @@ struct BreakerTests {
                 await code { try await checkout.token(for: TokenRequest(customer: customer, invoice: "\(invoice)")) }
             }
             for invoice in 0..<100 { #expect(await ask("bad", invoice) != nil) }
-            // It held back that customer's, if the vendor itself refused them, and a success of anybody's ends it.
+            // The breaker suspends that customer's requests if the vendor itself refused them. Any success ends that.
             #expect((await checkout.health().state == .suspended) == isHeldBack)
             #expect(await ask("good", 1) == nil)
             #expect(await checkout.health().state == .ok)
@@ -278,9 +278,7 @@ struct BreakerTests {
         }
     }
 
-    @Test func `an access token that is revoked is renewed at once, though somebody's requests are refused`()
-        async throws
-    {
+    @Test func `a revoked access token is renewed at once even while some requests are refused`() async throws {
         let minted = Minted()
         let (policy, checkout) = try parts(mixedVendor(minted, lookups: .unauthorized))
         let good = TokenRequest(customer: "good", invoice: "good")
@@ -296,7 +294,7 @@ struct BreakerTests {
         }
     }
 
-    @Test func `a thousand customers who are refused do not mint a thousand access tokens`() async throws {
+    @Test func `a thousand refused customers do not fetch a thousand access tokens`() async throws {
         let minted = Minted()
         let checkout = try parts(mixedVendor(minted, checkouts: .unauthorized)).1
         for customer in 0..<1000 {

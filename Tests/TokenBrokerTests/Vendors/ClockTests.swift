@@ -9,31 +9,25 @@ import Testing
 import TokenBroker
 import TokenBrokerTesting
 
-/// Two clocks that differ: the vendor's, and that of the machine the broker runs on.
+/// Tests in which the vendor's clock differs from the clock of the broker's machine.
 struct ClockTests {
     private static let vendorNow = 1_800_000_000.0
     private let clock = ManualClock()
     private let request = TokenRequest(customer: "c", invoice: "i")
 
-    private struct AccessTokens: TokenProvider {
-        var life = Duration.seconds(3600)
-        func token(for request: TokenRequest, demand: TokenDemand) async throws(TokenError) -> Token {
-            Token(secret: Secret("access"), remaining: life)
-        }
-    }
-
     private func claims(_ more: String) -> String { jwt(#"{"customer_id": "c", "invoice_id": "i"\#(more)}"#) }
 
-    /// The answer of a vendor with this `Date` to a broker whose clock differs from the vendor's.
+    /// Returns the token from a vendor's response with this `Date`, for a broker whose clock differs from the vendor's.
     private func token(
         _ more: String, date: String? = nil, body: String = "", age: String? = nil, elapsed: Duration = .zero,
-        oursIsAheadBy ahead: Double = 0, profile: VendorProfile = .alternativePayments, access: AccessTokens = .init()
+        oursIsAheadBy ahead: Double = 0, profile: VendorProfile = .alternativePayments, life: Duration = .seconds(3600)
     ) async throws -> Token {
         var fields: HTTPFields = [:]
         (fields[.date], fields[.age]) = (date, age)
         let answer = #"{"token": "\#(claims(more))"\#(body)}"#
         let provider = CheckoutTokenProvider(
-            vendor: try testVendor(profile), accessTokens: access,
+            vendor: try testVendor(profile),
+            accessTokens: ScriptedTokenProvider(otherwise: .token("access", remaining: life)),
             transport: ScriptedTransport([.respond(.ok, headerFields: fields, answer, elapsed: elapsed)]), clock: clock,
             wallClock: { Date(timeIntervalSince1970: Self.vendorNow + ahead) })
         return try await provider.token(for: request)
@@ -42,7 +36,7 @@ struct ClockTests {
     private static let date = "Fri, 15 Jan 2027 08:00:00 GMT"
 
     @Test(arguments: [-3600.0, -600, 0, 960, 3600, 1e9])
-    func `the life is told by the vendor's clock, whatever ours says`(ahead: Double) async throws {
+    func `a token's life is measured by the vendor's clock, whatever ours says`(ahead: Double) async throws {
         for (more, date, body) in [
             (#", "exp": 1800000900"#, Self.date, ""), (#", "exp": 1800000900, "iat": 1800000000"#, nil, ""),
             (#", "exp": 1800000900, "iat": 1800000000"#, Self.date, ""),
@@ -59,22 +53,22 @@ struct ClockTests {
     }
 
     @Test(arguments: [
-        // The smaller of the two counts.
+        // The smaller of the two lifetimes counts.
         (#", "exp": 1800000900, "iat": 1800000600"#, date, "", 300.0),
         (#", "exp": 1800000900, "iat": 1799996400"#, date, "", 900),
-        // An issue date that cannot be true says nothing.
+        // An impossible issue date is ignored.
         (#", "exp": 1800000900, "iat": 1800000900"#, date, "", 900),
         (#", "exp": 1800000900, "iat": 1900000000"#, date, "", 900),
         (#", "exp": 1800000900, "iat": 1"#, date, "", 900), (#", "exp": 1800000900, "iat": "soon""#, date, "", 900),
         (#", "exp": 1800000900, "iat": null"#, date, "", 900),
-        // A stated expiry shortens the life, and never lengthens it.
+        // A stated expiry shortens the lifetime, but never lengthens it.
         (#", "exp": 1800000900"#, date, #", "expires_at": 1800000600"#, 600),
         (#", "exp": 1800000900"#, date, #", "expires_at": 1800003600"#, 900),
         (#", "exp": 1800000900"#, date, #", "expires_at": 1799999999"#, 900),
         (#", "exp": "1800000900""#, date, "", 900), (#", "exp": 1800000900000"#, date, "", 900),
         (#", "exp": 1900000000"#, date, "", 86_400),
     ])
-    func `what the answer says of the life is weighed`(
+    func `the smallest plausible lifetime in an answer counts`(
         more: String, date: String, body: String, seconds: Double
     ) async throws {
         for ahead in [-7200.0, 0, 7200] {
@@ -87,7 +81,7 @@ struct ClockTests {
         (#", "exp": 1799999999"#, ""), (#", "exp": 1800000000"#, ""), ("", #", "expires_at": 1799999999"#),
         (#", "exp": 1799999999"#, #", "expires_at": 1800000900"#),
     ])
-    func `a token that is over by the vendor's clock is given to nobody`(more: String, body: String) async throws {
+    func `a token that has expired by the vendor's clock is not handed out`(more: String, body: String) async throws {
         for ahead in [-86_400.0, 0, 86_400] {
             let error = await #expect(throws: TokenError.self) {
                 try await token(more, date: Self.date, body: body, oursIsAheadBy: ahead)
@@ -96,14 +90,14 @@ struct ClockTests {
         }
     }
 
-    @Test func `without the vendor's time our clock counts`() async throws {
+    @Test func `without the vendor's time our own clock counts`() async throws {
         for (ahead, seconds) in [(0.0, 900.0), (600, 300), (-600, 1500)] {
             let token = try await token(#", "exp": 1800000900"#, oursIsAheadBy: ahead)
             #expect(token.remaining == .seconds(seconds))
         }
     }
 
-    @Test func `the way is taken off the life, and what a cache kept is older than its date`() async throws {
+    @Test func `a token's life is reduced by the time in transit and the response's age`() async throws {
         let exp = #", "exp": 1800000900"#
         #expect(try await token(exp, date: Self.date, elapsed: .seconds(5)).remaining == .seconds(895))
         #expect(try await token(exp + #", "iat": 1800000000"#, elapsed: .seconds(5)).remaining == .seconds(895))
@@ -113,18 +107,18 @@ struct ClockTests {
         }
     }
 
-    @Test func `a token that ends with the access token is told to end when that does`() async throws {
+    @Test func `a token that ends with the access token has that token's expiry`() async throws {
         var tied = VendorProfile.alternativePayments
         tied.checkoutToken.endsWithAccessToken = true
         let token = try await token(
             #", "exp": 1800000900"#, date: Self.date, oursIsAheadBy: 3600, profile: tied,
-            access: AccessTokens(life: .seconds(100)))
+            life: .seconds(100))
         #expect(token.remaining == .seconds(100))
         #expect(token.expiresAt == Date(timeIntervalSince1970: 1_800_000_100))
     }
 
     @Test(arguments: [3600.0, -3600, 0])
-    func `no token is given beyond its life and none is refused that lives, however the vendor's clock steps`(
+    func `no token outlives its life and no valid one is refused when the vendor's clock steps`(
         offset: Double
     ) async {
         let complaints = await World.run { world in
@@ -138,7 +132,7 @@ struct ClockTests {
                 guard let token = caller.token else { return world.expect(false, "\(caller.result as Any)") }
                 let age = now - births[token.id, default: now]
                 births[token.id] = now - age
-                // The vendor rounds the end up to whole seconds, and its date down.
+                // The vendor rounds the expiry up to whole seconds, and its `Date` down.
                 let excess = token.remaining + age - .seconds(900)
                 world.expect(excess <= .seconds(2), "\(excess) beyond its life")
                 world.expect(token.remaining >= .seconds(60), "\(token.remaining) is left")
@@ -150,7 +144,7 @@ struct ClockTests {
         #expect(complaints == [])
     }
 
-    @Test func `the difference is measured, and told once each time it becomes large`() async throws {
+    @Test func `the clock difference is measured, and logged once each time it becomes large`() async throws {
         let (metrics, handler) = (TestMetrics(), InMemoryLogHandler())
         let ahead = Mutex(0.0)
         let clock = clock
@@ -183,8 +177,8 @@ struct ClockTests {
         _ = access
     }
 
-    @Test func `an assertion is of the vendor's time, which its first answer tells`() async throws {
-        /// Takes assertions of its own time only.
+    @Test func `an assertion is dated by the vendor's clock, which its first answer tells`() async throws {
+        /// A signer whose assertions show their times, which the vendor compares with its own clock.
         final class Signer: ClientAssertionSigner {
             func sign(_ assertion: ClientAssertion, with credential: Credential) async throws(CredentialError) -> Secret
             {
@@ -217,14 +211,14 @@ struct ClockTests {
         ("2.5", date, 2.5), ("86400", nil, 300), ("Sat, 16 Jan 2027 08:00:00 GMT", date, 300),
         ("Fri, 15 Jan 2027 07:00:00 GMT", date, 0),
     ])
-    func `Retry-After is read by the vendor's clock, and nobody is told more than the broker keeps to`(
+    func `Retry-After is read by the vendor's clock and capped at what the broker observes`(
         text: String, date: String?, seconds: Double
     ) async throws {
         for ahead in date == nil ? [0] : [-3600.0, 0, 3600] {
             var fields: HTTPFields = [.retryAfter: text]
             fields[.date] = date
             let provider = CheckoutTokenProvider(
-                vendor: try testVendor(), accessTokens: AccessTokens(),
+                vendor: try testVendor(), accessTokens: ScriptedTokenProvider(otherwise: .token("access")),
                 transport: ScriptedTransport([.respond(.tooManyRequests, headerFields: fields)]), clock: clock,
                 wallClock: { Date(timeIntervalSince1970: Self.vendorNow + ahead) })
             let error = await #expect(throws: TokenError.self) { try await provider.token(for: request) }

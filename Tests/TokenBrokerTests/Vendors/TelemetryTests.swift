@@ -4,12 +4,13 @@ import InMemoryTracing
 import Metrics
 import MetricsTestKit
 import Synchronization
+import TestSupport
 import Testing
 import TokenBroker
 import TokenBrokerTesting
 import Tracing
 
-/// Metrics, traces and health of both steps as they are composed.
+/// Tests of the metrics, traces and health of both steps as the composer builds them.
 struct TelemetryTests {
     private static let now = 1_800_000_000.0
     private let clock = ManualClock()
@@ -23,7 +24,7 @@ struct TelemetryTests {
         var vendor: ScriptedTransport
     }
 
-    /// Built where metrics are bootstrapped, as a program's `main` does.
+    /// Returns an engine that is built after metrics are bootstrapped, as in a program's `main`.
     private func engine(_ steps: [ScriptedTransport.Step], requestsPerSecond: Int = 100) throws -> Engine {
         try withMetricsFactory(metrics) {
             let vendor = ScriptedTransport(steps, clock: clock)
@@ -70,7 +71,7 @@ struct TelemetryTests {
         metrics.counterTotal(label: label, dimensions: dimensions + [("account", "alternative-payments")])
     }
 
-    @Test func cachesCountHitsMissesAndEvictions() async throws {
+    @Test func `cache hits, misses and evictions are counted`() async throws {
         let engine = try engine([accessToken()] + (0..<5).map { checkoutToken("sentinel-\($0)") })
         for invoice in 0..<5 { _ = try await engine.checkout.token(for: request("sentinel-\(invoice)")) }
         for _ in 0..<7 { _ = try await engine.checkout.token(for: request("sentinel-4")) }
@@ -82,7 +83,7 @@ struct TelemetryTests {
         #expect(total("token_broker_cache_evictions_total", [("step", "checkout_token")]) == 3)
     }
 
-    @Test func fetchesCallsAndRetriesAreCountedByOutcome() async throws {
+    @Test func `fetches, calls and retries are counted by outcome`() async throws {
         let engine = try engine([
             .respond(.badGateway, "<html>"), accessToken(), .refuse(.unprocessableContent), checkoutToken("b"),
         ])
@@ -103,7 +104,7 @@ struct TelemetryTests {
         for label in durations { #expect(try metrics.expectTimer(label, dimensions).values.count == 2) }
     }
 
-    @Test func theLifeOfTheAccessTokenIsMeasuredWhenHealthIsAsked() async throws {
+    @Test func `the access token's remaining life is measured when health is read`() async throws {
         let engine = try engine([accessToken()])
         _ = try await engine.access.token(for: TokenRequest())
         clock.advance(by: .seconds(600))
@@ -117,7 +118,7 @@ struct TelemetryTests {
         #expect(try metrics.expectMeter("token_broker_token_expiry_seconds", dimensions).lastValue == 3000)
     }
 
-    @Test func healthTellsFailuresBackOffsAndCoolDowns() async throws {
+    @Test func `health reports failures, backoffs and cool-downs`() async throws {
         let engine = try engine([
             accessToken(), .respond(.tooManyRequests, headerFields: [.retryAfter: "20"]),
         ])
@@ -136,18 +137,18 @@ struct TelemetryTests {
         #expect(total("token_broker_rate_limit_throttled_total", [("by", "vendor")]) == 1)
     }
 
-    @Test func theQueueIsMeasured() async throws {
+    @Test func `the length of the queue is measured`() async throws {
         let engine = try engine([accessToken(), checkoutToken("a")], requestsPerSecond: 1)
         let token = Task { try await engine.checkout.token(for: request("a")) }
-        while await engine.limited.health().queued != 1 { await Task.yield() }
+        try await waitUntil { await engine.limited.health().queued == 1 }
         let dimensions = [("account", "alternative-payments")]
         #expect(try metrics.expectMeter("token_broker_rate_limit_queue_length", dimensions).lastValue == 1)
-        // The alarm for its turn is the next one, and is set some time after it waits.
-        while engine.vendor.sent.count < 2 {
+        // The next alarm is the one for this call's slot. It is set some time after the call starts to wait.
+        try await waitUntil {
             if let next = clock.nextDeadline?.offset, next - clock.now.offset < .seconds(2) {
                 clock.advance(by: next - clock.now.offset)
             }
-            await Task.yield()
+            return engine.vendor.sent.count >= 2
         }
         _ = try await token.value
         #expect(try metrics.expectMeter("token_broker_rate_limit_queue_length", dimensions).lastValue == 0)
@@ -156,7 +157,7 @@ struct TelemetryTests {
         #expect(try #require(waits.max()) >= 1_010_000_000)
     }
 
-    @Test func aBreakerShowsWhileItIsOpen() async throws {
+    @Test func `the breaker's metric shows while it is open`() async throws {
         let engine = try engine([accessToken()] + Array(repeating: .refuse(.unauthorized), count: 3))
         let dimensions = [("step", "checkout_token"), ("account", "alternative-payments")]
         for invoice in 0..<2 { _ = try? await engine.checkout.token(for: request("\(invoice)")) }
@@ -170,7 +171,7 @@ struct TelemetryTests {
         #expect(try metrics.expectMeter("token_broker_breaker_open", dimensions).lastValue == 0)
     }
 
-    @Test func aFetchIsASpanAndItsTraceReachesTheVendor() async throws {
+    @Test func `a fetch is a span, and its trace reaches the vendor`() async throws {
         let engine = try engine([accessToken(), .refuse(.unprocessableContent)])
         await withTracer(tracer) {
             await withSpan("request") { _ in _ = try? await engine.checkout.token(for: request("a")) }
@@ -189,14 +190,14 @@ struct TelemetryTests {
         let failed = try #require(spans.last { $0.operationName == "token.fetch" })
         #expect(failed.status?.code == .error)
         #expect(failed.attributes.get("error.type") == "requestRejected")
-        // What the tracer propagates stands in each request: `traceparent`, with a tracer that speaks W3C Trace Context.
+        // Each request has the fields that the tracer propagates: `traceparent`, with a tracer for W3C Trace Context.
         for (sent, call) in zip(engine.vendor.sent, calls) {
             let field = HTTPField.Name(InMemoryTracer.spanIDKey).flatMap { sent.request.headerFields[$0] }
             #expect(field == call.spanContext.spanID)
         }
     }
 
-    @Test func traceparentIsSentAsTheTracerWritesIt() async throws {
+    @Test func `traceparent is sent as the tracer writes it`() async throws {
         let engine = try engine([accessToken()])
         await withTracer(TraceParent()) { _ = try? await engine.access.token(for: TokenRequest()) }
         #expect(
@@ -204,7 +205,7 @@ struct TelemetryTests {
         )
     }
 
-    @Test func nothingSecretAndNoIdIsToldToAnybody() async throws {
+    @Test func `no secret and no id is in any metric, span, log or health report`() async throws {
         let engine = try engine([
             accessToken(), checkoutToken("sentinel-invoice"), .respond(.unauthorized, "sentinel-body"),
             accessToken("sentinel-other"), .respond(.forbidden, "sentinel-body"), .fail(.connect), .fail(.trust),
@@ -235,7 +236,7 @@ struct TelemetryTests {
     }
 }
 
-/// A tracer that does nothing but propagate.
+/// A tracer that only propagates its context.
 private struct TraceParent: Tracer {
     static let value = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -2,12 +2,12 @@
 import NIOCore
 import NIOHTTP1
 
-/// The connection part of the server: closes a connection whose client sends nothing for too long, or not enough.
+/// The connection part of the server. Closes a connection whose client is idle or sends too slowly.
 ///
-/// It stands before the decoder. The head of a request has `headTimeout`, counted from the beginning of the connection
-/// or from the first byte of a later request; between requests a connection may be idle for `idleTimeout`. While a
-/// request is worked on, time is the endpoint's business, and what the client does not take is
-/// ``EndpointSetHandler``'s.
+/// It precedes the decoder in the pipeline. The head of a request must arrive within `headTimeout`, measured from the
+/// start of the connection or from the first byte of a later request. Between requests, a connection may be idle for
+/// `idleTimeout`. While a request is in progress, the endpoint is responsible for timeouts, and ``EndpointSetHandler``
+/// for a client that does not read.
 final class ConnectionHandler: ChannelInboundHandler, ExchangeObserver {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -15,7 +15,7 @@ final class ConnectionHandler: ChannelInboundHandler, ExchangeObserver {
     private let limits: HTTPServer.Limits
     private var state = State.head
     private var deadline: NIODeadline?
-    /// When ``alarm`` rings, at the latest when the deadline is. It is not moved for each request.
+    /// When ``alarm`` fires, which is never later than the deadline. It is not rescheduled for each request.
     private var alarmTime = NIODeadline.distantFuture
     private var alarm: Scheduled<Void>?
     private var context: ChannelHandlerContext?
@@ -62,7 +62,7 @@ final class ConnectionHandler: ChannelInboundHandler, ExchangeObserver {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         context.fireChannelRead(data)
-        // It was less than a head.
+        // The bytes did not complete a head.
         if state == .idle {
             state = .head
             wait(for: limits.headTimeout)
@@ -107,7 +107,8 @@ final class ConnectionHandler: ChannelInboundHandler, ExchangeObserver {
 
     func canContinueDecoding(after head: HTTPRequestHead) -> Bool { head.method != .CONNECT }
 
-    /// A decoder that has seen a request for an upgrade reads nothing after it. What it holds goes to a new one.
+    /// Replaces the decoder. One that has seen an upgrade request reads nothing after it, so the bytes that it holds go
+    /// to a new one.
     func continueDecoding() {
         guard let pipeline = context?.pipeline.syncOperations else { return }
         let next = Self.makeDecoder(limits)

@@ -10,19 +10,19 @@ import Darwin
 #endif
 
 extension HTTPServer.Limits {
-    /// What the process needs besides connections of clients: those to the vendor, files, and what the program has
-    /// open.
+    /// The number of descriptors that the process needs besides client connections: for connections to the vendor,
+    /// files, and whatever else the program has open.
     private static let reserve = 128
 
-    /// Raises the number of files that the process may have open as far as it is needed and allowed, and lowers the
-    /// number of connections where it is not.
+    /// Raises the process's limit on open files as far as needed and allowed. If it is still too low, returns limits
+    /// with fewer connections.
     func withinDescriptors(_ logger: Logger) -> Self {
         var limits = self
         let allowed = allowedDescriptors(atLeast: connections + Self.reserve)
         let room = max(1, allowed - min(Self.reserve, allowed / 2))
         guard room < connections else { return limits }
         limits.connections = room
-        // Still a share, so that one address cannot have them all.
+        // Keep a share per address, so that a single address cannot use all connections.
         limits.connectionsPerAddress = min(connectionsPerAddress, max(1, room / 4))
         logger.warning(
             "the process may not open as many files as server.connections needs; fewer connections are served",

@@ -5,34 +5,36 @@ import NIOHTTP1
 import NIOPosix
 package import TokenBroker
 
-/// An HTTP/1.1 server for an ``EndpointSet`` and nothing else.
+/// An HTTP/1.1 server that serves an ``EndpointSet`` and nothing else.
 ///
-/// It has two parts, each to be changed without the other. The *connection* (``ListenerHandler``,
-/// ``ConnectionHandler``) knows sockets and time: who may connect, how many, and for how long somebody may keep silent.
-/// TLS belongs between the socket and ``ConnectionHandler``. The *exchange* (``EndpointSetHandler``) knows one request
-/// and its answer.
+/// It has two independent parts. The *connection* (``ListenerHandler``, ``ConnectionHandler``) handles sockets and
+/// time: which clients may connect, how many, and how long they may be idle. TLS belongs between the socket and
+/// ``ConnectionHandler``. The *exchange* (``EndpointSetHandler``) handles a single request and its response.
 package final class HTTPServer: Sendable {
-    /// What clients may take of the server.
+    /// The limits on what clients may use of the server.
     package struct Limits: Sendable {
-        /// For the head of a request, from the beginning of the connection or its first byte on.
+        /// The timeout for the head of a request, measured from the start of the connection or from the first byte of a
+        /// later request.
         package var headTimeout: Duration = .seconds(10)
-        /// For a connection between requests, and for a client to take what was written for it.
+        /// How long a connection may be idle between requests, and how long a client may read nothing of what was
+        /// written to it.
         package var idleTimeout: Duration = .seconds(75)
-        /// Of the header fields of a request, all together.
+        /// The maximum size of a request's header fields together, in bytes.
         package var headerBytes = 16_384
-        /// Open at once. Fewer, if the process may not open as many files; see ``HTTPServer/limits``.
+        /// The maximum number of open connections. It is lower if the process may not open that many files; see
+        /// ``HTTPServer/limits``.
         package var connections = 2_000
-        /// Of one address (IPv6: its first 64 bits).
+        /// The maximum number of connections from one address (IPv6: its first 64 bits).
         package var connectionsPerAddress = Int.max
-        /// May have all of them.
+        /// The proxies to which ``connectionsPerAddress`` does not apply.
         package var trustedProxies: [IPAddressBlock] = []
 
         package init() {}
     }
 
-    /// The port that it listens on.
+    /// The port that the server listens on.
     package let port: Int
-    /// Those that hold.
+    /// The limits in effect.
     package let limits: Limits
     private let group: MultiThreadedEventLoopGroup
     private let listener: any Channel
@@ -49,11 +51,12 @@ package final class HTTPServer: Sendable {
         self.connections = connections
     }
 
-    /// Listens, and serves from now on.
+    /// Creates a server that listens and accepts connections.
     ///
-    /// Call ``close()`` in the end, whatever happened.
-    /// - Parameter port: 0 for any free one.
-    /// - Throws: What the system says if it cannot listen there.
+    /// Always call ``close()`` when you are done, even after an error.
+    ///
+    /// - Parameter port: The port, or 0 for any free one.
+    /// - Throws: The system's error if it cannot listen there.
     package static func listen(
         _ endpoints: EndpointSet, host: String, port: Int, limits: Limits = Limits(), logger: Logger
     ) async throws -> HTTPServer {
@@ -63,16 +66,18 @@ package final class HTTPServer: Sendable {
             let listener = try await ServerBootstrap(group: group)
                 .serverChannelOption(.backlog, value: 1024)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                // Its connections inherit it: what the system keeps for a client that does not read. Otherwise it grows to megabytes.
+                // Connections inherit this send buffer. Otherwise, what the system buffers for a client that does not
+                // read grows to megabytes.
                 .serverChannelOption(.socketOption(.so_sndbuf), value: 64 << 10)
-                // So that not one more connection is taken than there may be.
+                // Accept one connection at a time, so that the limit on connections is never exceeded.
                 .serverChannelOption(.maxMessagesPerRead, value: 1)
                 .serverChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(ListenerHandler(limits, logger))
                     }
                 }
-                // What a client can have the server hold: one read, and a few answers that it does not take.
+                // Limit what a client can make the server hold: one read, and a few responses that the client does not
+                // read.
                 .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
                 .childChannelOption(.maxMessagesPerRead, value: 1)
                 .childChannelOption(.writeBufferWaterMark, value: .init(low: 4096, high: 16_384))
@@ -96,7 +101,7 @@ package final class HTTPServer: Sendable {
 
     private static func initialize(_ channel: any Channel, _ endpoints: EndpointSet, _ limits: Limits) throws {
         let connection = ConnectionHandler(limits)
-        // The connection adds its decoder after itself.
+        // ConnectionHandler adds its decoder after itself.
         try channel.pipeline.syncOperations.addHandlers(
             HTTPResponseEncoder(), connection, NIOHTTPResponseHeadersValidator(),
             EndpointSetHandler(endpoints, writeTimeout: TimeAmount(limits.idleTimeout), connection: connection),
@@ -104,10 +109,10 @@ package final class HTTPServer: Sendable {
         )
     }
 
-    /// Takes no new connections, and returns when every answer that is under way has been given.
+    /// Accepts no new connections, and returns when all responses in progress have been sent.
     package func drain() async {
         listener.eventLoop.execute { [connections] in connections.value.quiesce() }
-        // What has connected by now is taken first: with its listener, the system would end it.
+        // Clients that have already connected are accepted first. The system would end them with their listener.
         try? await Task.sleep(for: .milliseconds(100))
         try? await listener.close()
         let ended = listener.eventLoop.makePromise(of: Void.self)
@@ -115,10 +120,10 @@ package final class HTTPServer: Sendable {
         try? await ended.futureResult.get()
     }
 
-    /// Ends all connections now, so that ``drain()`` returns.
+    /// Closes all connections immediately, so that ``drain()`` returns.
     package func abort() { listener.eventLoop.execute { [connections] in connections.value.closeAll() } }
 
-    /// Ends what is left, and the threads.
+    /// Closes the listener and all connections, and ends the threads.
     package func close() async {
         try? await listener.close()
         abort()

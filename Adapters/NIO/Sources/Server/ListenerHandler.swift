@@ -11,7 +11,7 @@ import Musl
 import Darwin
 #endif
 
-/// Takes connections while there is room for them, each address only its share, and knows those that are open.
+/// Accepts connections within the limits, in total and per address, and keeps track of those that are open.
 final class ListenerHandler: ChannelInboundHandler {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
@@ -23,7 +23,7 @@ final class ListenerHandler: ChannelInboundHandler {
     private var isPaused = false
     private var isEnding = false
     private var ended: [EventLoopPromise<Void>] = []
-    // Each is told once: it goes on for as long as the clients want it to.
+    // Each of these is logged once, because clients can keep the condition going for as long as they like.
     private var hasWarnedOfShare = false
     private var hasWarnedOfNumber = false
     private var hasWarnedOfDescriptors = false
@@ -54,7 +54,7 @@ final class ListenerHandler: ChannelInboundHandler {
             warnOfNumber()
         }
         context.fireChannelRead(data)
-        // Behind its initialization on its loop.
+        // This runs after the initialization of the connection on its loop.
         if isEnding { quiesce(connection) }
     }
 
@@ -68,7 +68,7 @@ final class ListenerHandler: ChannelInboundHandler {
         endIfEmpty()
     }
 
-    /// Whose share a connection is taken from; `nil` for a trusted proxy, and for a Unix-domain socket.
+    /// The address whose share a connection counts against; `nil` for a trusted proxy and for a Unix-domain socket.
     private func owner(of address: SocketAddress?) -> AddressKey? {
         guard let text = address?.ipAddress else { return nil }
         let address = IPAddress(text)
@@ -76,16 +76,17 @@ final class ListenerHandler: ChannelInboundHandler {
         return AddressKey(address)
     }
 
-    // MARK: No room
+    // MARK: Limits
 
-    /// The system has no descriptor or no memory for another connection. Without a pause it would say so again at once.
+    /// Pauses if the system has no descriptor or memory for another connection. Without a pause, the same error would
+    /// follow at once.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard let code = (error as? IOError)?.errnoCode, [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code) else {
             return context.fireErrorCaught(error)
         }
         if !hasWarnedOfDescriptors {
             hasWarnedOfDescriptors = true
-            logger.warning("the system gives no descriptor for another connection; trying again every second")
+            logger.warning("the system has no descriptor or memory for another connection; trying again every second")
         }
         pause(context)
         context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] in self?.resume(context) }
@@ -106,7 +107,7 @@ final class ListenerHandler: ChannelInboundHandler {
         do {
             try context.channel.syncOptions?.setOption(.autoRead, value: isOn)
         } catch {
-            // It is closed.
+            // The channel is closed.
         }
     }
 
@@ -114,7 +115,7 @@ final class ListenerHandler: ChannelInboundHandler {
         guard !hasWarnedOfShare else { return }
         hasWarnedOfShare = true
         logger.warning(
-            "an address has as many connections as one may have; if it is a proxy's, list it in server.trustedProxies"
+            "an address has reached its connection limit; if it belongs to a proxy, list it in server.trustedProxies"
         )
     }
 
@@ -122,14 +123,14 @@ final class ListenerHandler: ChannelInboundHandler {
         guard !hasWarnedOfNumber else { return }
         hasWarnedOfNumber = true
         logger.warning(
-            "as many connections are open as there may be; others wait until one of them closes",
+            "the connection limit has been reached; further connections wait until one closes",
             metadata: ["connections": .stringConvertible(limits.connections)]
         )
     }
 
-    // MARK: The end
+    // MARK: Shutdown
 
-    /// Has each connection end after the answer that is under way, those included that are still taken.
+    /// Makes each connection end after its current response. This includes connections that are still to be accepted.
     func quiesce() {
         isEnding = true
         for connection in open.values { quiesce(connection) }
@@ -141,13 +142,13 @@ final class ListenerHandler: ChannelInboundHandler {
         }
     }
 
-    /// `promise` succeeds when all connections have ended.
+    /// Completes `promise` when all connections have ended.
     func wait(_ promise: EventLoopPromise<Void>) {
         ended.append(promise)
         endIfEmpty()
     }
 
-    /// Closes all connections, whatever is under way.
+    /// Closes all connections, even with requests in progress.
     func closeAll() {
         for connection in open.values { connection.close(promise: nil) }
     }

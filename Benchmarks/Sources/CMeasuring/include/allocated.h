@@ -2,8 +2,8 @@
 
 #include <stddef.h>
 
-/// What the allocator has handed out and not got back, in bytes.
+/// The bytes that are allocated and not yet freed.
 size_t allocated_bytes(void);
 
-/// How often this thread has asked the allocator for memory.
+/// The number of allocations by this thread.
 size_t allocation_count(void);

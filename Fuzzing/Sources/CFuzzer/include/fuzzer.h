@@ -1,5 +1,5 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// libFuzzer as a library (https://llvm.org/docs/LibFuzzer.html#using-libfuzzer-as-a-library), so that `main` is ours.
+// libFuzzer as a library, so that `main` is ours (https://llvm.org/docs/LibFuzzer.html#using-libfuzzer-as-a-library).
 int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*callback)(const uint8_t *data, size_t size));

@@ -1,7 +1,8 @@
 import Foundation
 import HTTPTypes
 
-/// Stands in for the host: an HTTP server of a few lines, one request a connection, that speaks swift-http-types.
+/// A minimal HTTP server that takes the place of your host. It uses swift-http-types and serves one request per
+/// connection.
 struct Host {
     typealias Handler = @Sendable (HTTPRequest, Body, _ peer: String) async -> (head: HTTPResponse, body: [UInt8])
 
@@ -26,7 +27,7 @@ struct Host {
         self.port = Int(UInt16(bigEndian: address.sin_port))
     }
 
-    /// Serves until the process ends. It blocks, as your host will not.
+    /// Serves requests until the process exits. Its reads and writes block, unlike those of a real host.
     func run(_ handler: @escaping Handler) {
         Thread.detachNewThread { [listener] in
             while true {
@@ -40,7 +41,7 @@ struct Host {
         }
     }
 
-    /// The chunks of a request's body.
+    /// A request's body as a sequence of chunks.
     struct Body: AsyncSequence, Sendable {
         fileprivate let connection: Connection
         let length: Int

@@ -5,8 +5,8 @@ import Logging
 import TokenBroker
 import TokenBrokerComposer
 
-/// A shop on a host that no adapter is for. Put together by hand, so that it needs only the transport's trait, and
-/// no package but those of the core.
+/// A shop on a host without an adapter. Its broker is built by hand, so it needs only the transport's trait, and no
+/// packages other than the core's.
 @main struct Shop {
     static func main() async throws {
         let environment = ProcessInfo.processInfo.environment

@@ -2,18 +2,18 @@ import HTTPTypes
 import TokenBroker
 import TokenBrokerComposer
 
-/// Asks the company's own secret service for the pair: `{"client_id": …, "client_secret": …}`.
+/// A source that gets the credential from the company's own secret service as `{"client_id": …, "client_secret": …}`.
 struct CompanySecrets: CredentialSource {
     let url: ServerURL
     let transport: any HTTPTransport
 
-    /// What a configuration file sees of it.
+    /// The plug-in that a configuration file can choose.
     static let plugin = CredentialPlugin(
-        "company-secrets", "The pair from the company's secret service.", keys: Keys()
+        "company-secrets", "The credential from the company's secret service.", keys: Keys()
     ) { context, values in CompanySecrets(url: values.url, transport: context.transport) }
 
     struct Keys: ConfigurationKeys {
-        let url = ConfigurationKey("url", .url, "Where to ask.")
+        let url = ConfigurationKey("url", .url, "The URL of the credential.")
     }
 
     func credentials(for account: Account) async throws(CredentialError) -> [Credential] {
@@ -26,10 +26,10 @@ struct CompanySecrets: CredentialSource {
         } catch {
             throw CredentialError(.unreadable, source: source, message: "it does not answer")
         }
-        // Absent: the next source has its turn. Broken: the chain stops.
+        // An empty array passes on to the next source. An error stops the chain.
         if response.status == .notFound { return [] }
         guard response.status == .ok, let pair = Pair(response.body) else {
-            throw CredentialError(.malformed, source: source, message: "it answers something else than a pair")
+            throw CredentialError(.malformed, source: source, message: "the response is not a credential")
         }
         return [Credential(clientID: pair.clientID, clientSecret: pair.clientSecret)]
     }

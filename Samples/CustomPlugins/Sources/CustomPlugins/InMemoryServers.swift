@@ -3,7 +3,7 @@ import HTTPTypes
 import TokenBroker
 import TokenBrokerTesting
 
-/// The company's secret service and the vendor, so that the sample runs without either.
+/// In-memory doubles of the company's secret service and the vendor, so that the sample runs by itself.
 let inMemoryServers = InMemoryTransport { request, body in
     func answer(_ json: String) -> TransportResponse { .init(head: HTTPResponse(status: .ok), body: Array(json.utf8)) }
     switch request.path {

@@ -1,7 +1,7 @@
 import TokenBroker
 import TokenBrokerComposer
 
-/// Lets customers pay their own orders. A shop would ask its database here.
+/// A policy that lets customers pay their own orders. A real shop would look them up in its database.
 struct OwnOrders: AccessPolicy {
     struct Order: Sendable {
         var customer: String
@@ -12,12 +12,12 @@ struct OwnOrders: AccessPolicy {
     let maximumAge: Duration
     let orders: [ExactString: Order]
 
-    /// Its yes is about customer and invoice.
+    /// The policy checks the customer and the invoice.
     let binds = AccessBinding.session
 
-    /// What a configuration file sees of it.
+    /// Returns the plug-in that a configuration file can choose.
     static func plugin(_ orders: [ExactString: Order]) -> PolicyPlugin {
-        PolicyPlugin("own-orders", "Whose order it is, in the shop's database.", keys: Keys()) { _, values in
+        PolicyPlugin("own-orders", "The owner of the order in the shop's database.", keys: Keys()) { _, values in
             OwnOrders(maximumAge: values.maximumAge, orders: orders)
         }
     }
@@ -25,7 +25,7 @@ struct OwnOrders: AccessPolicy {
     struct Keys: ConfigurationKeys {
         let maximumAge = ConfigurationKey(
             "maximumAge", .duration(.zero ... .seconds(720 * 3600)), default: .seconds(48 * 3600),
-            "How old an order may be."
+            "The maximum age of an order."
         )
     }
 

@@ -1,7 +1,7 @@
 import Foundation
 import TokenBroker
 
-/// `Secret` is `Decodable`, so that a secret is one from the moment it is read.
+/// The secret service's JSON. `Secret` is `Decodable`, so its values are never plain strings.
 struct Pair: Decodable {
     var clientID: Secret
     var clientSecret: Secret

@@ -33,7 +33,7 @@ do {
     exit(78)
 }
 
-/// What a page would be answered.
+/// Returns the status that a page would get.
 func answer(customer: String, invoice: String, cookie: String) async -> Int {
     let request = EndpointRequest(
         head: HTTPRequest(

@@ -7,7 +7,7 @@ import ServiceLifecycle
 import TokenBrokerComposer
 import TokenBrokerFlyingFox
 
-/// A shop on FlyingFox that has the broker answer some of its paths.
+/// A shop on FlyingFox that mounts the broker's endpoints.
 @main struct Shop {
     static func main() async throws {
         let logger = Logger(label: "shop")
@@ -43,7 +43,7 @@ struct ShopServer: Service {
         }
         try? await gracefulShutdown()
         await server.stop(timeout: 1)
-        // It ends with an error that says no more than that it was stopped.
+        // `run()` always throws after a stop, and that error has no other meaning.
         try? await run
     }
 }

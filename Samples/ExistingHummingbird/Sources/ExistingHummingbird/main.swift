@@ -22,7 +22,7 @@ do {
     app.addServices(broker)
     try await app.runService()
 } catch {
-    // What is wrong with the file, line by line; an error that nobody catches is a crash report instead.
+    // Prints the problems in the file line by line. An uncaught error would print a crash report instead.
     print("shop: \(error)")
     exit(78)
 }

@@ -8,7 +8,7 @@ import ServiceLifecycle
 import TokenBrokerComposer
 import TokenBrokerNIO
 
-/// A shop with a pipeline of its own that has the broker answer some of its paths.
+/// A shop with its own NIO pipeline that mounts the broker's endpoints.
 @main struct Shop {
     static func main() async throws {
         let logger = Logger(label: "shop")
@@ -37,7 +37,7 @@ struct ShopServer: Service {
                     try channel.pipeline.syncOperations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
                 }
             }
-            // What a client can have the server hold: one read, and a few answers that it does not take.
+            // These bound the memory that a client can occupy: one read, and a few responses that it does not read.
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 4096, high: 16_384))
@@ -45,9 +45,9 @@ struct ShopServer: Service {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.configureHTTPServerPipeline()
-                    // Longer than any answer takes.
+                    // The timeout is longer than any response takes.
                     try pipeline.addHandlers(IdleStateHandler(allTimeout: .seconds(75)), IdleHandler())
-                    // The one line: what is the broker's ends here, but for a path that the shop answers itself.
+                    // This one line mounts the broker, except for a path that the shop serves itself.
                     try pipeline.mount(broker.endpoints, except: ["/healthz"])
                     try pipeline.addHandler(ShopHandler())
                 }
@@ -68,7 +68,7 @@ private final class ShopHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // It wants no bodies, and so answers before they arrive.
+        // These routes take no bodies, so they respond before a body arrives.
         guard case .head(let request) = unwrapInboundIn(data) else { return }
         let text: String? = ["/": "my shop", "/healthz": "my own health"][request.uri]
         let body = ByteBuffer(string: text ?? "not found")
@@ -82,7 +82,7 @@ private final class ShopHandler: ChannelInboundHandler {
     }
 }
 
-/// Closes a connection on which nothing happens.
+/// Closes idle connections.
 private final class IdleHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart

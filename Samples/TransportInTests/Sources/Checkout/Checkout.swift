@@ -2,14 +2,15 @@ public import Logging
 public import TokenBroker
 public import TokenBrokerComposer
 
-/// The part of a shop that shows an invoice to be paid.
+/// The part of a shop that shows an invoice to pay.
 public struct Checkout: Sendable {
     private let tokens: any TokenProvider
 
-    /// - Parameter broker: In the shop, one that was composed without further arguments.
+    /// Creates a checkout.
+    /// - Parameter broker: The broker. In the shop, it is composed without further arguments.
     public init(_ broker: Broker) { tokens = broker.checkoutTokens }
 
-    /// What the page gets: the token, or a word that tells the customer what to do.
+    /// Returns the state for the page: the token, or what the customer can do.
     public func state(customer: String, invoice: String) async -> State {
         do {
             let token = try await tokens.token(for: TokenRequest(customer: customer, invoice: invoice))
@@ -22,7 +23,7 @@ public struct Checkout: Sendable {
         }
     }
 
-    /// What the page can do.
+    /// The state of a checkout page.
     public enum State: Sendable, Equatable {
         case payable(Secret)
         case notPayable

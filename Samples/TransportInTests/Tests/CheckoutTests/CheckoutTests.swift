@@ -7,7 +7,7 @@ import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerTesting
 
-/// A broker as in the shop, but for transport, clock and credentials.
+/// Returns a broker as in the shop, except for its transport, clock and credentials.
 private func broker(_ transport: any HTTPTransport, _ clock: ManualClock) async throws -> Broker {
     let start = Date(timeIntervalSince1970: 1_800_000_000)
     return try await Composer().compose(
@@ -24,7 +24,8 @@ private func broker(_ transport: any HTTPTransport, _ clock: ManualClock) async 
 private let accessToken = ScriptedTransport.Step.respond(
     .ok, #"{"access_token": "580d", "expires_in": 3600, "token_type": "bearer"}"#)
 
-/// A checkout token as the vendor's: the claims name the session. Nobody but the vendor can check the signature.
+/// Returns a vendor's response with a checkout token whose claims name the session. Only the vendor can verify a
+/// signature.
 private func checkoutToken(_ customer: String, _ invoice: String, lives seconds: Int = 900, clock: ManualClock)
     -> ScriptedTransport.Step
 {
@@ -37,7 +38,7 @@ private func checkoutToken(_ customer: String, _ invoice: String, lives seconds:
 struct CheckoutTests {
     private let clock = ManualClock()
 
-    @Test func bothStepsAreAskedOnceHoweverManyPagesAreShown() async throws {
+    @Test func `both steps are called once however many pages are shown`() async throws {
         let transport = ScriptedTransport([accessToken, checkoutToken("cus_1", "inv_1", clock: clock)], clock: clock)
         let checkout = Checkout(try await broker(transport, clock))
         let states = await withTaskGroup(of: Checkout.State.self) { group in
@@ -49,7 +50,7 @@ struct CheckoutTests {
         #expect(transport.sent[1].request.headerFields[.authorization] == "Bearer 580d")
     }
 
-    @Test func anHourLaterThereAreNewTokensAndNobodyWaitedForIt() async throws {
+    @Test func `an hour later the customer gets new tokens`() async throws {
         let transport = ScriptedTransport([accessToken, checkoutToken("cus_1", "inv_1", clock: clock)], clock: clock)
         let checkout = Checkout(try await broker(transport, clock))
         let first = await checkout.state(customer: "cus_1", invoice: "inv_1")
@@ -65,17 +66,17 @@ struct CheckoutTests {
         #expect(transport.sent.count == 4)
     }
 
-    @Test func anInvoiceThatTheVendorRefusesIsNotPayable() async throws {
+    @Test func `an invoice that the vendor refuses is not payable`() async throws {
         let refusal = ScriptedTransport.Step.respond(
             .unprocessableContent, #"{"code": "invalid", "message": "paid already"}"#)
         let checkout = Checkout(try await broker(ScriptedTransport([accessToken, refusal], clock: clock), clock))
         #expect(await checkout.state(customer: "cus_1", invoice: "inv_1") == .notPayable)
     }
 
-    @Test func whileTheVendorIsDownTheCustomerComesBackLater() async throws {
+    @Test func `while the vendor is down the customer is asked to come back later`() async throws {
         let transport = InMemoryTransport(clock: clock) { _, _ in throw TransportError(.connect) }
         let checkout = Checkout(try await broker(transport, clock))
-        // Attempts are repeated on the clock that the test moves.
+        // The retries wait on the clock that the test moves.
         let state = Task { await checkout.state(customer: "cus_1", invoice: "inv_1") }
         let time = Task {
             while !Task.isCancelled {

@@ -5,7 +5,7 @@ import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerTesting
 
-@Test func theAccessTokenIsTheVendors() async throws {
+@Test func `the access token is the vendor's`() async throws {
     let transport = InMemoryTransport { request, body in
         .init(
             head: HTTPResponse(status: .ok),

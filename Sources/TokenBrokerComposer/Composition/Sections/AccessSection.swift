@@ -1,14 +1,14 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `access`: who asks, and may they.
+/// The section `access`: how callers are authenticated and authorized.
 enum AccessSection {
     static let path = ["access"]
 
     struct Keys: ConfigurationKeys {
         let mode = ConfigurationKey(
             "mode", .optional(.choice(["open"])), default: nil,
-            "`open`: without authenticator and policy, on your own machine."
+            "`open` runs without authenticator and policy, on your own machine only."
         )
     }
 
@@ -17,7 +17,7 @@ enum AccessSection {
         init(_ registry: Registry) {
             kind = ConfigurationKey(
                 "kind", .optional(.id(of: registry.authenticators)), default: nil,
-                "Who asks? Your program may register its own."
+                "The authenticator, which identifies the caller. Your program can register its own."
             )
         }
     }
@@ -27,7 +27,7 @@ enum AccessSection {
         init(_ registry: Registry) {
             kind = ConfigurationKey(
                 "kind", .optional(.id(of: registry.policies)), default: nil,
-                "May they? Your program may register its own."
+                "The policy, which decides whether the caller may get a token. Your program can register its own."
             )
         }
     }
@@ -72,32 +72,32 @@ enum AccessSection {
                 }
             reader.note(
                 .missing, path,
-                message: "expected an authenticator and a policy, found \(missing); without both anybody could have "
+                message: "expected an authenticator and a policy, found \(missing); without both, anyone could get "
                     + "a token for any invoice. Either choose both by \"kind\", from those that the program "
                     + "registers (authenticators: \(list(available(registry.authenticators))); policies: "
                     + "\(list(available(registry.policies)))); or, on your own machine and not in production, write "
-                    + "\"access: {mode: open}\", which gives a token to whoever asks from this machine"
+                    + "\"access: {mode: open}\", which gives a token to every caller on this machine"
             )
         }
         return nil
     }
 
-    /// Open mode is for one's own machine.
+    /// Records a problem if open mode is used in production or could be reached from other machines.
     static func checkOpenMode(
         _ reader: ConfigurationReader, _ server: ServerSettings?, _ vendor: VendorSection.Settings?
     ) {
         if let vendor, vendor.vendor.isProduction(vendor.environment) {
             reader.note(
                 .conflict, path + ["mode"],
-                message: "expected no open mode in production, found \"mode: open\" with the vendor's production; "
+                message: "expected no open mode in production, found \"mode: open\"; "
                     + "choose an authenticator and a policy, or another environment"
             )
         }
         if let server, Host(bare: server.host)?.isLoopback != true {
             reader.note(
                 .conflict, path + ["mode"],
-                message: "expected server.host to be this machine only, such as 127.0.0.1, since open mode answers "
-                    + "nobody else; found another host"
+                message: "expected a loopback host in server.host, such as 127.0.0.1, because open mode answers only "
+                    + "this machine; found another host"
             )
         }
     }

@@ -9,16 +9,16 @@ enum AuditSection {
     struct Keys: ConfigurationKeys {
         let keyFile = ConfigurationKey(
             "keyFile", .optional(.text), default: nil,
-            "A file with the key with which the log hashes principals (HMAC-SHA256), at least 16 bytes; otherwise a random "
-                + "one in each process."
+            "The file with the key for the hashes of principals in the log (HMAC-SHA256), at least 16 bytes. By "
+                + "default, each process uses a random key."
         )
         let keyVariable = ConfigurationKey(
             "keyVariable", .optional(.variableName), default: nil,
-            "The same from the environment variable of this name."
+            "The variable that holds the key, instead of a file."
         )
     }
 
-    /// Where the key is, and what hashes with it.
+    /// The place of the key, and the hash that uses it.
     struct Settings: Sendable {
         enum Key: Sendable {
             case file(String)
@@ -27,7 +27,7 @@ enum AuditSection {
         var key: Key
         var hash: any KeyedHash
 
-        /// Where it stands in the configuration.
+        /// The place of the key in the configuration.
         var section: [String] {
             switch key {
             case .file: path + ["keyFile"]
@@ -35,7 +35,8 @@ enum AuditSection {
             }
         }
 
-        /// What the log calls a principal: the first 128 bits of a hash of its tenant and subject.
+        /// Returns the function that names principals in the log: the first 128 bits of a keyed hash of tenant and
+        /// subject.
         func pseudonym(
             environment: [String: String], logger: Logger? = nil
         ) throws(ConfigurationError.Problem) -> @Sendable (Principal) -> String {
@@ -59,7 +60,7 @@ enum AuditSection {
         }
     }
 
-    /// - Returns: Inner `nil` without a key, outer `nil` after a problem.
+    /// - Returns: The settings; an inner `nil` if no key is set, and an outer `nil` after a problem.
     static func read(_ reader: ConfigurationReader, _ registry: Registry) -> Settings?? {
         guard let values = reader.read(Keys(), in: path) else { return nil }
         let key: Settings.Key
@@ -74,7 +75,7 @@ enum AuditSection {
         guard let hash = registry.keyedHash else {
             reader.note(
                 .conflict, path + [values.keyFile != nil ? "keyFile" : "keyVariable"],
-                message: "expected no key, since hashing with one needs the trait CryptoSupport, and "
+                message: "expected no key, because hashing with one needs the trait CryptoSupport, and "
                     + "`registry.replace(HMACSHA256())` with `import TokenBrokerCrypto`; found one"
             )
             return nil

@@ -1,7 +1,7 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `credentials`: where to look for the client id and secret.
+/// The section `credentials`: the sources of the client id and secret.
 enum CredentialsSection {
     static let path = ["credentials"]
 
@@ -12,11 +12,12 @@ enum CredentialsSection {
             let type = ConfigurationType.list(of: .id(of: registry.credentialSources))
             sources = ConfigurationKey(
                 "sources",
-                type.filter("\(type), with at least one element, and none twice") {
+                type.filter("\(type), with at least one element and no duplicates") {
                     !$0.isEmpty && Set($0).count == $0.count
                 },
                 default: ["environment"],
-                "Where to look for the client id and secret, in this order: the first that has a pair counts, a broken one stops."
+                "The sources of the client id and secret, in order. The first source that has credentials is used; a "
+                    + "broken source stops the search."
             )
         }
     }
@@ -29,7 +30,7 @@ enum CredentialsSection {
             }
             reader.skip(path + [id])
         }
-        // Every source's keys are read before the first failure ends it.
+        // Reads the keys of every source even after a failure, so that all problems are recorded.
         let choices = sources?.map { reader.choice($0, registry.credentialSources, registry, in: path + [$0]) }
         guard let choices, !choices.contains(where: { $0 == nil }) else { return nil }
         return choices.compactMap(\.self)

@@ -1,18 +1,22 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `health`: what load balancers ask.
+/// The section `health`: the endpoints for load balancers.
 enum HealthSection {
     static let path = ["health"]
 
     struct Keys: ConfigurationKeys {
         let livePath = ConfigurationKey(
-            "livePath", .pathOrNone("/healthz"), default: "/healthz", "Where to ask whether the process is alive.")
+            "livePath", .pathOrNone("/healthz"), default: "/healthz",
+            "The path that reports whether the process is alive."
+        )
         let readyPath = ConfigurationKey(
-            "readyPath", .pathOrNone("/readyz"), default: "/readyz", "Where to ask whether it can serve.")
+            "readyPath", .pathOrNone("/readyz"), default: "/readyz",
+            "The path that reports whether tokens can be served."
+        )
     }
 
-    /// - Parameter route: Its paths are taken already.
+    /// - Parameter route: The values of the section `route`, whose paths are already taken.
     static func read(
         _ reader: ConfigurationReader, _ route: ConfigurationValues<RouteSection.Keys>?
     ) -> ConfigurationValues<Keys>? {
@@ -25,7 +29,7 @@ enum HealthSection {
             guard let (other, _) = paths[..<index].first(where: { $0.1 == path }) else { continue }
             reader.note(
                 .conflict, key,
-                message: "expected another path than that of \(other.joined(separator: ".")), found the same"
+                message: "expected a path other than that of \(other.joined(separator: ".")), found the same"
             )
         }
         return values

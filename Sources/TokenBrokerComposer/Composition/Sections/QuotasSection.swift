@@ -1,18 +1,18 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `quotas`: how often each caller may ask.
+/// The section `quotas`: how many requests each caller may make.
 enum QuotasSection {
     static let path = ["quotas"]
 
     struct Keys: ConfigurationKeys {
         let trackedCallers = ConfigurationKey(
             "trackedCallers", .integer(1...10_000_000), default: RequestLimits().trackedCallers,
-            "How many addresses, and how many principals, are kept in mind, at some 100 bytes each."
+            "The number of addresses, and of principals, to keep track of. Each takes about 100 bytes."
         )
     }
 
-    /// Of one quota.
+    /// The keys of one quota.
     struct QuotaKeys: ConfigurationKeys {
         let perMinute: ConfigurationKey<Int?>
         let burst: ConfigurationKey<Int>
@@ -20,32 +20,34 @@ enum QuotasSection {
         init(_ quota: Quota?, _ summary: String) {
             perMinute = ConfigurationKey(
                 "perMinute", .orNone(.integer(1...1_000_000_000)), default: quota?.perMinute,
-                summary + " In open mode only if set."
+                summary + " In open mode, there is no quota unless it is set."
             )
             burst = ConfigurationKey(
                 "burst", .integer(1...1_000_000_000), default: quota?.burst ?? 1,
-                "How many of them at once after a pause."
+                "The number of these requests that are allowed at once after a pause."
             )
         }
     }
 
-    /// Each quota: its name in the file, where it is kept, and what it counts.
+    /// The quotas, each with its name in the file, the property that stores it, and its keys.
     static var quotas: [(name: String, member: WritableKeyPath<RequestLimits, Quota?>, keys: QuotaKeys)] {
         let all: [(String, WritableKeyPath<RequestLimits, Quota?>, String)] = [
             (
                 "address", \.perAddress,
-                "Requests a minute from one client address (IPv6: its first 64 bits), or `none`."
+                "The number of requests per minute from one client address (IPv6: its first 64 bits), or `none`."
             ),
-            ("principal", \.perPrincipal, "Requests a minute of one principal, or `none`."),
+            ("principal", \.perPrincipal, "The number of requests per minute from one principal, or `none`."),
             (
                 "replacement", \.replacementsPerPrincipal,
-                "Requests with `replaces` a minute of one principal, or `none`; they count as requests too."
+                "The number of requests with `replaces` per minute from one principal, or `none`. They count as "
+                    + "requests, too."
             ),
         ]
         return all.map { ($0, $1, QuotaKeys(RequestLimits()[keyPath: $1], $2)) }
     }
 
-    /// - Parameter isOpen: In open mode everybody is the same caller, so that only quotas count that are written out.
+    /// - Parameter isOpen: Whether open mode is on. All requests then come from the same caller, so only quotas that
+    ///   are set apply.
     static func read(_ reader: ConfigurationReader, isOpen: Bool) -> RequestLimits? {
         var limits = RequestLimits()
         var isComplete = true
@@ -64,7 +66,7 @@ enum QuotasSection {
 }
 
 extension ConfigurationType {
-    /// The same, or the word `none`.
+    /// A type that also accepts the word `none`.
     static func orNone<Wrapped: Sendable>(
         _ type: ConfigurationType<Wrapped>
     ) -> Self where Value == Wrapped? {

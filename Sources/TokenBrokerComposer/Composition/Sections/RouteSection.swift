@@ -2,35 +2,38 @@
 import HTTPTypes
 import TokenBroker
 
-/// The section `route`: the endpoint that pages ask.
+/// The section `route`: the checkout token endpoint, which pages call.
 enum RouteSection {
     static let path = ["route"]
 
     struct Keys: ConfigurationKeys {
         let path = ConfigurationKey(
             "path", .text.filter("a path such as /api/checkout-token") { isPath($0) }, default: "/api/checkout-token",
-            "Where pages ask for a token."
+            "The path of the endpoint from which pages request tokens."
         )
         let timeout = ConfigurationKey(
             "timeout", .duration(.milliseconds(1) ... .seconds(300)), default: .seconds(8), formerly: "deadline",
-            "Every answer is given within it."
+            "The time within which every request is answered."
         )
         let allowedOrigins = ConfigurationKey(
-            "allowedOrigins", .list(of: .origin), default: [], "Other sites whose pages may ask.")
+            "allowedOrigins", .list(of: .origin), default: [],
+            "The origins of other sites whose pages may request tokens."
+        )
         let allowedHeaders = ConfigurationKey(
             "allowedHeaders", .list(of: pageField), default: [],
-            "Fields that pages of those sites may send besides `Authorization`, `Content-Type`, `baggage`, `sentry-trace`, "
-                + "`traceparent` and `tracestate`."
+            "The header fields that pages of those sites may send besides `Authorization`, `Content-Type`, `baggage`, "
+                + "`sentry-trace`, `traceparent` and `tracestate`."
         )
         let openAPIPath = ConfigurationKey(
-            "openapiPath", .pathOrNone("/openapi.json"), default: nil, "Path that serves the OpenAPI document.")
+            "openapiPath", .pathOrNone("/openapi.json"), default: nil, "The path that serves the OpenAPI document.")
         let concurrentRequests = ConfigurationKey(
             "concurrentRequests", .integer(1...1_000_000), default: RequestLimits().concurrentRequests,
-            "How many requests may be under way at once; further ones are told to come back."
+            "The number of requests that may be in progress at once; further ones are told to retry later."
         )
 
         private static let pageField: ConfigurationType<HTTPField.Name> = ConfigurationType.text.map(
-            "the name of a field that pages set themselves, none that browsers or proxies set", text: { $0.rawName }
+            "the name of a header field that pages set themselves, not one that browsers or proxies set",
+            text: { $0.rawName }
         ) { text in
             HTTPField.Name(text).flatMap { $0.mayComeFromPages ? $0 : nil }
         }
@@ -39,8 +42,8 @@ enum RouteSection {
     static func read(_ reader: ConfigurationReader) -> ConfigurationValues<Keys>? { reader.read(Keys(), in: path) }
 }
 
-/// A path that means the same to everybody: letters, digits and `-._~` between slashes, no empty or dot segments
-/// but a last empty one.
+/// Whether a path is interpreted in the same way by all servers and proxies: letters, digits and `-._~` between
+/// slashes, and no dot or empty segments except for an empty last one.
 private func isPath(_ text: String) -> Bool {
     let segments = text.split(separator: "/", omittingEmptySubsequences: false)
     return text.utf8.count <= 200 && segments.count > 1 && segments.first == ""

@@ -1,47 +1,47 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `server`: where the program listens, and what it takes from its clients.
+/// The section `server`: where the program listens, and the limits for its clients.
 enum ServerSection {
     static let path = ["server"]
 
     struct Keys: ConfigurationKeys {
         let host = ConfigurationKey(
             "host", .text.filter("a host name or an IP address, without port or brackets") { Host(bare: $0) != nil },
-            default: "127.0.0.1", "Where the server listens."
+            default: "127.0.0.1", "The host name or IP address to listen on."
         )
         let port = ConfigurationKey(
-            "port", .integer(0...65535), default: 8080, "Where the server listens; 0 for any free port.")
+            "port", .integer(0...65535), default: 8080, "The port to listen on; 0 for any free port.")
         let shutdownTimeout = ConfigurationKey(
             "shutdownTimeout", .duration(.zero ... .seconds(600)), default: .seconds(10), formerly: "shutdownDeadline",
-            "How long requests in flight may take when the server is told to stop."
+            "The time that requests in flight have to finish when the server is told to stop."
         )
         let headTimeout = ConfigurationKey(
             "headTimeout", .duration(.milliseconds(100) ... .seconds(300)), default: .seconds(10),
             formerly: "headDeadline",
-            "How long the head of a request may take to arrive, from the connection or its first byte on."
+            "The time that the head of a request has to arrive, from the start of the connection or its first byte."
         )
         let idleTimeout = ConfigurationKey(
             "idleTimeout", .duration(.milliseconds(100) ... .seconds(3600)), default: .seconds(75),
-            "How long a connection is kept open between requests. Longer than that of a proxy in front."
+            "The time that an idle connection stays open. It should exceed the idle timeout of a proxy in front."
         )
         let headerBytes = ConfigurationKey(
             "headerBytes", .integer(1024...1_048_576), default: 16_384,
-            "How large the header fields of a request may be, all together; there may be 100 of them."
+            "The maximum total size of a request's header fields, in bytes. Up to 100 fields are accepted."
         )
         let connections = ConfigurationKey(
             "connections", .integer(1...1_000_000), default: 2_000,
-            "How many connections are open at once; further ones wait to be accepted."
+            "The maximum number of open connections; further ones wait to be accepted."
         )
         let connectionsPerAddress = ConfigurationKey(
             "connectionsPerAddress", .optional(.integer(1...1_000_000)), default: nil,
-            "How many of them may be one address's (IPv6: its first 64 bits), trusted proxies excepted; further ones are closed. "
-                + "Otherwise a quarter of `server.connections`."
+            "The maximum number of open connections from one address (IPv6: its first 64 bits), except trusted "
+                + "proxies; further ones are closed. By default, a quarter of `server.connections`."
         )
         let trustedProxies = ConfigurationKey(
             "trustedProxies", .list(of: .addressBlock), default: [],
-            "The proxies in front, believed in `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` about whose address a "
-                + "request comes from and which host it asked."
+            "The addresses of proxies in front. Their fields `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` are "
+                + "trusted for the client's address and the requested host."
         )
     }
 
@@ -51,8 +51,8 @@ enum ServerSection {
             reader.note(
                 .conflict, path + ["trustedProxies"],
                 message:
-                    "expected blocks with the addresses of your proxies, found ones that practically everybody is in, "
-                    + "so that anybody could say whose address a request comes from"
+                    "expected blocks with the addresses of your proxies, found ones with practically all addresses, "
+                    + "so that anyone could forge the address that a request comes from"
             )
             return nil
         }

@@ -1,26 +1,26 @@
 public import TokenBroker
 
-/// The `server` section of a configuration, for whoever runs the server.
+/// The settings of the section `server`, for the code that runs the server.
 public struct ServerSettings: Sendable, Hashable {
-    /// A name or an address.
+    /// The host name or IP address to listen on.
     public var host = "127.0.0.1"
-    /// 0 for any free port.
+    /// The port to listen on; 0 for any free port.
     public var port = 8080
-    /// How long requests in flight may take when the server is told to stop.
+    /// The time that requests in flight have to finish when the server is told to stop.
     public var shutdownTimeout: Duration = .seconds(10)
-    /// How long the head of a request may take to arrive, from the connection or its first byte on.
+    /// The time that the head of a request has to arrive, from the start of the connection or its first byte.
     public var headTimeout: Duration = .seconds(10)
-    /// How long a connection is kept open between requests.
+    /// The time that an idle connection stays open.
     public var idleTimeout: Duration = .seconds(75)
-    /// How large the header fields of a request may be, in bytes, all together.
+    /// The maximum total size of a request's header fields, in bytes.
     public var headerBytes = 16_384
-    /// How many connections may be open at once.
+    /// The maximum number of open connections.
     public var connections = 2_000
-    /// How many of them may be one address's (IPv6: its first 64 bits).
+    /// The maximum number of open connections from one address (IPv6: its first 64 bits).
     public var connectionsPerAddress = 500
-    /// The proxies in front, which may have all of them.
+    /// The addresses of proxies in front, to which the limit per address does not apply.
     public var trustedProxies: [IPAddressBlock] = []
 
-    /// The defaults.
+    /// Creates settings with the default values.
     public init() {}
 }

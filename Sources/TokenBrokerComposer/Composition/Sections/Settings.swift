@@ -1,7 +1,7 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// What a valid configuration says: values, and how to build each part that it chooses. Nothing is built yet.
+/// The values of a valid configuration, and closures that build the parts that it chooses. Nothing is built yet.
 struct Settings: Sendable {
     var server: ServerSettings
     var vendor: VendorSection.Settings
@@ -14,9 +14,9 @@ struct Settings: Sendable {
     var limits: RequestLimits
     var audit: AuditSection.Settings?
 
-    /// Reads everything, whatever is wrong with some of it, so that all problems are told at once.
+    /// Reads all sections even after a failure, so that all problems are reported at once. Returns `nil` if there are
+    /// problems, which `reader` has recorded.
     /// - Parameter choosesTransport: Whether a transport is to be built.
-    /// - Returns: `nil` if there were problems; `reader` knows them.
     init?(_ reader: ConfigurationReader, _ registry: Registry, choosesTransport: Bool = true) {
         let server = ServerSection.read(reader)
         let vendor = VendorSection.read(reader, registry)
@@ -51,7 +51,7 @@ struct Settings: Sendable {
         self.audit = audit
     }
 
-    /// The keys of all sections, in the order in which a file usually has them.
+    /// Returns the keys of all sections, in the usual order of a file.
     static func documentation(_ registry: Registry) -> [ConfigurationDocumentation.Key] {
         func keys(_ keys: some ConfigurationKeys, _ section: [String]) -> [ConfigurationDocumentation.Key] {
             keys.documentation.map { ConfigurationDocumentation.Key($0, in: section) }
@@ -81,25 +81,25 @@ struct Choice<Build: Sendable>: Sendable {
 }
 
 extension ConfigurationReader {
-    /// The plug-in of that id, its keys read.
+    /// Reads the keys of the plug-in with the given id.
     func choice<Context, Part>(
         _ id: String?, _ plugins: [String: Plugin<Context, Part>], _ registry: Registry, in section: [String]
     ) -> Choice<Plugin<Context, Part>.Build>? {
         guard let id else {
-            // What it reads is not known either.
+            // The keys that it would read are unknown, too.
             skip(section)
             return nil
         }
         guard let read = plugins[id]?.read else {
-            // Only a default gets here; what is written has been checked.
+            // Only a default can get here, because an id in the file has already been checked.
             skip(section)
             let names = available(plugins).joined(separator: ", ")
             let missing = plugins[id]?.missing ?? "\(id), which is not registered"
             note(
                 .missing, section + ["kind"],
                 message:
-                    "expected one of \(names.isEmpty ? "none, since none is registered" : names), found nothing; the "
-                    + "default is \(missing)"
+                    "expected one of \(names.isEmpty ? "the registered ids, of which there are none" : names), found "
+                    + "nothing; the default is \(missing)"
             )
             return nil
         }

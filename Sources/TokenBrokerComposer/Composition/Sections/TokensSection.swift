@@ -1,23 +1,23 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `tokens`: how long they are used, and how fast others are asked for.
+/// The section `tokens`: how long tokens are used, and how fast new ones are requested.
 enum TokensSection {
     static let path = ["tokens"]
 
     struct Keys: ConfigurationKeys {
-        let reuse = ConfigurationKey("reuse", .flag, default: true, "Whether answers may share a checkout token.")
+        let reuse = ConfigurationKey("reuse", .flag, default: true, "Whether responses may share a checkout token.")
         let minimumRemaining = ConfigurationKey(
             "minimumRemaining", .duration(.zero ... .seconds(3600)), default: .seconds(120),
-            "The life that a token has at least when it is handed out, if the vendor's live that long."
+            "The minimum remaining lifetime of a token that is handed out, if the vendor's tokens live that long."
         )
         let requestsPerSecond = ConfigurationKey(
             "requestsPerSecond", .optional(.integer(1...1_000_000)), default: nil,
-            "How many calls to the vendor may start within any second; without it, the vendor profile's rate."
+            "The number of calls to the vendor that may start within any second; by default the vendor profile's rate."
         )
         let burst = ConfigurationKey(
             "burst", .optional(.integer(1...1_000_000)), default: nil,
-            "How many of them may start back to back, at most `requestsPerSecond`; otherwise all."
+            "The number of these calls that may start back to back, at most `requestsPerSecond`; by default all."
         )
     }
 

@@ -1,7 +1,7 @@
 #if ConfigurationSupport
 import TokenBroker
 
-/// The section `vendor`: who is paid through, at which address, and how the client proves itself there.
+/// The section `vendor`: the payment vendor, its address, and how the client authenticates there.
 enum VendorSection {
     static let path = ["vendor"]
 
@@ -18,25 +18,26 @@ enum VendorSection {
         let environment: ConfigurationKey<String>
         let baseURL = ConfigurationKey(
             "baseURL", .optional(.text.filter("https://host[:port][/path], or http to a loopback host") { _ in true }),
-            default: nil, "Instead of the environment's address; `sandbox` has none of its own."
+            default: nil,
+            "The base URL of the vendor's API, instead of the environment's. Required for `sandbox`, which has none."
         )
         let clientAuthentication = ConfigurationKey(
             "clientAuthentication", .optional(clientAuthenticationType), default: nil,
-            "How the client proves itself (RFC 7591): id and secret as `client_secret_basic` or `client_secret_post`; "
-                + "`private_key_jwt`, where the secret is a private key as PEM; `tls_client_auth`, with the transport's "
-                + "certificate and no secret. Otherwise as the profile says."
+            "How the client authenticates (RFC 7591): `client_secret_basic` or `client_secret_post`, with id and "
+                + "secret; `private_key_jwt`, where the secret is a private key in PEM form; `tls_client_auth`, with "
+                + "the transport's certificate and no secret. By default as in the vendor profile."
         )
         let basicEncoding = ConfigurationKey(
             "basicEncoding", .optional(basicEncodingType), default: nil,
-            "How id and secret are encoded in Basic authentication: `form` (RFC 6749, section 2.3.1), or `raw` for servers "
-                + "that do not decode; otherwise as the profile says."
+            "How id and secret are encoded in Basic authentication: `form` (RFC 6749, section 2.3.1), or `raw` for "
+                + "servers that do not decode them. By default as in the vendor profile."
         )
 
-        /// - Parameter profile: `nil` if it is not known, and so its environments are not either.
+        /// - Parameter profile: The vendor profile; `nil` if it is unknown, and with it the environments.
         init(_ profile: VendorProfile? = nil) {
             environment = ConfigurationKey(
                 "environment", (profile?.environments.keys.sorted()).map { .choice($0) } ?? .text,
-                "Which of the vendor's environments."
+                "The vendor's environment."
             )
         }
 
@@ -56,7 +57,7 @@ enum VendorSection {
     struct Settings: Sendable {
         var vendor: Vendor
         var environment: String
-        /// With `private_key_jwt`.
+        /// The client assertions, for `private_key_jwt`.
         var assertions: AssertionSection.Settings?
     }
 
@@ -100,7 +101,7 @@ enum VendorSection {
     }
 }
 
-/// The section `vendor.assertion`, which counts with `private_key_jwt` only.
+/// The section `vendor.assertion`, which applies to `private_key_jwt` only.
 enum AssertionSection {
     static let path = ["vendor", "assertion"]
 
@@ -108,12 +109,14 @@ enum AssertionSection {
         let kind: ConfigurationKey<String>
         let audience = ConfigurationKey(
             "audience", .optional(.text), default: nil,
-            "What the vendor wants to be called in an assertion; otherwise the URL of its token endpoint."
+            "The audience of client assertions; by default the URL of the vendor's token endpoint."
         )
 
         init(_ registry: Registry) {
             kind = ConfigurationKey(
-                "kind", .id(of: registry.assertionSigners), default: "pem", "What signs with `private_key_jwt`.")
+                "kind", .id(of: registry.assertionSigners), default: "pem",
+                "The signer of client assertions, for `private_key_jwt`."
+            )
         }
     }
 
@@ -139,7 +142,8 @@ enum AssertionSection {
             reader.note(
                 .invalid, ["vendor", "clientAuthentication"],
                 message:
-                    "expected a way that this program was built with, found private_key_jwt, whose signer is \(missing)"
+                    "expected a method that this program was built with, found private_key_jwt, whose signer is "
+                    + "\(missing)"
             )
             return nil
         }

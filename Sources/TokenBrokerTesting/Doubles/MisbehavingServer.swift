@@ -1,28 +1,43 @@
 import Foundation
-import HTTPTypes
+public import HTTPTypes
 import TokenBroker
-public import TokenBrokerTesting
 
-/// A ``MisbehavingIssuer`` behind a real socket, on a free loopback port. For tests only.
+/// A server that runs a ``MisbehavingIssuer`` on a free loopback port.
+///
+/// ```swift
+/// let server = try MisbehavingServer(MisbehavingIssuer([.dropsConnection]))
+/// defer { server.stop() }
+/// // The vendor's base URL is "http://\(server.authority)".
+/// ```
 public final class MisbehavingServer: Sendable {
     private let server: RawServer
 
-    /// `127.0.0.1` with the port.
+    /// The host and the port: `127.0.0.1:` and the port's number.
     public var authority: String { "127.0.0.1:\(server.port)" }
 
-    /// Does what the issuer says.
-    public init(_ issuer: MisbehavingIssuer) throws {
+    /// Starts a server that reacts to each request as the issuer does.
+    ///
+    /// - Throws: An error of the system if the server cannot listen.
+    public convenience init(_ issuer: MisbehavingIssuer) throws {
+        try self.init { issuer.reaction(to: $0, body: $1) }
+    }
+
+    /// Starts a server that reacts to each request as the closure returns.
+    ///
+    /// - Throws: An error of the system if the server cannot listen.
+    public init(_ react: @escaping @Sendable (HTTPRequest, [UInt8]) -> MisbehavingIssuer.Reaction) throws {
         server = try RawServer { connection in
-            while let text = connection.readRequest(), let (request, body) = Self.parse(text) {
-                guard Self.act(issuer.reaction(to: request, body: body), on: connection) else { return }
+            while let (head, body) = connection.readMessage(), let request = Self.request(head) {
+                guard Self.act(react(request, body), on: connection) else { return }
             }
         }
     }
 
-    /// Ends all connections and listens no more.
+    /// Closes all connections and stops listening.
     public func stop() { server.stop() }
 
-    /// - Returns: Whether the connection is good for another request.
+    /// Performs a reaction.
+    /// - Returns: Whether the connection can serve another request.
     private static func act(_ reaction: MisbehavingIssuer.Reaction, on connection: RawServer.Connection) -> Bool {
         if reaction.delay > .zero { Thread.sleep(forTimeInterval: reaction.delay / .seconds(1)) }
         switch reaction.step {
@@ -47,9 +62,8 @@ public final class MisbehavingServer: Sendable {
         return "HTTP/1.1 \(head.status.code) \(head.status.reasonPhrase)\r\n\(fields)\(framing)\r\n\r\n"
     }
 
-    private static func parse(_ text: String) -> (HTTPRequest, [UInt8])? {
-        guard let end = text.firstRange(of: "\r\n\r\n") else { return nil }
-        var lines = text[..<end.lowerBound].split(separator: "\r\n")[...]
+    private static func request(_ head: String) -> HTTPRequest? {
+        var lines = head.split(separator: "\r\n")[...]
         let first = lines.removeFirst().split(separator: " ")
         guard first.count == 3, let method = HTTPRequest.Method(String(first[0])) else { return nil }
         var request = HTTPRequest(method: method, scheme: "http", authority: nil, path: String(first[1]))
@@ -63,6 +77,6 @@ public final class MisbehavingServer: Sendable {
                 request.headerFields.append(HTTPField(name: name, value: value))
             }
         }
-        return (request, Array(text[end.upperBound...].utf8))
+        return request
     }
 }
