@@ -26,7 +26,7 @@ struct Check: AsyncParsableCommand {
     }
 
     private func check(_ broker: Broker) async throws(Failure) {
-        try printResult("configuration: fine")
+        try printResult("configuration: valid")
         do {
             try await broker.checkCredentials()
         } catch {

@@ -8,7 +8,7 @@ import TokenBrokerSandbox
 
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Run sandbox, broker and a checkout page on this machine, without any configuration.",
+        abstract: "Run the sandbox, a broker and a checkout page on this machine, without any configuration.",
         discussion: "Stop it with Ctrl-C."
     )
 

@@ -89,7 +89,7 @@ final class LogWriter: Sendable {
 
     private func drain() {
         while let batch = next() {
-            // Reports the lost lines first. If even the report cannot be written, it is written later.
+            // Reports the lost lines first. If the report cannot be written, a later one includes them.
             let isTold = batch.lost == 0 || stream.write(batch.notice(batch.lost)) == 0
             if isTold, stream.write(batch.lines) == 0 { continue }
             return giveUp(batch, isTold: isTold)

@@ -50,9 +50,9 @@ func printResult(_ bytes: [UInt8]) throws(Failure) {
 
 func printResult(_ text: String) throws(Failure) { try printResult(Array("\(text)\n".utf8)) }
 
-/// Announcements of a server on standard output, which may remain unread.
+/// The writer of a server's announcements to standard output, which may have no reader.
 let announcements = LogWriter(StandardStream(descriptor: STDOUT_FILENO))
-/// The log, and everything else on standard error.
+/// The writer of the log, and of all other text on standard error.
 let standardError = LogWriter(StandardStream(descriptor: STDERR_FILENO))
 
 /// The failure of a command: the message to print, and the exit code (from `sysexits.h`).

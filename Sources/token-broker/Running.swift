@@ -15,6 +15,8 @@ import Darwin
 #endif
 
 /// Runs services until one fails or a signal asks to stop, then stops them in reverse order within `timeout`.
+///
+/// After a signal, the process exits with code 70 if it has not ended one second after `timeout`.
 func run(
     _ services: [any Service], until signals: Signals? = nil, timeout: Duration, logger: Logger
 ) async throws {
@@ -43,9 +45,9 @@ func run(
 final class Signals: Sendable {
     /// The meaning of SIGHUP.
     enum HangUp {
-        /// The terminal was closed, which ends the server, unless it was started to survive that (`nohup`).
+        /// Ends the server, because its terminal was closed. Ignored if the server was started with `nohup`.
         case ends
-        /// There is nothing to reload, which is logged.
+        /// Logs that nothing is reloaded.
         case isTold
     }
 

@@ -26,7 +26,10 @@ struct SandboxCommand: AsyncParsableCommand {
     var checkoutTokenLifetime: Lifetime = Lifetime(.seconds(900))
     @Option(help: ArgumentHelp("The number of calls accepted in any second; 0 for no limit.", valueName: "number"))
     var requestsPerSecond = 5
-    @Flag(name: .customLong("no-v1"), help: "Answer /v1/checkout-auth/init with 404, as reported from the field.")
+    @Flag(
+        name: .customLong("no-v1"),
+        help: "Answer /v1/checkout-auth/init with 404, as some environments of the vendor do."
+    )
     var withoutV1 = false
     @Option(help: "The client id to accept.")
     var clientId = SandboxCommand.ownID
@@ -53,7 +56,7 @@ struct SandboxCommand: AsyncParsableCommand {
         )
         let server = try await HTTPService(
             sandbox.endpoints, host: host, port: port, setting: "--port", logger: logger)
-        // The default id and secret are made up and worthless elsewhere. Ones that were given may be real, and are not
+        // The default id and secret are made up and worthless elsewhere. Other values may be real, so they are not
         // printed.
         let isOwn = clientId == Self.ownID && clientSecret == Self.ownSecret
         let credentials =

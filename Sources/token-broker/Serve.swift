@@ -10,8 +10,9 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the server that a configuration file describes.",
         discussion: """
-            SIGTERM, SIGINT and SIGQUIT stop it: it accepts no new connections, and finishes requests in flight within \
-            server.shutdownTimeout. A second signal ends it at once. SIGHUP changes nothing.
+            SIGTERM, SIGINT and SIGQUIT stop it: it accepts no new connections, finishes requests in flight within \
+            server.shutdownTimeout, and cuts off the others. If it has not ended one second later, it exits with \
+            code 70. A second signal ends it at once. SIGHUP changes nothing.
             """
     )
 
@@ -59,7 +60,7 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
-/// The option `--config`, and the composition of the broker from its file.
+/// The `--config` option, which composes a broker from the file that it names.
 struct ConfigurationOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(

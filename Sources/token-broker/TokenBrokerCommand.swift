@@ -19,9 +19,10 @@ struct TokenBrokerCommand: AsyncParsableCommand {
             Start with 'token-broker demo', which shows everything in a page and needs no configuration.
 
             Exit codes: 0 success; 64 wrong usage; 65 the vendor refuses this customer or invoice; 69 the vendor is \
-            unavailable; 70 internal error, or not stopped in time; 71 cannot listen; 74 cannot write to standard \
-            output; 77 the credentials are refused; 78 the configuration or the credentials cannot be used; 128 plus \
-            the number of the signal that ended it at once.
+            unavailable; 70 internal error, or the program did not end even one second after server.shutdownTimeout \
+            (0 if only requests were cut off); 71 cannot listen; 74 cannot write to standard output; 77 the \
+            credentials are refused; 78 the configuration or the credentials cannot be used; 128 plus the number of \
+            the signal that ended it at once.
             """,
         version: "0.1.0",
         subcommands: [Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self, Plugins.self]

@@ -278,8 +278,8 @@ import TokenBrokerTesting
     @Test func `a request in progress at SIGTERM is answered`() async throws {
         let sandbox = try RunningProgram.tokenBroker(["sandbox", "--port", "0", "--requests-per-second", "0"])
         let vendor = try await sandbox.authority(inLine: "sandbox listens on")
-        // Twenty calls start at once, and the last one starts after 1.25 s.
-        let file = try configuration(broker(vendor: "http://\(vendor)", requestsPerSecond: 20))
+        // Ten calls start at once, and the last one starts after 3.5 s.
+        let file = try configuration(broker(vendor: "http://\(vendor)", requestsPerSecond: 10))
         let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
         let authority = try await server.authority(inLine: "listens on")
         let statuses = try await withThrowingTaskGroup(of: HTTPResponse.Status.self) { group in
@@ -288,8 +288,8 @@ import TokenBrokerTesting
             }
             let clock = ContinuousClock()
             let end = clock.now + .seconds(30)
-            while try await queued(at: authority) < 15 {
-                try #require(clock.now < end, "fifteen never waited at once")
+            while try await queued(at: authority) < 5 {
+                try #require(clock.now < end, "five never waited at once")
                 try await Task.sleep(for: .milliseconds(10))
             }
             server.send(SIGTERM)

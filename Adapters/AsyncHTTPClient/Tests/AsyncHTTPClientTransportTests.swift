@@ -52,7 +52,7 @@ private struct Fixture: TLSTransportFixture {
             while let request = connection.readRequest() { connection.send(answer(request)) }
         }
         defer { server.stop() }
-        let transport = try AsyncHTTPClientTransport()
+        let transport = try AsyncHTTPClientTransport(configuration: .init(connectTimeout: .seconds(20)))
         let request = HTTPRequest(
             method: .post, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/a/../b?c=d%20e"
         )

@@ -14,19 +14,19 @@ public import TokenBroker
 /// A `Composer` builds a broker from a configuration file. To build the same from parts, use
 /// ``init(vendor:credentials:assertions:transport:authenticator:policy:configuration:clock:wallClock:logger:)``.
 ///
-/// A broker works as soon as it is built, and fetches tokens on demand. Call ``run()`` or ``shutdown()`` to end it in
-/// an orderly way: transfers in flight end, connections are closed, and threads have ended. A broker that is merely
-/// released also ends its threads, but there is no way to wait for that.
+/// A broker works as soon as it is built, and fetches tokens on demand. Call ``run()`` or ``shutdown()`` to shut it
+/// down gracefully: when the call returns, no transfer is in flight, connections are closed, and threads have ended.
+/// Releasing a broker also ends its threads, but there is no way to wait for that.
 public struct Broker: Sendable {
     /// The provider of access tokens for the vendor's API (step 1).
     public let accessTokens: any TokenProvider
-    /// The provider of checkout tokens (step 2), for code of your own that hands them out. It does not check access.
+    /// The provider of checkout tokens (step 2), for your own code that hands out tokens. It does not check access.
     public let checkoutTokens: any TokenProvider
     /// The source of the client id and secret, for the vendor's account.
     public let credentials: any CredentialSource
     /// The endpoints to mount on an HTTP server.
     public let endpoints: EndpointSet
-    /// The vendor, with the address in use.
+    /// The vendor, with the base URL in use.
     public let vendor: Vendor
     /// The vendor's environment, such as `demo`.
     public let environment: String
@@ -68,15 +68,15 @@ public struct Broker: Sendable {
         }
     }
 
-    /// Builds a broker from parts, with everything that a composed one has: caches, retries, the rate limit, health,
-    /// and an orderly shutdown.
+    /// Creates a broker from parts, with everything that a composed broker has: caches, retries, the rate limit,
+    /// health, and a graceful shutdown.
     ///
     /// The broker shuts down the parts that it is given.
     /// - Parameters:
-    ///   - vendor: The vendor, with the address to use.
+    ///   - vendor: The vendor, with the base URL to use.
     ///   - credentials: The source of the client id and secret.
     ///   - assertions: The client assertions. Required if the client authenticates with `private_key_jwt`.
-    ///   - transport: Sends the calls to the vendor.
+    ///   - transport: The transport that sends the calls to the vendor.
     ///   - authenticator: Identifies the caller.
     ///   - policy: Decides whether the caller may get a token. A request that it allows must be for the caller's own
     ///     invoice.
@@ -104,14 +104,14 @@ public struct Broker: Sendable {
         )
     }
 
-    /// Builds a broker whose authenticator and policy need what the broker provides, such as its access tokens.
+    /// Creates a broker whose authenticator and policy need what the broker provides, such as its access tokens.
     ///
     /// The broker shuts down the parts that it is given.
     /// - Parameters:
-    ///   - vendor: The vendor, with the address to use.
+    ///   - vendor: The vendor, with the base URL to use.
     ///   - credentials: The source of the client id and secret.
     ///   - assertions: The client assertions. Required if the client authenticates with `private_key_jwt`.
-    ///   - transport: Sends the calls to the vendor.
+    ///   - transport: The transport that sends the calls to the vendor.
     ///   - configuration: The settings of the broker.
     ///   - clock: The clock that measures lifetimes and timeouts.
     ///   - wallClock: Returns the current date, for absolute times only.
@@ -137,6 +137,7 @@ public struct Broker: Sendable {
         )
     }
 
+    /// Creates a broker from its steps.
     /// - Parameter teardown: The teardown, which already contains the given parts.
     init(
         _ steps: Steps, authenticator: any Authenticator, policy: any AccessPolicy, configuration: Configuration,
@@ -241,7 +242,7 @@ public struct Broker: Sendable {
 
     /// Ends all calls to the vendor and shuts down the parts in the reverse order of their creation.
     ///
-    /// Cached tokens are still handed out. Further calls of this method do nothing.
+    /// Cached tokens are still handed out. Calling this method again has no effect.
     public func shutdown() async { await teardown.run() }
 }
 

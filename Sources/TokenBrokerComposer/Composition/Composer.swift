@@ -4,7 +4,7 @@ import HTTPTypes
 public import Logging
 public import TokenBroker
 
-/// A composer, which builds a ``Broker`` from a configuration.
+/// Builds a ``Broker`` from a configuration.
 ///
 /// ```swift
 /// var registry = Registry.standard
@@ -22,7 +22,8 @@ public struct Composer: Sendable {
 
     /// Reads and checks the whole configuration, then builds the broker and its parts.
     ///
-    /// This method sends nothing and loads no credentials. It logs a warning for whatever is doubtful but not wrong.
+    /// This method sends nothing and loads no credentials. It logs a warning for anything that is
+    /// valid but doubtful.
     ///
     /// - Parameters:
     ///   - configuration: The configuration to read.
@@ -31,7 +32,7 @@ public struct Composer: Sendable {
     ///   - clock: The clock that measures lifetimes and timeouts.
     ///   - wallClock: Returns the current date, for absolute times only.
     ///   - logger: The logger of the broker and its parts.
-    /// - Throws: ``ConfigurationError`` with everything that is wrong. Parts that are already built are shut down.
+    /// - Throws: ``ConfigurationError`` with all problems that were found. Parts that are already built are shut down.
     public func compose(
         _ configuration: BrokerConfiguration, transport: (any HTTPTransport)? = nil,
         clock: some Clock<Duration> = ContinuousClock(), wallClock: @escaping @Sendable () -> Date = { Date() },
@@ -54,7 +55,7 @@ public struct Composer: Sendable {
     }
 }
 
-/// Builds the parts that a configuration chooses, each after those that it needs.
+/// Builds the parts that a configuration chooses, each one after the parts that it needs.
 private struct PartBuilder {
     let environment: [String: String]
     let teardown: Teardown

@@ -1,7 +1,7 @@
 import Synchronization
 import TokenBroker
 
-/// The parts to shut down, in the order in which they were built.
+/// Shuts down the parts of a broker, once, in the reverse of the order in which they were built.
 final class Teardown: Sendable {
     private let state = Mutex(State())
 

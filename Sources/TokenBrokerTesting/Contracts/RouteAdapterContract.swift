@@ -94,13 +94,13 @@ public enum RouteAdapterContract {
             self.body = body
         }
 
-        /// Runs the case. A case that takes longer than two minutes fails, is cancelled and is not waited for.
+        /// Runs the case. A case that takes longer than four minutes fails, is cancelled and is not waited for.
         ///
         /// - Parameter fixture: The fixture for this run.
         /// - Throws: An error of the fixture or of the case, which fails the test.
         public func run(on fixture: some RouteAdapterFixture) async throws {
             let watched = WatchedFixture(base: fixture)
-            try await runCase(within: .seconds(120), watched.runs, "withServer") { try await body(watched) }
+            try await runCase(within: .seconds(240), watched.runs, "withServer") { try await body(watched) }
         }
     }
 
