@@ -34,7 +34,7 @@ public final class AsyncHTTPClientTransport: HTTPTransport, ShutsDown {
     private let state: Mutex<State>
 
     private struct State {
-        /// `nil` after shutdown.
+        /// The client for new requests; `nil` after shutdown.
         var current: ClientGeneration?
         /// Generations that may still have requests in flight.
         var retired: [WeakGeneration] = []

@@ -30,7 +30,7 @@ extension CurlTransport {
         /// Connections that have outlived ``connectionLifetime`` are not counted. They finish their requests, which
         /// takes no longer than ``timeout``.
         public var maximumConnectionsPerHost: Int
-        /// The number of connections, to all hosts together, that take requests at a time.
+        /// The maximum number of connections, to all hosts together, that take requests at the same time.
         public var maximumConnections: Int
 
         /// Creates a configuration.

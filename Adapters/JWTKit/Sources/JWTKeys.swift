@@ -6,10 +6,10 @@ public import TokenBroker
 public struct JWTKeys: Sendable {
     let source: any KeySource
 
-    /// Keys from a file: a JWK set, a JWK, or public keys and certificates in PEM form.
+    /// Returns keys that are read from a file: a JWK set, a JWK, or public keys and certificates in PEM form.
     ///
     /// The file is read again once it has changed and then stayed unchanged for half a second. Until then, and while it
-    /// is missing or unusable, its last usable content applies.
+    /// is missing or unusable, its last valid content stays in use.
     ///
     /// - Parameters:
     ///   - path: The path of a regular file of at most 256 KiB.

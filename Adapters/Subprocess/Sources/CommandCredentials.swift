@@ -19,7 +19,7 @@ public import TokenBroker
 /// code other than 0, no or too much output, and output in another form are errors. An empty array means that the
 /// program has no credential.
 public struct CommandCredentials: CredentialSource, CredentialPlaces {
-    /// The program, and that it printed an empty array.
+    /// The program, and the reason why it has no credentials: it printed an empty array.
     public let places: [String]
     private let cache: CredentialCache
 

@@ -1,8 +1,8 @@
 /// A policy that allows access if all of its members do.
 ///
-/// All members are asked at once, whatever the others decide. Neither the time that a refusal takes nor the servers
-/// that are asked therefore reveal which member refused. If a member fails, the combination fails, even if another
-/// member refuses. Otherwise, while one member is unreachable, the response would reveal the decision of the other,
+/// All members are asked at the same time, whatever the others decide, so that neither the duration of a refusal nor
+/// the servers that are called reveal which member refused. If a member fails, the combination fails, even if another
+/// member refuses. Otherwise, while one member is unreachable, the response would reveal what another member decided,
 /// such as whether an invoice exists.
 public struct AllOf: AccessPolicy {
     /// The members. Without any, access is denied.

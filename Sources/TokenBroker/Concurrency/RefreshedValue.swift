@@ -1,10 +1,10 @@
 import Synchronization
 
-/// A value that is read again from time to time, by one read at a time, on behalf of all callers.
+/// A value that is refreshed from time to time, with one read at a time that all callers share.
 ///
-/// It remembers the last value and the outcome of the last read. Its owner decides from that knowledge what is too old
-/// and when to read again (``answer(_:)``). A read belongs to no caller: a caller that is cancelled ends only its own
-/// wait.
+/// It remembers the last value and the outcome of the last read. The closure that its owner passes to ``answer(_:)``
+/// decides from them whether the value is too old and whether to read it again. No caller owns a read: a caller that is
+/// cancelled ends only its own wait.
 package final class RefreshedValue<Value: Sendable, Failure: Error>: Sendable {
     /// What is known about the value.
     package struct Knowledge: Sendable {

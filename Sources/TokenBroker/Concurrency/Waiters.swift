@@ -13,7 +13,7 @@ package func suspended<Answer: Sendable>(
     }
 }
 
-/// The callers that wait for an answer, by id. Keep it in state that a lock protects.
+/// The callers that are waiting for an answer, by id. Keep this value in state that a lock protects.
 package struct Waiters<Answer: Sendable>: Sendable {
     package typealias ID = UInt64
 

@@ -2,8 +2,9 @@ public import Logging
 
 /// Reads credentials from a file each time they are requested.
 ///
-/// A replaced file takes effect without a restart. Id and secret come from a single read, so they always belong
-/// together. A file that has just been rewritten is read once it has not changed for a tenth of a second.
+/// A replaced file takes effect without a restart. The client id and secret come from a single read, so they always
+/// belong together. If the file has just been rewritten, the source waits until it has been unchanged for a tenth of a
+/// second.
 ///
 /// The file is a JSON object with `client_id` and `client_secret`, or an array of such objects in order of preference
 /// (two during a rotation). It may also consist of lines of `NAME=value`, with the configured variable names or

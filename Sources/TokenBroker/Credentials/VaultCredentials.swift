@@ -4,12 +4,12 @@ public import Logging
 
 /// Reads credentials from a secret in HashiCorp Vault's key/value engine, version 2, using a token.
 ///
-/// The newest version of the secret is used. If two versions are configured, the version before it is a second
-/// credential for use during a rotation, unless it is deleted or destroyed.
+/// The newest version of the secret is used. With ``Configuration/versions`` set to 2, the previous version is a second
+/// credential during a rotation, unless it is deleted or destroyed.
 ///
-/// The result is cached for ``Configuration/refresh``, and the last credentials stay in use while Vault does not
-/// respond. If the secret does not exist, the source has no credentials. A refused token, a sealed or unreachable
-/// Vault, and a secret without the credential are errors.
+/// The result is cached for ``Configuration/refresh``. If the secret does not exist, the source has no credentials. A
+/// refused token, a sealed or unreachable Vault, and a secret without a client id or secret are errors until a first
+/// read has succeeded. After that, the last credentials stay in use.
 public struct VaultCredentials: CredentialSource, CredentialPlaces {
     /// The secret in Vault, which does not exist.
     public let places: [String]

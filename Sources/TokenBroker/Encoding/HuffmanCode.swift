@@ -1,4 +1,5 @@
-/// Reads bits from bytes, the lowest bit first. If there are too few bits, the caller resets the cursor.
+/// Reads bits from bytes, the least significant bit first. If too few bits have arrived, the caller restores the cursor
+/// and tries again later.
 struct BitReader: Sendable {
     struct Cursor {
         var position = 0
@@ -67,7 +68,7 @@ struct HuffmanCode: Sendable {
     let isComplete: Bool
 
     /// - Parameter lengths: The length of each symbol's code; 0 for a symbol without one.
-    /// - Returns: `nil` if there are more codes than bits for them.
+    /// - Returns: `nil` if the lengths are so short that the codes could not all be distinct.
     init?(_ lengths: some RandomAccessCollection<UInt8>) {
         var counts = [Int](repeating: 0, count: 15)
         for length in lengths where length > 0 { counts[Int(length) - 1] += 1 }

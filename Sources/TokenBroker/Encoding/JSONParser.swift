@@ -8,7 +8,7 @@ extension JSONValue {
     /// - Parameters:
     ///   - bytes: The JSON text in UTF-8.
     ///   - maximumDepth: The maximum nesting of arrays and objects.
-    /// - Throws: ``JSONError``, which tells the kind of fault and nothing else.
+    /// - Throws: ``JSONError``, which names the kind of error and contains nothing of the text.
     public static func parse(_ bytes: [UInt8], maximumDepth: Int = 32) throws(JSONError) -> JSONValue {
         var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth)
         return try parser.document()

@@ -6,12 +6,13 @@ import Synchronization
 /// The endpoint `POST /api/checkout-token`, which gives a page a checkout token if the caller may have it.
 ///
 /// The checks run in this order: path, host, method, origin, content type, the address's quota, authentication, body,
-/// the caller's quota, policy, token. The first one that fails determines the response. Guesses at a proof therefore
-/// count against the address. Failures are `application/problem+json` (RFC 9457) with a `code`. If the authenticator or
-/// the policy throws, or takes longer than the timeout, the page is told to try again later (503 `access_unavailable`).
+/// the caller's quota, policy, token. The first one that fails determines the response. A request with a guessed proof
+/// of identity therefore uses up the address's quota. Failures are `application/problem+json` (RFC 9457) with a `code`.
+/// If the authenticator or the policy throws, or takes longer than the timeout, the page is told to try again later
+/// (503 `access_unavailable`).
 ///
-/// A malformed host is refused. A request without a host, as HTTP/1.0 clients send it, never counts as same-origin, and
-/// is otherwise served.
+/// A malformed host is refused. A request without a host, which HTTP/1.0 clients may send, is never treated as
+/// same-origin, but is otherwise served.
 ///
 /// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`,
 /// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`,

@@ -1,7 +1,7 @@
-/// How messages refer to the files and names in a configuration.
+/// Describes the files and names in a configuration for messages.
 ///
-/// Somebody may write a secret where its location belongs. A text that does not look like a path or a name is therefore
-/// not shown; the key in the message says which value is meant.
+/// A user may by mistake enter a secret where a path or a name is expected. Text that does not look like either is
+/// therefore not shown; the key in the message identifies the setting.
 package enum ConfiguredNames {
     /// `file /run/secrets/proxy`, or `the configured file`.
     package static func file(_ path: String) -> String { isPath(path) ? "file \(path)" : "the configured file" }

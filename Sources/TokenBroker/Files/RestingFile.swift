@@ -15,7 +15,7 @@ import Synchronization
 /// file has settled when it has not changed for ``quiet``, by its own change time or as observed by this process. A
 /// check costs one system call while nothing changes.
 package final class RestingFile<Value: Sendable>: Sendable {
-    /// How long a file must not have changed before it is read.
+    /// How long a file must stay unchanged before it is read.
     private static var quiet: Duration { .milliseconds(500) }
 
     private struct State {

@@ -2,10 +2,10 @@
 ///
 /// **Use one.** The endpoint calls the policy after it has read the body and before it requests the token.
 ///
-/// **Write one.** Return `true` only if what ``binds`` promises holds for this principal and exactly this request.
+/// **Write one.** Return `true` only if the promise of ``binds`` holds for this principal and exactly this request.
 /// Otherwise return `false`, or throw an ``AccessRefusal`` to log the reason. Throw any other error if the decision
-/// cannot be made now; the page is told to try again later. Treat a missing session like someone else's, at the same
-/// cost, so that callers cannot find out which sessions exist.
+/// cannot be made now; the page is told to try again later. Treat a session that does not exist and a session of
+/// another customer alike, with the same number of calls, so that callers cannot find out which sessions exist.
 ///
 /// **Test one.** Call it with your own ``Principal`` and ``TokenRequest``.
 public protocol AccessPolicy: Sendable {

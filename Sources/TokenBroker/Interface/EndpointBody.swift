@@ -14,7 +14,8 @@ public struct EndpointBody: Sendable {
     ///
     /// - Parameters:
     ///   - chunks: The chunks. The sequence must stop waiting when the reading task is cancelled.
-    ///   - announcedLength: The value of `Content-Length`. A body that is too long by this value is refused unread.
+    ///   - announcedLength: The value of `Content-Length`. A body whose announced length exceeds the limit is refused
+    ///     unread.
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks, announcedLength: Int? = nil)
     where Chunks.Element: Collection, Chunks.Element.Element == UInt8 {
         self.read = { (limit, progress) throws(Failure) in

@@ -11,8 +11,8 @@ final class CallerQuotas: Sendable {
     private let perPrincipal: Mutex<QuotaMeter<PrincipalKey>?>
     private let replacements: Mutex<QuotaMeter<PrincipalKey>?>
 
-    /// A 128-bit hash of a principal, whatever its length. The hasher's seed is random in each process and known to no
-    /// one, so no one can construct a collision.
+    /// A 128-bit hash of a principal, which may have any length. The hasher's seed is random in each process and never
+    /// leaves it, so a caller cannot construct a collision.
     private struct PrincipalKey: Hashable {
         var first: Int
         var second: Int

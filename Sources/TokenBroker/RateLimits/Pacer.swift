@@ -10,8 +10,8 @@ import DequeModule
 /// restores it.
 ///
 /// The server counts a call when it arrives, which cannot be observed here. But if the response to a call came later
-/// than the fastest responses do, the call arrived at most that much later. A call therefore counts from its start plus
-/// that delay. A call without a response counts from its start plus the longest delay that is allowed for.
+/// than the fastest responses do, the call arrived at most that much later. The pacer therefore assumes that the call
+/// arrived that much later than it started. For a call without a response, it assumes the longest possible delay.
 struct Pacer: Sendable {
     typealias CallID = UInt64
     /// The sequence number of a call that has started.

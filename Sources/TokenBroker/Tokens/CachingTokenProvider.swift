@@ -8,12 +8,12 @@ import Metrics
 /// - Concurrent callers share one fetch. The fetch belongs to the cache: a caller that is cancelled or times out ends
 ///   only its own wait. A fetch that takes longer than the fetch timeout is abandoned.
 /// - Callers that waited for a fetch share its failure, and so do later callers until the next attempt: after one
-///   second, doubling up to 30 seconds, or when the server said (``TokenError/retryAfter``). A cancellation is not
-///   remembered.
+///   second, doubling up to 30 seconds, or at the time that the server asked for (``TokenError/retryAfter``). A
+///   cancellation is not remembered.
 /// - ``TokenDemand/replacing`` discards the cached token if it is exactly that token, and never joins a fetch that
-///   replaces nothing.
+///   could return that token.
 /// - A token whose ``Lineage`` is revoked is discarded. A token whose lineage is superseded is served, and renewed in
-///   the background, until a token of the new line arrives.
+///   the background, until a token of the new lineage arrives.
 ///
 /// A cache hit does not suspend. `TokenSlot` decides what happens and when; it is pure. This type supplies it with
 /// time, randomness, tasks and continuations.

@@ -45,8 +45,8 @@ struct TokenSlot {
     final class Kept: Sendable {
         let token: Token
         let end: Duration
-        /// The longest remaining lifetime that is promised to a caller. The server may issue tokens that live shorter
-        /// than demanded.
+        /// The longest remaining lifetime that is promised to a caller. The server may issue tokens with a shorter
+        /// lifetime than callers demand.
         let promise: Duration
         /// How long before its remaining lifetime falls below a demand the token is renewed.
         let margin: Duration

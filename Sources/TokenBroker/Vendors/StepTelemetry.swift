@@ -3,8 +3,8 @@ import Metrics
 import Synchronization
 import Tracing
 
-/// The metrics and spans of a step, and its share of the step's ``Health``. Labels and attributes are fixed words,
-/// status codes and error codes, never an id, a secret or the vendor's words.
+/// Records the metrics and spans of a step, and its contribution to ``Health``. Labels and attributes are fixed words,
+/// status codes and error codes, never an id, a secret or text from the vendor.
 final class StepTelemetry: Sendable {
     let step: String
     let account: String

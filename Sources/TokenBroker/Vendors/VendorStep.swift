@@ -2,8 +2,7 @@ import FoundationEssentials
 import HTTPTypes
 import Logging
 
-/// One step at a vendor. Every step is executed here, and in the same way: a request built from the profile, one call
-/// within the limits, and a response that the profile gives a meaning.
+/// One kind of call to a vendor: for an access token, a checkout token or an invoice.
 struct VendorStep: Sendable {
     let vendor: Vendor
     let timeout: Duration

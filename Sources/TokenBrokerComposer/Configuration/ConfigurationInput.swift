@@ -21,7 +21,7 @@ struct Rejection: Error {
 
 /// A value as it was found, before it is interpreted.
 enum ConfigurationInput: Sendable {
-    /// From the file, where quotes distinguish text from numbers.
+    /// An unquoted value from the file. Quotes distinguish text from numbers.
     case plain(String)
     case quoted(String)
     /// From the environment, where every value is text, which the key interprets.

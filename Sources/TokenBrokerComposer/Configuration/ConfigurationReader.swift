@@ -104,7 +104,7 @@ final class ConfigurationReader {
 
     // MARK: Known keys and problems
 
-    /// Declares a name in a section, and the section in those that enclose it.
+    /// Declares a name in a section, and the section in each of its enclosing sections.
     func declare(_ name: String, in section: [String]) {
         known[section, default: []].insert(name)
         if let last = section.last { declare(last, in: Array(section.dropLast())) }

@@ -24,7 +24,7 @@ enum TokensSection {
     struct Settings: Sendable {
         var reuse: Bool
         var minimumRemaining: Duration
-        /// `nil` without a limit.
+        /// The rate limit for calls to the vendor; `nil` for no limit.
         var rateLimit: RateLimit?
     }
 
