@@ -240,7 +240,7 @@ private struct Fixture: TLSTransportFixture {
         defer { server.stop() }
         weak var released: AsyncHTTPClientTransport?
         do {
-            let transport = try AsyncHTTPClientTransport()
+            let transport = try AsyncHTTPClientTransport(configuration: .init(connectTimeout: .seconds(20)))
             released = transport
             let request = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
             let tasks = (0..<20).map { _ in Task { try await transport.send(request, body: [], options: .init()) } }
@@ -263,7 +263,7 @@ private struct Fixture: TLSTransportFixture {
             connection.waitForClose()
         }
         defer { server.stop() }
-        let transport = try AsyncHTTPClientTransport()
+        let transport = try AsyncHTTPClientTransport(configuration: .init(connectTimeout: .seconds(20)))
         let request = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:\(server.port)", path: "/")
         let underWay = (0..<10).map { _ in Task { try await transport.send(request, body: [], options: .init()) } }
         for await _ in opened.prefix(underWay.count) {}
@@ -278,7 +278,7 @@ private struct Fixture: TLSTransportFixture {
     }
 
     @Test func `AsyncHTTPClient refuses requests that cannot be sent`() async throws {
-        let transport = try AsyncHTTPClientTransport()
+        let transport = try AsyncHTTPClientTransport(configuration: .init(connectTimeout: .seconds(20)))
         for (authority, path) in [
             (nil, "/"), ("user@127.0.0.1", "/"), ("127.0.0.1:99999", "/"), ("127.0.0.1", "x"), ("127.0.0.1", "/a b"),
             ("127.0.0.1", "/a\r\nHost: x"),
