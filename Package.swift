@@ -6,7 +6,10 @@ var traits: Set<Trait> = [
     .trait(name: "ConfigurationSupport", description: "The composer: build a Broker from a YAML or JSON file."),
     .trait(name: "CurlSupport", description: "The transport on libcurl, whose headers have to be installed."),
     .trait(name: "AsyncHTTPClientSupport", description: "The transport on AsyncHTTPClient."),
-    .trait(name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2."),
+    .trait(
+        name: "HummingbirdSupport", description: "The route adapter for Hummingbird 2.",
+        enabledTraits: ["ServiceLifecycleSupport"]
+    ),
     .trait(
         name: "JWTSupport",
         description: "The authenticator jwt, private_key_jwt, and the sandbox, which issues tokens."

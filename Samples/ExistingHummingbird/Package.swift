@@ -8,7 +8,7 @@ let package = Package(
         // In your package: url: "https://example.com/token-broker", from: "0.1.0"
         .package(
             name: "token-broker", path: "../..",
-            traits: ["ConfigurationSupport", "CurlSupport", "HummingbirdSupport", "ServiceLifecycleSupport"]
+            traits: ["ConfigurationSupport", "CurlSupport", "HummingbirdSupport"]
         ),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

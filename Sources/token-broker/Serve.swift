@@ -44,19 +44,9 @@ struct Serve: AsyncParsableCommand {
         let announcement = Announcement {
             announcements.line("token-broker listens on \(address(settings.host, server.port))")
         }
-        // Runs concurrently, because a source may be slow. It is cancelled at the end.
-        async let _: Void = warnOfCredentials(of: broker, logger)
         try await token_broker.run(
             [broker, server, announcement], until: signals, timeout: settings.shutdownTimeout, logger: logger
         )
-    }
-
-    private func warnOfCredentials(of broker: Broker, _ logger: Logger) async {
-        do {
-            try await broker.checkCredentials()
-        } catch {
-            logger.warning("no token can be obtained without usable credentials", metadata: ["error": "\(error)"])
-        }
     }
 }
 

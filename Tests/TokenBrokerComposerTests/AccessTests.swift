@@ -250,7 +250,7 @@ private struct Invoices: HTTPTransport {
         values["server.trustedProxies"] = peers
         let proxies = try #require(problems(values).first)
         #expect(proxies.key == "server.trustedProxies")
-        #expect(proxies.message.contains("expected blocks with the addresses of your proxies, found ones"))
+        #expect(proxies.message.contains("expected blocks with the addresses of your proxies, found blocks"))
         #expect(proxies.line != nil)
     }
 

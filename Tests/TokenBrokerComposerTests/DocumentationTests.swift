@@ -64,11 +64,10 @@ private struct ShopOrdersKeys: ConfigurationKeys {
         try registry.register(
             CredentialPlugin(
                 "from-afar", "Comes from afar.", trait: "AfarSupport",
-                missing: "from-afar, which this program was built without: it needs the trait AfarSupport"))
+                remedy: "from-afar needs the trait AfarSupport"))
         let values = minimal.with(["credentials.sources": "[file, from-afar]", "credentials.file.path": "/x"])
         let problem = try #require(problems(values, registry: registry).first)
-        #expect(problem.message.contains("found from-afar, which this program was built without"))
-        #expect(problem.message.contains("needs the trait AfarSupport"))
+        #expect(problem.message.contains("found from-afar as element 2; from-afar needs the trait AfarSupport"))
         #expect(!problem.message.contains("one of environment, file, from-afar"))
         let entry = try #require(registry.documentation.plugins.first { $0.id == "from-afar" })
         #expect(!entry.isAvailable && entry.trait == "AfarSupport")

@@ -95,8 +95,9 @@ private struct Untold: Error { var secret = "sentinel" }
     @Test func `a missing default plug-in is reported with how to add it`() throws {
         let problem = try #require(problems(minimal, registry: .standard).first)
         #expect(problem.key == "transport.kind" && problem.code == .missing)
-        #expect(problem.message.contains("the default is curl, which this program was built without"))
-        #expect(problem.message.contains("`try registry.register(.curl)` with `import CurlTransport`"))
+        #expect(
+            problem.message.contains("found nothing, and the default, curl, is not registered; curl needs the trait"))
+        #expect(problem.message.contains("`import CurlTransport` and `try registry.register(.curl)`"))
     }
 
     @Test func `a plug-in that would not be used need not be registered`() async throws {

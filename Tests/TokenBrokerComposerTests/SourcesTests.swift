@@ -162,7 +162,7 @@ private func write(_ content: String, _ path: String) throws {
     @Test func `the command source of credentials needs its trait`() throws {
         let problem = try #require(problems(minimal.with(["credentials.sources": "[command]"])).first)
         #expect(
-            problem.message.contains("command, which this program was built without: it needs the trait CommandSupport")
+            problem.message.contains("found command as element 1; command needs the trait CommandSupport")
         )
     }
     #endif

@@ -1,4 +1,8 @@
 #if !AsyncHTTPClientSupport
+#if ConfigurationSupport
+public import TokenBrokerComposer
+#endif
+
 /// Needs the trait `AsyncHTTPClientSupport`.
 @available(
     *, unavailable,
@@ -6,4 +10,18 @@
         "enable the trait AsyncHTTPClientSupport where your package depends on token-broker: traits: [\"AsyncHTTPClientSupport\"]"
 )
 public struct AsyncHTTPClientTransport {}
+
+#if ConfigurationSupport
+extension TransportPlugin {
+    /// Needs the trait `AsyncHTTPClientSupport`.
+    @available(
+        *, unavailable,
+        message:
+            "enable the trait AsyncHTTPClientSupport where your package depends on token-broker: traits: [\"AsyncHTTPClientSupport\"]"
+    )
+    public static var asyncHTTPClient: Self {
+        Self("asyncHTTPClient", "", trait: "AsyncHTTPClientSupport") { _ in throw CancellationError() }
+    }
+}
+#endif
 #endif

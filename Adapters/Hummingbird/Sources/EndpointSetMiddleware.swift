@@ -162,8 +162,12 @@ public struct EndpointSetMiddleware<Context: RequestContext>: RouterMiddleware {
         }
     }
 
-    /// An error that makes Hummingbird close the connection.
-    private struct LastAnswer: Error {}
+    /// An error that makes Hummingbird close the connection. A test that calls the router without a connection sees it.
+    private struct LastAnswer: Error, CustomStringConvertible {
+        var description: String {
+            "the response is complete and the connection should now close; in a test without one, use a live server"
+        }
+    }
 }
 
 extension Channel {

@@ -70,6 +70,8 @@ struct Audit: Sendable {
             switch refusal.reason {
             case .authenticatorFailed, .authenticatorTimedOut, .policyFailed, .policyTimedOut: .error
             case .noToken where problem.incident != nil: .error
+            // What a caller asks for does not call for an operator's attention.
+            case .noToken where problem.code == .sessionRejected: .info
             case .noToken, .tooManyAtOnce: .warning
             default: .info
             }

@@ -158,8 +158,9 @@ extension CachingTokenProvider: HealthReporting where Upstream: HealthReporting 
     /// The upstream provider's account.
     public var account: String { upstream.account }
 
-    /// Returns the upstream provider's health, with the remaining lifetime of the longest-lived cached token and the
-    /// time until the next attempt after a failure.
+    /// Returns the upstream provider's health with the remaining lifetime of the longest-lived cached token. Unless the
+    /// provider knows it, the cache adds the time until the next attempt, after a failure that is not about one request
+    /// only.
     public func health() async -> Health {
         var health = await upstream.health()
         let now = now
@@ -167,7 +168,7 @@ extension CachingTokenProvider: HealthReporting where Upstream: HealthReporting 
         health.holdsToken = held != nil
         // A revoked token counts as expired, whenever it would have expired.
         health.expiresIn = held.map { $0 - now } ?? last.map { min(.zero, $0 - now) }
-        health.retryIn = retry.flatMap { $0 > now ? $0 - now : nil }
+        health.retryIn = health.retryIn ?? retry.flatMap { $0 > now ? $0 - now : nil }
         if let left = health.expiresIn { metrics.expiry.set(left / .seconds(1)) }
         return health
     }

@@ -131,7 +131,10 @@ final class TokenCache: Sendable {
             let running = state.running.removeValue(forKey: FlightKey(request: request, flight: flight))
             guard let place = state.slots.place(of: request) else { return ([], running?.limit) }
             let steps = handle(.landed(flight, result), request, now: now, chance: chance, &state)
-            state.last = (state.slots[place].kept?.end ?? state.last.end, state.slots[place].failure?.until)
+            let slot = state.slots[place]
+            // A rejected request says nothing about the next attempt for other requests.
+            let failure = slot.failure?.error.code == .requestRejected ? nil : slot.failure
+            state.last = (slot.kept?.end ?? state.last.end, failure?.until)
             metrics.entries.set(state.slots.count)
             return (steps, running?.limit)
         }

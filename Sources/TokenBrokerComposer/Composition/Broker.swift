@@ -38,6 +38,7 @@ public struct Broker: Sendable {
 
     let parts: [any HealthReporting]
     let teardown: Teardown
+    private let logger: Logger
 
     /// The settings of a broker.
     public struct Configuration: Sendable {
@@ -200,6 +201,7 @@ public struct Broker: Sendable {
         environment = configuration.endpoint.environment
         server = configuration.server
         self.teardown = teardown
+        self.logger = logger
     }
 
     /// The health of each part, as reported by `GET /readyz`.
@@ -234,10 +236,21 @@ public struct Broker: Sendable {
     /// Waits until the task is cancelled, ``shutdown()`` is called or, in a service group, a graceful shutdown begins.
     /// Then shuts down.
     ///
-    /// In a service group, list the broker before the server, because services end in reverse order.
+    /// It logs a warning if the credentials are unusable at the start. In a service group, list the broker before the
+    /// server, because services end in reverse order.
     public func run() async {
+        // Runs concurrently, because a source may be slow. It is cancelled at the end.
+        async let _: Void = warnOfCredentials()
         await waitUntilStopped()
         await shutdown()
+    }
+
+    private func warnOfCredentials() async {
+        do {
+            try await checkCredentials()
+        } catch {
+            logger.warning("no token can be obtained without usable credentials", metadata: ["error": "\(error)"])
+        }
     }
 
     /// Ends all calls to the vendor and shuts down the parts in the reverse order of their creation.

@@ -10,6 +10,8 @@ struct Rejection: Error {
     var nearest: String?
     /// The index of the rejected element of a list.
     var element: Int?
+    /// What makes the value acceptable, as a clause.
+    var remedy: String?
 
     /// - Parameter isShown: Whether to show the value if it is short and plain. This is safe only where a choice, a
     ///   number, a duration, a Boolean or an origin is expected. Elsewhere, the value could be a misplaced secret.

@@ -60,6 +60,7 @@ final class ConfigurationReader {
             var message = "expected \(key.type.expectation), found \(error.found)"
             if let element = error.element { message += " as element \(element + 1)" }
             if let nearest = error.nearest { message += "; did you mean \(nearest)?" }
+            if let remedy = error.remedy { message += "; \(remedy)" }
             var node = node
             if let element = error.element, case .list(let elements)? = node?.content { node = elements[element] }
             note(.invalid, path, node: node, variable: variable, message)

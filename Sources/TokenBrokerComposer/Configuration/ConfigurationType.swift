@@ -67,22 +67,32 @@ extension ConfigurationType where Value == String {
     }
 
     /// One of several words.
-    public static func choice(_ choices: [String]) -> Self { choice(choices, withheld: [:]) }
+    public static func choice(_ choices: [String]) -> Self { choice(choices, remedies: [:]) { _ in nil } }
 
     /// The id of a plug-in. If the plug-in belongs to an adapter that is missing, the error says how to add it.
     static func id<Context, Part>(of plugins: [String: Plugin<Context, Part>]) -> Self {
-        choice(available(plugins), withheld: plugins.compactMapValues(\.missing))
+        choice(available(plugins), remedies: plugins.compactMapValues(\.remedy)) { _ in
+            "a plug-in of your own has to be registered before the file is read"
+        }
     }
 
-    private static func choice(_ choices: [String], withheld: [String: String]) -> Self {
-        let names = choices.isEmpty ? "the registered ids, of which there are none" : choices.joined(separator: ", ")
-        return Self("one of " + names, text: { $0 }) { (input) throws(Rejection) in
+    /// - Parameters:
+    ///   - remedies: What makes certain other words acceptable.
+    ///   - remedy: Returns what makes any other word acceptable, if it resembles none of the choices.
+    private static func choice(
+        _ choices: [String], remedies: [String: String], otherwise remedy: @escaping @Sendable (String) -> String?
+    ) -> Self {
+        let names =
+            choices.isEmpty ? "a registered id, but none is registered" : "one of " + choices.joined(separator: ", ")
+        return Self(names, text: { $0 }) { (input) throws(Rejection) in
             guard let text = input.text, choices.contains(text) else {
                 var rejection = Rejection(
                     input, isShown: true, nearest: input.text.flatMap { nearest(to: $0, among: choices) })
-                if let missing = input.text.flatMap({ withheld[$0] }) {
-                    rejection.found = missing
+                if let remedy = input.text.flatMap({ remedies[$0] }) {
                     rejection.nearest = nil
+                    rejection.remedy = remedy
+                } else if rejection.nearest == nil {
+                    rejection.remedy = input.text.flatMap(remedy)
                 }
                 throw rejection
             }

@@ -56,7 +56,7 @@ private struct ForwardedKeys: ConfigurationKeys {
             throw ConfigurationError.Problem(
                 .conflict, key: "trustedPeers",
                 "expected secretFile, secretVariable or trustedPeers, so that not everyone can pose as the proxy; "
-                    + (peers.isEmpty ? "found none" : "found blocks with practically all addresses")
+                    + (peers.isEmpty ? "found none" : "found blocks that cover practically every address")
             )
         }
         try SharedSecretKeys.check(values.secretFile, values.secretVariable)

@@ -29,8 +29,8 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
     public let trait: String?
     /// The keys that the plug-in reads; empty if the program does not include it.
     public let keys: [KeyDocumentation]
-    /// How to add the plug-in to the registry; `nil` if the program includes it.
-    let missing: String?
+    /// How to add the plug-in to the registry, as a clause; `nil` if the program includes it.
+    let remedy: String?
     /// Reads the keys and returns a closure that builds the part, or `nil` if there are problems. The property is `nil`
     /// if the program does not include the plug-in.
     let read: Read?
@@ -85,7 +85,7 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
         self.summary = summary
         self.trait = trait
         self.keys = keys
-        self.missing = nil
+        self.remedy = nil
         self.read = read
     }
 
@@ -95,13 +95,13 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
     ///   - id: The id of the plug-in.
     ///   - summary: A description, in a sentence.
     ///   - trait: The trait of this package that provides the plug-in.
-    ///   - missing: How to add the plug-in to the registry.
-    init(_ id: String, _ summary: String, trait: String, missing: String) {
+    ///   - remedy: How to add the plug-in to the registry, as a clause.
+    init(_ id: String, _ summary: String, trait: String, remedy: String) {
         self.id = id
         self.summary = summary
         self.trait = trait
         self.keys = []
-        self.missing = missing
+        self.remedy = remedy
         self.read = nil
     }
 
@@ -117,7 +117,7 @@ public struct Plugin<Context: Sendable, Part: Sendable>: Sendable {
     ) async throws(ConfigurationError) -> Part {
         let reader = ConfigurationReader(try BrokerConfiguration(text, environment: environment))
         let build = read?(reader, [], registry)
-        if let missing { reader.note(.failed, [], message: missing) }
+        if let remedy { reader.note(.failed, [], message: remedy) }
         reader.finish()
         guard reader.problems.isEmpty, let build else { throw ConfigurationError(reader.problems) }
         do throws(ConfigurationError.Problem) {

@@ -52,8 +52,8 @@ extension Plugin {
     ) {
         self.init(
             id, summary, trait: trait,
-            missing: "\(id), which this program was built without: it needs the trait \(trait), and "
-                + "`try registry.register(.\(name))` with `import \(module)`"
+            remedy: "\(id) needs the trait \(trait) and, in a program of your own, `import \(module)` and "
+                + "`try registry.register(.\(name))`"
         )
     }
 }

@@ -24,5 +24,5 @@ do {
 } catch {
     // Prints the problems in the file line by line. An uncaught error would print a crash report instead.
     print("shop: \(error)")
-    exit(78)
+    exit(error is ConfigurationError ? 78 : 71)
 }

@@ -9,15 +9,12 @@ import TokenBrokerTesting
 
 /// Returns a broker as in the shop, except for its transport, clock and credentials.
 private func broker(_ transport: any HTTPTransport, _ clock: ManualClock) async throws -> Broker {
-    let start = Date(timeIntervalSince1970: 1_800_000_000)
     return try await Composer().compose(
         BrokerConfiguration(
             "{vendor: {environment: demo}, access: {mode: open}}",
             environment: ["ALTERNATIVE_CLIENT_ID": "id", "ALTERNATIVE_CLIENT_SECRET": "secret"]
         ),
-        transport: transport, clock: clock,
-        wallClock: { start.addingTimeInterval(clock.now.offset / .seconds(1)) },
-        logger: Logger(label: "test")
+        transport: transport, clock: clock, wallClock: { clock.date }, logger: Logger(label: "test")
     )
 }
 
@@ -29,7 +26,7 @@ private let accessToken = ScriptedTransport.Step.respond(
 private func checkoutToken(_ customer: String, _ invoice: String, lives seconds: Int = 900, clock: ManualClock)
     -> ScriptedTransport.Step
 {
-    let end = 1_800_000_000 + Int(clock.now.offset / .seconds(1)) + seconds
+    let end = Int(clock.date.timeIntervalSince1970) + seconds
     let claims = Data(#"{"customer_id": "\#(customer)", "invoice_id": "\#(invoice)", "exp": \#(end)}"#.utf8)
     let part = claims.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     return .respond(.ok, #"{"token": "e30.\#(part).c2ln"}"#)

@@ -51,7 +51,7 @@ enum ServerSection {
             reader.note(
                 .conflict, path + ["trustedProxies"],
                 message:
-                    "expected blocks with the addresses of your proxies, found ones with practically all addresses, "
+                    "expected blocks with the addresses of your proxies, found blocks that cover practically every address, "
                     + "so that anyone could forge the address that a request comes from"
             )
             return nil

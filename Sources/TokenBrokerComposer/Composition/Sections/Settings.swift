@@ -94,12 +94,12 @@ extension ConfigurationReader {
             // Only a default can get here, because an id in the file has already been checked.
             skip(section)
             let names = available(plugins).joined(separator: ", ")
-            let missing = plugins[id]?.missing ?? "\(id), which is not registered"
+            let remedy = plugins[id]?.remedy ?? "the program has to register it"
             note(
                 .missing, section + ["kind"],
                 message:
-                    "expected one of \(names.isEmpty ? "the registered ids, of which there are none" : names), found "
-                    + "nothing; the default is \(missing)"
+                    "expected \(names.isEmpty ? "a registered id, but none is registered" : "one of " + names), found "
+                    + "nothing, and the default, \(id), is not registered; \(remedy)"
             )
             return nil
         }

@@ -137,13 +137,12 @@ enum AssertionSection {
             reader.skip(path)
             return nil
         }
-        if let missing = registry.assertionSigners[values.kind]?.missing {
+        if let remedy = registry.assertionSigners[values.kind]?.remedy {
             reader.skip(path)
             reader.note(
                 .invalid, ["vendor", "clientAuthentication"],
                 message:
-                    "expected a method that this program was built with, found private_key_jwt, whose signer is "
-                    + "\(missing)"
+                    "expected a method whose signer is registered, found private_key_jwt; its signer \(remedy)"
             )
             return nil
         }
