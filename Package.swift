@@ -14,9 +14,12 @@ var traits: Set<Trait> = [
         name: "JWTSupport",
         description: "The authenticator jwt, private_key_jwt, and the sandbox, which issues tokens."
     ),
-    .trait(name: "CryptoSupport", description: "HMAC-SHA256, so that the log names principals by a hash with a key."),
+    .trait(
+        name: "CryptoSupport",
+        description: "HMAC-SHA256 for the names of principals in the log, and the sealing of a fleet."),
     .trait(name: "CommandSupport", description: "Credentials from what a program prints."),
     .trait(name: "NIOSupport", description: "The route adapter for SwiftNIO pipelines, HTTP/1.1 and HTTP/2."),
+    .trait(name: "RedisSupport", description: "The store that the processes of a fleet share, on Redis."),
     .trait(name: "FlyingFoxSupport", description: "The route adapter for FlyingFox."),
     .trait(name: "ServiceLifecycleSupport", description: "Conformances to ServiceLifecycle's Service."),
     .trait(
@@ -24,7 +27,7 @@ var traits: Set<Trait> = [
         description: "The token-broker program, with everything it needs.",
         enabledTraits: [
             "CommandSupport", "ConfigurationSupport", "CryptoSupport", "CurlSupport", "JWTSupport", "NIOSupport",
-            "ServiceLifecycleSupport",
+            "RedisSupport", "ServiceLifecycleSupport",
         ]
     ),
 ]
@@ -61,6 +64,7 @@ let package = Package(
         .library(name: "TokenBrokerJWT", targets: ["TokenBrokerJWT"]),
         .library(name: "TokenBrokerNIO", targets: ["TokenBrokerNIO"]),
         .library(name: "TokenBrokerFlyingFox", targets: ["TokenBrokerFlyingFox"]),
+        .library(name: "TokenBrokerRedis", targets: ["TokenBrokerRedis"]),
         .library(name: "TokenBrokerSubprocess", targets: ["TokenBrokerSubprocess"]),
         .library(name: "TokenBrokerSandbox", targets: ["TokenBrokerSandbox"]),
         .library(name: "TokenBrokerTesting", targets: ["TokenBrokerTesting"]),
@@ -180,6 +184,17 @@ let package = Package(
             path: "Adapters/NIO/Sources"
         ),
         .target(
+            name: "TokenBrokerRedis",
+            dependencies: [
+                "TokenBroker", .composer, .logging, .metrics,
+                .gated("Crypto", "swift-crypto", by: "RedisSupport"),
+                .gated("NIOCore", "swift-nio", by: "RedisSupport"),
+                .gated("NIOPosix", "swift-nio", by: "RedisSupport"),
+                .gated("NIOSSL", "swift-nio-ssl", by: "RedisSupport"),
+            ],
+            path: "Adapters/Redis/Sources"
+        ),
+        .target(
             name: "TokenBrokerFlyingFox",
             dependencies: [
                 "TokenBroker", .httpTypes,
@@ -192,7 +207,8 @@ let package = Package(
             name: "token-broker",
             dependencies: [
                 "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
-                "TokenBrokerCrypto", "TokenBrokerJWT", "TokenBrokerNIO", "TokenBrokerSandbox", "TokenBrokerSubprocess",
+                "TokenBrokerCrypto", "TokenBrokerJWT", "TokenBrokerNIO", "TokenBrokerRedis", "TokenBrokerSandbox",
+                "TokenBrokerSubprocess",
                 .httpTypes, .logging, .metrics,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
@@ -236,7 +252,7 @@ let package = Package(
             name: "TokenBrokerComposerTests",
             dependencies: [
                 "TokenBrokerComposer", "TokenBroker", "CurlTransport", "TokenBrokerCrypto", "TokenBrokerJWT",
-                "TokenBrokerSubprocess", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
+                "TokenBrokerRedis", "TokenBrokerSubprocess", "TokenBrokerTesting", "TestSupport", .httpTypes, .logging,
                 .inMemoryLogging, .metrics, .tracing, .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
                 .gated("Configuration", "swift-configuration", by: "ConfigurationSupport"),
@@ -303,6 +319,14 @@ let package = Package(
                 .gated("NIOExtras", "swift-nio-extras", by: "NIOSupport"),
             ],
             path: "Adapters/NIO/Tests"
+        ),
+        .testTarget(
+            name: "TokenBrokerRedisTests",
+            dependencies: [
+                "TokenBrokerRedis", "TokenBroker", "TokenBrokerComposer", "TokenBrokerCrypto", "TokenBrokerTesting",
+                "TestSupport", .logging, .gated("NIOCore", "swift-nio", by: "RedisSupport"),
+            ],
+            path: "Adapters/Redis/Tests"
         ),
         .testTarget(
             name: "TokenBrokerFlyingFoxTests",

@@ -13,7 +13,7 @@ struct Check: AsyncParsableCommand {
     @Flag(
         help: """
             Also request an access token from the vendor and print its remaining lifetime, and check the servers that \
-            access.authenticator and access.policy depend on.
+            access.authenticator, access.policy and fleet.store depend on.
             """)
     var live = false
     @OptionGroup var logging: LoggingOptions

@@ -3,6 +3,7 @@ import CurlTransport
 import TokenBrokerComposer
 import TokenBrokerCrypto
 import TokenBrokerJWT
+import TokenBrokerRedis
 import TokenBrokerSubprocess
 
 #if AsyncHTTPClientSupport
@@ -18,6 +19,8 @@ extension Registry {
         registry.replace(.jwt)
         registry.replace(.pem)
         registry.replace(HMACSHA256())
+        registry.replace(.redis)
+        registry.replaceSealing { try FleetSealing(keys: $0) }
         #if AsyncHTTPClientSupport
         registry.replace(.asyncHTTPClient)
         #endif

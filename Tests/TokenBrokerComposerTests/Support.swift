@@ -30,6 +30,7 @@ extension Registry {
         #endif
         #if CryptoSupport
         registry.replace(HMACSHA256())
+        registry.replaceSealing { try FleetSealing(keys: $0) }
         #endif
         #if CurlSupport
         registry.replace(.curl)

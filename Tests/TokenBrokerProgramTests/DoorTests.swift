@@ -123,9 +123,11 @@ import TokenBrokerTesting
         let limits = "connections: 2, connectionsPerAddress: 5, headTimeout: 1s"
         try await withServer("server: {port: 0, \(limits)}") { _, port in
             let clients = try (0..<5).map { _ in try RawClient(port: port) }
-            // The first two clients send nothing until they are closed. Then the others are served.
             for client in clients.dropFirst(2) {
                 client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            }
+            // The first two clients send nothing until they are closed. Then the others are served.
+            for client in clients.dropFirst(2) {
                 #expect(await rest(client).hasPrefix("HTTP/1.1 200"))
                 // Until the client closes, the server keeps the connection half-closed.
                 client.close()

@@ -21,6 +21,9 @@ package struct Waiters<Answer: Sendable>: Sendable {
 
     package init() {}
 
+    /// Whether nobody waits.
+    package var isEmpty: Bool { continuations.isEmpty }
+
     /// Adds a caller, before anything can suspend.
     /// - Returns: `false` if the caller was cancelled. Its cancellation handler may already have run and found nobody
     ///   to resume, so the caller must be answered at once.

@@ -24,6 +24,9 @@ public struct Token: Sendable, Identifiable {
     private var expiry: Double
     /// The line that this token descends from, which tells whether the token is still valid.
     public var lineage: Lineage
+    /// The lifetime with which the token was issued; `nil` if that is ``remaining``. A provider that did not request
+    /// the token itself sets it, so that a cache renews the token when its issuer's cache would.
+    package var lifetime: Duration?
     /// A Boolean value that indicates whether the token was issued for this very call. If a server refuses such a
     /// token, it would refuse another one as well. A provider that requests the token from a server sets it; a cache
     /// clears it.

@@ -12,6 +12,8 @@ import DequeModule
 /// The server counts a call when it arrives, which cannot be observed here. But if the response to a call came later
 /// than the fastest responses do, the call arrived at most that much later. The pacer therefore assumes that the call
 /// arrived that much later than it started. For a call without a response, it assumes the longest possible delay.
+///
+/// In a fleet, the head of the queue also needs a turn of the fleet; see ``FleetTurns``.
 struct Pacer: Sendable {
     typealias CallID = UInt64
     /// The sequence number of a call that has started.
@@ -42,6 +44,8 @@ struct Pacer: Sendable {
         var at: Duration
         /// The latest time at which the server has counted the call, less the travel time of the fastest calls.
         var counted: Duration
+        /// The fleet's turn that the call used.
+        var turn: FleetTurns.Turn?
     }
 
     private let callsPerSecond: Int
@@ -63,9 +67,12 @@ struct Pacer: Sendable {
     private var promised: Duration = .zero
     /// Whether the rate was lowered, so that some waiting calls may no longer have their turn in time.
     private var needsReview = false
+    /// The turns of the fleet; `nil` without a fleet.
+    private(set) var fleet: FleetTurns?
 
-    init(callsPerSecond: Int, burst: Int, queueLimit: Int = 10_000) {
+    init(callsPerSecond: Int, burst: Int, queueLimit: Int = 10_000, fleet: FleetTurns? = nil) {
         self.callsPerSecond = max(1, callsPerSecond)
+        self.fleet = fleet
         self.burst = min(max(1, burst), self.callsPerSecond)
         self.queueLimit = queueLimit
     }
@@ -75,19 +82,26 @@ struct Pacer: Sendable {
     /// Returns the remaining cool-down that the server asked for.
     func coolDownLeft(now: Duration) -> Duration { max(.zero, coolDown - now) }
 
-    private var interval: Duration { Self.window / Double(callsPerSecond) * slowness }
+    /// The number of calls in any window of time, and its length, that this process may start.
+    private var share: (calls: Int, window: Duration) {
+        fleet?.share ?? (callsPerSecond, Self.window)
+    }
+
+    private var interval: Duration { share.window / Double(share.calls) * slowness }
 
     /// Returns when a call may start that has `position` others before it; the first has 0.
     private func turn(of position: Int, now: Duration) -> Duration {
-        let inWindow = position % callsPerSecond
-        let windows = Self.window * slowness * Double(position / callsPerSecond)
+        let (calls, window) = share
+        let inWindow = position % calls
+        let windows = window * slowness * Double(position / calls)
         var time = max(now, coolDown)
-        // The call `callsPerSecond` starts earlier must be at least a window ago.
-        let back = starts.count - callsPerSecond + inWindow
-        if back >= 0, back < starts.count { time = max(time, starts[back].counted + Self.window) }
-        let allowance = slowness > 1 ? .zero : interval * Double(burst - 1)
+        // The call `calls` starts earlier must be at least a window ago.
+        let back = starts.count - calls + inWindow
+        if back >= 0, back < starts.count { time = max(time, starts[back].counted + window) }
+        let allowance = slowness > 1 ? .zero : interval * Double(min(burst, calls) - 1)
         let evenly = max(spread, now) + interval * Double(position) - allowance
-        return max(time + windows, evenly)
+        let local = max(time + windows, evenly)
+        return fleet.map { max(local, $0.turn(of: position, now: now)) } ?? local
     }
 
     /// Requests a turn for a call.
@@ -98,7 +112,7 @@ struct Pacer: Sendable {
     ) -> Turn {
         let before = priority == .high ? lines[.high, default: Line()].count : queued
         let time = turn(of: before, now: now)
-        if before == 0, time <= now { return .now(started(now: now)) }
+        if before == 0, time <= now, let start = started(now: now) { return .now(start) }
         guard time < deadline, queued < queueLimit else {
             return .no(retryAfter: turnAway(now: now))
         }
@@ -115,18 +129,20 @@ struct Pacer: Sendable {
         start: [(id: CallID, start: Start)], turnedAway: [(id: CallID, retryAfter: Duration)], next: Duration?
     ) {
         var start: [(id: CallID, start: Start)] = []
-        var turnedAway = needsReview ? review(now: now) : []
+        // How long the fleet keeps a call waiting is not known in advance.
+        let isLate = fleet != nil && waiting.values.contains { $0.deadline <= now }
+        var turnedAway = needsReview || isLate ? review(now: now) : []
         for priority in [TransportOptions.Priority.high, .normal] {
             while let id = lines[priority]?.first(in: waiting), let deadline = waiting[id]?.deadline {
                 let time = turn(of: 0, now: now)
                 if deadline <= max(now, time) {
                     left(id)
                     turnedAway.append((id, turnAway(now: now)))
-                } else if time <= now {
+                } else if time <= now, let begun = started(now: now) {
                     left(id)
-                    start.append((id, started(now: now)))
+                    start.append((id, begun))
                 } else {
-                    return (start, turnedAway, time)
+                    return (start, turnedAway, next(after: time, now: now))
                 }
             }
         }
@@ -136,7 +152,7 @@ struct Pacer: Sendable {
     /// Returns when a rejected caller should come back. Each gets a later time than the one before, so that they do not
     /// all come back at once.
     private mutating func turnAway(now: Duration) -> Duration {
-        promised = max(promised, turn(of: queued, now: now)) + interval
+        promised = max(promised, turn(of: queued, now: now)) + max(interval, fleet?.certainPace ?? .zero)
         return promised - now
     }
 
@@ -161,8 +177,40 @@ struct Pacer: Sendable {
         lines[priority]?.left(in: waiting)
     }
 
-    private mutating func started(now: Duration) -> Start {
-        starts.append(Started(at: now, counted: now + Self.longestDelay))
+    /// When to look again: at the turn of the head, or sooner if the fleet is to be asked for it, or if the time of a
+    /// waiting call runs out.
+    private func next(after turn: Duration, now: Duration) -> Duration? {
+        guard let fleet, fleet.isShared else { return turn }
+        let deadline = waiting.values.map(\.deadline).min()
+        return [turn > now ? turn : fleet.nextQuestion, deadline].compactMap(\.self).filter { $0 > now }.min()
+    }
+
+    /// Whether the fleet's store is to be asked for a turn, for the call at the head.
+    func wantsTurn(now: Duration) -> Bool {
+        guard let fleet, fleet.wantsTurn(now: now), queued > 0 else { return false }
+        return turn(of: 0, now: now) <= now
+    }
+
+    /// Records what the fleet's store says. Look again afterwards.
+    mutating func note(_ change: (inout FleetTurns) -> Void) {
+        guard var fleet else { return }
+        let wasShared = fleet.isShared
+        change(&fleet)
+        self.fleet = fleet
+        if fleet.isShared != wasShared { needsReview = true }
+    }
+
+    /// Starts a call.
+    /// - Returns: `nil` if the call needs a turn of the fleet and there is none.
+    private mutating func started(now: Duration) -> Start? {
+        var turn: FleetTurns.Turn?
+        if var fleet {
+            let (mayStart, used) = fleet.start(now: now)
+            self.fleet = fleet
+            guard mayStart else { return nil }
+            turn = used
+        }
+        starts.append(Started(at: now, counted: now + Self.longestDelay, turn: turn))
         startCount += 1
         if starts.count > callsPerSecond { _ = starts.popFirst() }
         spread = max(spread, now) + interval
@@ -171,24 +219,35 @@ struct Pacer: Sendable {
 
     /// Records a response, whatever its status. The next turn may come sooner as a result. Do not call this for an
     /// abandoned call, which may still arrive.
-    mutating func answered(_ start: Start, now: Duration) {
+    /// - Returns: The fleet's turn that the call used, and how much later than planned it was counted; `nil` if there
+    ///   is none.
+    @discardableResult
+    mutating func answered(_ start: Start, now: Duration) -> (turn: FleetTurns.Turn, counted: Duration)? {
         let position = start - (startCount - starts.count)
         // Older calls are a window ago in any case.
-        guard position >= 0, position < starts.count else { return }
+        guard position >= 0, position < starts.count else { return nil }
         let time = now - starts[position].at
         fastest.note(time)
-        starts[position].counted = starts[position].at + min(time - fastest.time, Self.longestDelay)
+        let counted = starts[position].at + min(time - fastest.time, Self.longestDelay)
+        starts[position].counted = counted
+        return starts[position].turn.map { ($0, counted - $0.planned) }
+    }
+
+    /// Records that all calls to the account stop for a time.
+    mutating func coolDown(for time: Duration, now: Duration) {
+        coolDown = max(coolDown, now + min(max(time, .zero), longestRetryAfter))
+        fleet?.void()
+        needsReview = true
     }
 
     /// Records that the server refused a call because there were too many.
     mutating func throttled(retryAfter: Duration?, now: Duration) {
-        coolDown = max(coolDown, now + min(max(retryAfter ?? .seconds(1), .zero), longestRetryAfter))
+        coolDown(for: retryAfter ?? .seconds(1), now: now)
         // Calls that were in progress together count as one warning.
         if slowness == 1 || now - changed >= .seconds(1) {
             slowness = min(slowness * 2, 16)
             changed = now
         }
-        needsReview = true
     }
 
     /// Records that the server accepted a call.

@@ -23,7 +23,7 @@ public import Logging
 /// - More than a day: a day.
 /// - Zero or negative: the token has expired on arrival, which is ``TokenError/Code/unavailable``.
 /// - Absent, null or anything else: the profile's ``VendorProfile/assumedLifetime``.
-public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
+public struct ClientCredentialsProvider: TokenProvider, LineReporting, HealthReporting {
     private let step: VendorStep
     private let credentials: any CredentialSource
     private let assertions: ClientAssertions?
@@ -84,6 +84,18 @@ public struct ClientCredentialsProvider: TokenProvider, HealthReporting {
             }
             throw refusal ?? TokenError(.credentialsRejected, message: "the vendor refuses these credentials")
         }
+    }
+
+    /// Returns the line of the first credential in the source that is not refused.
+    public func line(for request: TokenRequest) async -> CredentialLine? {
+        guard let credentials = try? await load() else { return nil }
+        return lines.usable(for: request, of: credentials, now: step.stopwatch.now).first
+            .map { CredentialLine(credential: $0, lineage: $1) }
+    }
+
+    /// Returns the line that begins with this member.
+    public func line(from start: Lineage) -> CredentialLine? {
+        lines.credential(from: start).map { CredentialLine(credential: $0, lineage: start) }
     }
 
     private func token(

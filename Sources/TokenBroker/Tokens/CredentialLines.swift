@@ -61,6 +61,11 @@ final class CredentialLines: Sendable {
         }
     }
 
+    /// Returns the credential whose line begins with this member; `nil` if the credential is gone.
+    func credential(from start: Lineage) -> Credential? {
+        lines.withLock { lines in lines.first { $0.lineage === start }?.credential }
+    }
+
     /// Returns the reason why a request is not sent, with the time until it may be sent.
     func refusal(of request: TokenRequest, now: Duration) -> TokenError? {
         lines.withLock { lines in

@@ -52,22 +52,29 @@ struct TokenSlot {
         let margin: Duration
         /// When the token is renewed in the background, whatever the callers demand.
         let renewal: Duration
+        /// When the token may be renewed, whatever the callers demand. A fetch that brought the same token again,
+        /// because another process is renewing it, is repeated after a while.
+        let notBefore: Duration
         /// The flight that brought the token. Later flights have higher numbers.
         let flight: FlightID
 
-        /// - Parameter chance: Moves the renewal earlier, never later, so that many brokers do not renew at once and
-        ///   none renews late.
-        init(_ token: Token, from flight: FlightID, now: Duration, chance: Double) {
+        /// - Parameters:
+        ///   - former: The token that was kept before.
+        ///   - chance: Moves the renewal earlier, never later, so that many brokers do not renew at once and none
+        ///     renews late.
+        init(_ token: Token, from flight: FlightID, after former: Kept?, now: Duration, chance: Double) {
             // At most a day, so that arithmetic on it cannot overflow.
-            let lifetime = min(token.remaining, .seconds(86_400))
+            let remaining = min(token.remaining, .seconds(86_400))
+            let lifetime = min(max(token.lifetime ?? remaining, remaining), .seconds(86_400))
             var token = token
             token.isFresh = false
             self.token = token
             self.flight = flight
-            end = now + lifetime
+            end = now + remaining
             promise = lifetime / 2
             margin = lifetime / 10
-            renewal = now + lifetime * (0.75 - 0.1 * chance)
+            renewal = end - lifetime * (0.25 + 0.1 * chance)
+            notBefore = former?.token.id == token.id ? now + .seconds(1) * (1 + chance) : now
         }
     }
 
@@ -121,7 +128,7 @@ struct TokenSlot {
         token.remaining = remaining
         // Also due if the next caller with this demand would have to wait.
         let isDue = now >= kept.renewal || state == .superseded || remaining < promised + kept.margin
-        return (token, isDue && flights.isEmpty && mayTry(now: now))
+        return (token, isDue && now >= kept.notBefore && flights.isEmpty && mayTry(now: now))
     }
 
     private func mayTry(now: Duration) -> Bool { failure.map { now >= $0.until } ?? true }
@@ -228,7 +235,7 @@ struct TokenSlot {
         failure = nil
         // A slower, earlier flight does not displace the token that a later flight of the same line brought.
         if let kept, kept.end > now, kept.token.lineage.state == token.lineage.state, kept.flight > flight { return }
-        kept = Kept(token, from: flight, now: now, chance: chance)
+        kept = Kept(token, from: flight, after: kept, now: now, chance: chance)
     }
 
     /// Remembers a failure, which later callers share until the next attempt.

@@ -1,5 +1,4 @@
 import Metrics
-import Synchronization
 
 /// The metrics of one step, each created once.
 struct StepMetrics: Sendable {
@@ -18,29 +17,5 @@ struct StepMetrics: Sendable {
         callDuration = Timer(label: "token_broker_vendor_call_duration_seconds", dimensions: dimensions)
         breaker = Meter(label: "token_broker_breaker_open", dimensions: dimensions)
         clockDifference = Meter(label: "token_broker_clock_difference_seconds", dimensions: dimensions)
-    }
-}
-
-/// A counter with one more label. Its values are status codes and error codes, and therefore few.
-final class LabelledCounter: Sendable {
-    private let name: String
-    private let label: String
-    private let dimensions: [(String, String)]
-    // The factory in force when the counter is created, so that each test can have its own.
-    private let factory = MetricsSystem.factory
-    private let counters = Mutex([String: Counter]())
-
-    init(_ name: String, _ label: String, _ dimensions: [(String, String)]) {
-        (self.name, self.label, self.dimensions) = (name, label, dimensions)
-    }
-
-    func increment(_ value: String) {
-        let counter = counters.withLock { counters in
-            if let counter = counters[value] { return counter }
-            let counter = Counter(label: name, dimensions: dimensions + [(label, value)], factory: factory)
-            counters[value] = counter
-            return counter
-        }
-        counter.increment()
     }
 }

@@ -52,6 +52,8 @@ public struct Broker: Sendable {
         public var openAPIPath: RoutePath?
         /// The rate limit of calls to the vendor; `nil` for none.
         public var rateLimit: RateLimit?
+        /// The processes that share tokens and the rate limit; `nil` if there is only this one.
+        public var fleet: Fleet?
         /// The timeout of one call to the vendor.
         public var callTimeout: Duration = .seconds(10)
         /// A Boolean value that indicates whether responses may share a checkout token.
@@ -160,15 +162,19 @@ public struct Broker: Sendable {
                     + reserved.map(\.rawName).joined(separator: ", ")
             )
         }
+        if let store = configuration.fleet?.store { teardown.add(store) }
+        if let limited = steps.limited { teardown.add(Ending { await limited.shutdown() }) }
         teardown.add(steps.accessTokens)
         teardown.add(steps.checkoutTokens)
         parts =
             [steps.accessTokens, steps.checkoutTokens] + (steps.limited.map { [$0] } ?? [])
             + components(of: authenticator, as: (any HealthReporting).self)
             + components(of: policy, as: (any HealthReporting).self)
+            + (configuration.fleet.map { [$0.store] } ?? [])
         liveChecks =
             components(of: authenticator, as: (any LiveChecking).self)
             + components(of: policy, as: (any LiveChecking).self)
+            + (configuration.fleet.map { components(of: $0.store, as: (any LiveChecking).self) } ?? [])
         let readiness = Readiness(parts, logger: logger)
         teardown.add(
             Repeating(every: .seconds(2), on: clock) {

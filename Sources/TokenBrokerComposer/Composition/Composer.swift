@@ -89,7 +89,14 @@ private struct PartBuilder {
             let signer = try await build(chosen.signer, AssertionSignerContext(logger: logger, transport: transport))
             assertions = ClientAssertions(signer: signer, audience: chosen.audience)
         }
-        let configuration = try configuration(settings)
+        var configuration = try configuration(settings)
+        if let fleet = settings.fleet {
+            let sealing = try fleet.seal()
+            configuration.fleet = Fleet(
+                store: try await build(fleet.store, FleetStoreContext(logger: logger)), sealing: sealing,
+                processes: fleet.processes
+            )
+        }
         let steps = Steps(
             vendor: vendor, credentials: CredentialChain(sources), assertions: assertions, transport: transport,
             configuration: configuration, clock: clock, wallClock: wallClock, logger: logger

@@ -27,7 +27,8 @@ struct Steps: Sendable {
         limited = configuration.rateLimit.map { limit in
             RateLimitedTransport(
                 transport, account: vendor.account, requestsPerSecond: limit.requestsPerSecond, burst: limit.burst,
-                clock: clock, wallClock: wallClock
+                fleet: configuration.fleet, name: configuration.fleet?.rateLimitName(of: vendor) ?? "", clock: clock,
+                wallClock: wallClock
             )
         }
         self.transport = limited ?? transport
@@ -39,21 +40,41 @@ struct Steps: Sendable {
             vendor: vendor, credentials: credentials, assertions: assertions, transport: self.transport,
             timeout: timeout, clock: clock, wallClock: wallClock, logger: logger
         )
-        let accessTokens = accessTokenProvider.retrying(clock: clock).caching(clock: clock, fetchTimeout: answerTimeout)
+        let accessTokens = Self.cached(
+            accessTokenProvider.retrying(clock: clock), accessTokenProvider.part, configuration.fleet,
+            accessTokenProvider, vendor, timeout: answerTimeout, clock: clock, wallClock: wallClock
+        )
         let checkoutTokens = CheckoutTokenProvider(
             vendor: vendor, accessTokens: accessTokens, transport: self.transport, timeout: timeout, clock: clock,
             wallClock: wallClock, logger: logger
         )
         .retrying(clock: clock)
         self.accessTokens = accessTokens
+        // A token that ends with its access token is not shared, because only this process knows that access token.
+        let fleet = vendor.profile.checkoutToken.endsWithAccessToken ? nil : configuration.fleet
         self.checkoutTokens =
             configuration.reusesTokens
-            ? checkoutTokens.caching(clock: clock, fetchTimeout: answerTimeout) : checkoutTokens
+            ? Self.cached(
+                checkoutTokens, checkoutTokens.part, fleet, accessTokenProvider, vendor, timeout: answerTimeout,
+                clock: clock, wallClock: wallClock
+            ) : checkoutTokens
         self.vendor = vendor
         self.credentials = credentials
         self.clock = clock
         self.wallClock = wallClock
         self.logger = logger
+    }
+
+    /// Returns a provider with a cache and, in a fleet, with what its processes share.
+    private static func cached(
+        _ provider: some TokenProvider & HealthReporting, _ step: String, _ fleet: Fleet?, _ lines: any LineReporting,
+        _ vendor: Vendor, timeout: Duration, clock: some Clock<Duration>, wallClock: @escaping @Sendable () -> Date
+    ) -> any TokenProvider & HealthReporting {
+        guard let fleet else { return provider.caching(clock: clock, fetchTimeout: timeout) }
+        return SharingTokenProvider(
+            provider, step: step, fleet: fleet, lines: lines, vendor: vendor, clock: clock, wallClock: wallClock
+        )
+        .caching(clock: clock, fetchTimeout: timeout)
     }
 
     /// Returns the context for an authenticator and a policy.

@@ -37,6 +37,13 @@ final class Teardown: Sendable {
     }
 }
 
+/// The end of a part whose own parts belong to somebody else.
+struct Ending: ShutsDown {
+    let end: @Sendable () async -> Void
+
+    func shutdown() async { await end() }
+}
+
 /// Repeats an operation until it is shut down or released.
 final class Repeating: ShutsDown {
     private let task: Task<Void, Never>

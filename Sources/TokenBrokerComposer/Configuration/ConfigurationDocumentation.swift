@@ -81,6 +81,7 @@ extension Registry {
                     ["access", "authenticator"]
                 }
                 + entries(policies, "policy", "access.policy.kind") { _ in ["access", "policy"] }
+                + entries(fleetStores, "fleet store", "fleet.store") { ["fleet", $0] }
                 + profiles
         )
     }

@@ -71,6 +71,15 @@ public struct AssertionSignerContext: Sendable {
     }
 }
 
+/// The values from which a plug-in builds a fleet's store.
+public struct FleetStoreContext: Sendable {
+    /// The logger for the part.
+    public var logger: Logger
+
+    /// Creates a context.
+    public init(logger: Logger? = nil) { self.logger = logger ?? silent }
+}
+
 /// The values from which a plug-in builds an authenticator or a policy.
 public struct AccessContext: Sendable {
     /// The logger for the part.

@@ -165,6 +165,8 @@ public typealias TransportPlugin = Plugin<TransportContext, any HTTPTransport>
 public typealias CredentialPlugin = Plugin<CredentialContext, any CredentialSource>
 /// A plug-in that builds a signer of client assertions, with which the client authenticates.
 public typealias AssertionSignerPlugin = Plugin<AssertionSignerContext, any ClientAssertionSigner>
+/// A plug-in that builds the store that the processes of a fleet share.
+public typealias FleetStorePlugin = Plugin<FleetStoreContext, any SharedStore>
 /// A plug-in that builds an authenticator, which identifies the caller.
 public typealias AuthenticatorPlugin = Plugin<AccessContext, any Authenticator>
 /// A plug-in that builds an access policy, which decides whether the caller may get a token.

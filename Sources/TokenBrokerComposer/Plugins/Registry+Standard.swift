@@ -41,6 +41,11 @@ extension Registry {
             AuthenticatorPlugin(
                 "jwt", "A signed JSON Web Token.", trait: "JWTSupport", from: "TokenBrokerJWT", as: "jwt")
         )
+        registry.replace(
+            FleetStorePlugin(
+                "redis", "A Redis server, alone or with Sentinels.", trait: "RedisSupport", from: "TokenBrokerRedis",
+                as: "redis")
+        )
         return registry
     }()
 }

@@ -17,8 +17,11 @@ public struct Registry: Sendable {
     private(set) var authenticators: [String: AuthenticatorPlugin] = [:]
     private(set) var policies: [String: PolicyPlugin] = [:]
     private(set) var profiles: [String: VendorProfile] = [:]
+    private(set) var fleetStores: [String: FleetStorePlugin] = [:]
     /// The hash that pseudonymizes principals in the log; `nil` if there is none.
     private(set) var keyedHash: (any KeyedHash)?
+    /// Creates the sealing of a fleet from its keys; `nil` if there is none.
+    private(set) var sealing: (@Sendable ([Secret]) throws -> any Sealing)?
 
     /// Creates an empty registry.
     public init() {}
@@ -55,6 +58,12 @@ public struct Registry: Sendable {
         try check(plugin, policies)
         replace(plugin)
     }
+    /// Adds a store for fleets.
+    /// - Throws: ``DuplicateID`` if its id is already registered.
+    public mutating func register(_ plugin: FleetStorePlugin) throws(DuplicateID) {
+        try check(plugin, fleetStores)
+        replace(plugin)
+    }
     /// Adds a vendor.
     /// - Throws: ``DuplicateID`` if its id is already registered.
     public mutating func register(_ profile: VendorProfile) throws(DuplicateID) {
@@ -80,10 +89,19 @@ public struct Registry: Sendable {
     public mutating func replace(_ plugin: AuthenticatorPlugin) { authenticators[plugin.id] = plugin }
     /// Adds a policy, and replaces the one with the same id, if any.
     public mutating func replace(_ plugin: PolicyPlugin) { policies[plugin.id] = plugin }
+    /// Adds a store for fleets, and replaces the one with the same id, if any.
+    public mutating func replace(_ plugin: FleetStorePlugin) { fleetStores[plugin.id] = plugin }
     /// Adds a vendor, and replaces the one with the same id, if any.
     public mutating func replace(_ profile: VendorProfile) { profiles[profile.id] = profile }
     /// Sets the hash that pseudonymizes principals in the log, with the key of the section `audit`.
     public mutating func replace(_ hash: some KeyedHash) { keyedHash = hash }
+
+    /// Sets what seals the entries of a fleet's store.
+    /// - Parameter sealing: Creates a sealing from the keys in `fleet.keyFile`. It throws a `SafeToLog` error for keys
+    ///   that it cannot use.
+    public mutating func replaceSealing(_ sealing: @escaping @Sendable ([Secret]) throws -> any Sealing) {
+        self.sealing = sealing
+    }
 
     /// An error for a plug-in or vendor whose id is already registered.
     public struct DuplicateID: SafeToLog, Sendable, Hashable {

@@ -13,6 +13,7 @@ struct Settings: Sendable {
     var tokens: TokensSection.Settings
     var limits: RequestLimits
     var audit: AuditSection.Settings?
+    var fleet: FleetSection.Settings?
 
     /// Reads all sections even after a failure, so that all problems are reported at once. Returns `nil` if there are
     /// problems, which `reader` has recorded.
@@ -33,9 +34,10 @@ struct Settings: Sendable {
         }
         let limits = QuotasSection.read(reader, isOpen: isOpen)
         let audit = AuditSection.read(reader, registry)
+        let fleet = FleetSection.read(reader, registry)
         reader.finish()
         guard reader.problems.isEmpty, let server, let vendor, let credentials, let transport, let route, let health,
-            let access, let tokens, let limits, let audit
+            let access, let tokens, let limits, let audit, let fleet
         else { return nil }
         self.server = server
         self.vendor = vendor
@@ -49,6 +51,7 @@ struct Settings: Sendable {
         self.limits.trustedProxies = server.trustedProxies
         self.limits.concurrentRequests = route.concurrentRequests
         self.audit = audit
+        self.fleet = fleet
     }
 
     /// Returns the keys of all sections, in the usual order of a file.
@@ -71,6 +74,7 @@ struct Settings: Sendable {
             + QuotasSection.quotas.flatMap { keys($0.keys, QuotasSection.path + [$0.name]) }
             + keys(QuotasSection.Keys(), QuotasSection.path)
             + keys(AuditSection.Keys(), AuditSection.path)
+            + keys(FleetSection.Keys(registry), FleetSection.path)
     }
 }
 

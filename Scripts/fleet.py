@@ -1,0 +1,342 @@
+"""A fleet of brokers on one Redis, against a vendor that takes five calls a second: fleet.py PROGRAM SCENARIO…
+
+The scenarios are the functions below whose names begin with `scenario_`; without any, all run. Each starts a Redis
+server, a sandbox and brokers of its own, and fails unless what docs/fleet.md promises holds.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+
+from client import PATH, exchange, session
+
+PROGRAM = os.path.abspath(sys.argv[1])
+JSON = {"Content-Type": "application/json"}
+
+
+class Failed(Exception):
+    pass
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Fleet:
+    """A Redis server, a sandbox and brokers, in a folder of their own."""
+
+    def __init__(self, processes, timeout="2s", sandbox=(), lifetime=None):
+        self.folder = tempfile.mkdtemp(prefix="fleet-")
+        self.size = processes
+        self.timeout = timeout
+        self.children = []
+        self.redis_port = free_port()
+        self.start_redis()
+        with open(self.path("key"), "wb") as file:
+            file.write(base64.b64encode(os.urandom(32)))
+        os.chmod(self.path("key"), 0o600)
+        self.write_credentials("sandbox-secret")
+        self.vendor = f"127.0.0.1:{free_port()}"
+        port = self.vendor.rsplit(":", 1)[1]
+        self.sandbox = self.spawn("sandbox", [PROGRAM, "sandbox", "--port", port, "--log-level", "error", *sandbox])
+        self.brokers = []
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write_credentials(self, secret):
+        temporary = self.path("credentials.new")
+        with open(temporary, "w") as file:
+            json.dump({"client_id": "sandbox-client", "client_secret": secret}, file)
+        os.chmod(temporary, 0o600)
+        os.replace(temporary, self.path("credentials.json"))
+
+    def spawn(self, name, command, **options):
+        log = open(self.path(f"{name}.log"), "ab")
+        child = subprocess.Popen(command, stdout=log, stderr=log, **options)
+        self.children.append(child)
+        return child
+
+    def start_redis(self):
+        self.redis = self.spawn(
+            "redis",
+            ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", self.folder],
+        )
+
+    def redis_cli(self, *command):
+        return subprocess.run(
+            ["redis-cli", "-p", str(self.redis_port), *command], capture_output=True, check=True
+        ).stdout.decode("latin-1")
+
+    def start_broker(self):
+        number = len(self.brokers)
+        port = free_port()
+        with open(self.path(f"broker{number}.yaml"), "w") as file:
+            file.write(
+                f"""
+vendor: {{environment: sandbox, baseURL: "http://{self.vendor}"}}
+credentials: {{sources: [file], file: {{path: {self.path("credentials.json")}}}}}
+server: {{port: {port}, connections: 4000, connectionsPerAddress: 4000}}
+route: {{concurrentRequests: 5000}}
+access: {{mode: open}}
+fleet:
+  store: redis
+  processes: {self.size}
+  keyFile: {self.path("key")}
+  redis: {{url: "redis://127.0.0.1:{self.redis_port}", timeout: {self.timeout}}}
+"""
+            )
+        child = self.spawn(
+            f"broker{number}", [PROGRAM, "serve", "--config", self.path(f"broker{number}.yaml"), "--log-level", "notice"]
+        )
+        self.brokers.append((f"127.0.0.1:{port}", child))
+
+    async def start_brokers(self):
+        for _ in range(self.size):
+            self.start_broker()
+        await asyncio.gather(*(self.ready(address) for address, _ in self.brokers))
+
+    async def ready(self, address):
+        for _ in range(300):
+            try:
+                status, _, body = await exchange(address, "GET", "/readyz")
+                parts = {part["part"]: part["state"] for part in json.loads(body)["parts"]}
+                if status == 200 and parts.get("fleet") == "ok":
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.1)
+        raise Failed(f"{address} did not become ready; see {self.folder}")
+
+    async def calls(self):
+        _, _, body = await exchange(self.vendor, "GET", "/_sandbox/calls")
+        return json.loads(body)
+
+    def stop(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGCONT)
+                child.kill()
+        for child in self.children:
+            child.wait()
+
+
+async def ask(address, invoice, **members):
+    """One request, as (status, seconds, body, Retry-After)."""
+    start = time.monotonic()
+    status, fields, body = await exchange(address, "POST", PATH, session(invoice, **members), JSON, timeout=120)
+    return status, time.monotonic() - start, body, int(fields.get("retry-after", "0"))
+
+
+async def patient(address, invoice):
+    """Asks until there is an answer other than 503. Returns the statuses."""
+    seen = []
+    while True:
+        status, _, _, again = await ask(address, invoice)
+        seen.append(status)
+        if status != 503:
+            return tuple(seen)
+        await asyncio.sleep(again)
+
+
+async def scenario_one_session():
+    """8 processes with 1,000 callers each for one session cost one call of each step."""
+    fleet = Fleet(8)
+    try:
+        await fleet.start_brokers()
+        answers = await asyncio.gather(*(ask(address, "inv_1") for _ in range(1000) for address, _ in fleet.brokers))
+        calls = await fleet.calls()
+        statuses = Counter(answer[0] for answer in answers)
+        print(f"  {dict(statuses)}, {calls['total']} calls, slowest {max(a[1] for a in answers):.2f} s")
+        expect(set(statuses) == {200}, f"expected only 200, found {dict(statuses)}")
+        expect(len({json.loads(a[2])["token"] for a in answers}) == 1, "expected one token for all")
+        expect(calls["total"] == 2, f"expected one call of each step, found {calls['total']}")
+    finally:
+        fleet.stop()
+
+
+async def limited(fleet, sessions, disturb=None):
+    start = time.monotonic()
+    disturbing = asyncio.create_task(disturb()) if disturb else None
+    addresses = [address for address, _ in fleet.brokers]
+    kinds = Counter(
+        await asyncio.gather(*(patient(addresses[number % len(addresses)], f"inv_{number}") for number in range(sessions)))
+    )
+    seconds = time.monotonic() - start
+    if disturbing:
+        await disturbing
+    calls = await fleet.calls()
+    rate = (calls["total"] - 1) / seconds
+    print(f"  {seconds:.1f} s, answers {dict(kinds)}, {calls['total']} calls, {calls['throttled']} throttled, {rate:.2f} a second")
+    return kinds, calls, rate
+
+
+async def scenario_rate_limit():
+    """1,000 sessions with 8 processes: at most five calls in any second, and at least 4.2."""
+    fleet = Fleet(8, sandbox=["--requests-per-second", "5"])
+    try:
+        await fleet.start_brokers()
+        kinds, calls, rate = await limited(fleet, 1000)
+        expect(calls["throttled"] == 0, f"expected no call to be throttled, found {calls['throttled']}")
+        expect(set(kinds) <= {(200,), (503, 200)}, f"expected every Retry-After to be honoured, found {dict(kinds)}")
+        expect(rate >= 4.2, f"expected at least 4.2 calls a second, found {rate:.2f}")
+    finally:
+        fleet.stop()
+
+
+async def scenario_loss():
+    """4 processes through the loss of the store, its return and its loss of all data: at most five calls in any second."""
+    fleet = Fleet(4, timeout="500ms", sandbox=["--requests-per-second", "5"])
+    try:
+        await fleet.start_brokers()
+
+        async def disturb():
+            await asyncio.sleep(15)
+            fleet.redis.kill()
+            fleet.redis.wait()
+            await asyncio.sleep(15)
+            fleet.start_redis()
+            await asyncio.sleep(15)
+            fleet.redis_cli("FLUSHALL")
+            await asyncio.sleep(10)
+            fleet.redis.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(10)
+            fleet.redis.send_signal(signal.SIGCONT)
+
+        kinds, calls, _ = await limited(fleet, 350, disturb)
+        expect(calls["throttled"] == 0, f"expected no call to be throttled, found {calls['throttled']}")
+        expect(all(kind[-1] == 200 for kind in kinds), f"expected a token for everyone, found {dict(kinds)}")
+    finally:
+        fleet.stop()
+
+
+async def scenario_killed_leader():
+    """The process that fetches is killed: the others have their token within four seconds."""
+    fleet = Fleet(4, timeout="500ms")
+    try:
+        await fleet.start_brokers()
+        # Warms the access token, so that the call that hangs is the one for the checkout token.
+        await ask(fleet.brokers[0][0], "inv_warm")
+        fleet.sandbox.send_signal(signal.SIGSTOP)
+        leader = asyncio.create_task(ask(fleet.brokers[0][0], "inv_1"))
+        await asyncio.sleep(1)
+        followers = [asyncio.create_task(ask(address, "inv_1")) for address, _ in fleet.brokers[1:]]
+        await asyncio.sleep(1)
+        start = time.monotonic()
+        fleet.brokers[0][1].kill()
+        fleet.sandbox.send_signal(signal.SIGCONT)
+        answers = await asyncio.gather(*followers)
+        seconds = time.monotonic() - start
+        await asyncio.gather(leader, return_exceptions=True)
+        print(f"  {[answer[0] for answer in answers]} after {seconds:.2f} s")
+        expect(all(answer[0] == 200 for answer in answers), "expected 200 for the others")
+        expect(seconds < 4, f"expected their token within 4 s, found {seconds:.2f} s")
+    finally:
+        fleet.stop()
+
+
+async def scenario_stopped_store():
+    """The store is stopped for ten seconds: cached answers take at most 20 ms longer, others come or may come back."""
+    fleet = Fleet(4, timeout="100ms")
+    try:
+        await fleet.start_brokers()
+        addresses = [address for address, _ in fleet.brokers]
+        for address in addresses:
+            await ask(address, "inv_hot")
+
+        async def hot(seconds):
+            times = []
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                for address in addresses:
+                    status, elapsed, _, _ = await ask(address, "inv_hot")
+                    expect(status == 200, f"expected a cached token, found {status}")
+                    times.append(elapsed)
+                await asyncio.sleep(0.02)
+            times.sort()
+            return times[int(len(times) * 0.99)]
+
+        before = await hot(5)
+        fleet.redis.send_signal(signal.SIGSTOP)
+        cold = [asyncio.create_task(patient(addresses[n % 4], f"inv_cold{n}")) for n in range(12)]
+        during = await hot(10)
+        fleet.redis.send_signal(signal.SIGCONT)
+        answers = await asyncio.gather(*cold)
+        print(f"  p99 {before * 1000:.1f} ms before, {during * 1000:.1f} ms during; uncached {dict(Counter(answers))}")
+        expect(during - before <= 0.02, "expected at most 20 ms more")
+        expect(all(answer in ((200,), (503, 200)) for answer in answers), "expected every uncached request to be answered")
+    finally:
+        fleet.stop()
+
+
+async def scenario_cool_down():
+    """A Retry-After that one process sees stops all of them."""
+    fleet = Fleet(4, timeout="500ms", sandbox=["--requests-per-second", "5"])
+    try:
+        await fleet.start_brokers()
+        await ask(fleet.brokers[0][0], "inv_warm")
+        # Somebody else uses up the account's calls, so that a broker's next call is throttled.
+        for _ in range(6):
+            await exchange(fleet.vendor, "POST", "/oauth/token", b"grant_type=client_credentials")
+        kinds = await asyncio.gather(*(patient(address, f"inv_{address}") for address, _ in fleet.brokers))
+        calls = await fleet.calls()
+        print(f"  {dict(Counter(kinds))}, {calls['throttled']} throttled")
+        expect(all(kind[-1] == 200 for kind in kinds), f"expected a token for everyone, found {kinds}")
+    finally:
+        fleet.stop()
+
+
+async def scenario_dump():
+    """A dump of the store holds no secret, token, customer, invoice or client id, and every key ends."""
+    fleet = Fleet(2)
+    try:
+        await fleet.start_brokers()
+        _, _, body, _ = await ask(fleet.brokers[0][0], "inv_dump")
+        token = json.loads(body)["token"]
+        held = []
+        for key in fleet.redis_cli("--scan").split():
+            expect(int(fleet.redis_cli("PTTL", key)) > 0, f"expected {key} to end")
+            kind = fleet.redis_cli("TYPE", key).strip()
+            held.append(key + fleet.redis_cli(*(["HGETALL", key] if kind == "hash" else ["GET", key])))
+        text = "".join(held)
+        for word in ["inv_dump", "cus_demo", "sandbox-client", "sandbox-secret", token, token.split(".")[1][:24]]:
+            expect(word not in text, "expected a store without ids and secrets")
+        print(f"  {len(held)} keys, {len(text)} bytes")
+    finally:
+        fleet.stop()
+
+
+async def main():
+    # Each broker holds thousands of connections.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    names = sys.argv[2:] or [name.removeprefix("scenario_") for name in globals() if name.startswith("scenario_")]
+    failed = False
+    for name in names:
+        scenario = globals()[f"scenario_{name}"]
+        print(f"{name}: {scenario.__doc__}", flush=True)
+        try:
+            await scenario()
+        except Failed as failure:
+            print(f"  FAILED: {failure}", flush=True)
+            failed = True
+    sys.exit(failed)
+
+
+asyncio.run(main())
