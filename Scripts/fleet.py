@@ -302,6 +302,52 @@ async def scenario_cool_down():
         fleet.stop()
 
 
+async def scenario_rotation():
+    """The secret is rotated under load in all processes: no request fails, and no old token comes after a new one."""
+    fleet = Fleet(4)
+    try:
+        # The vendor accepts both secrets only one after the other, so it is replaced, too.
+        await fleet.start_brokers()
+        addresses = [address for address, _ in fleet.brokers]
+        for address in addresses:
+            await ask(address, "inv_hot")
+        before = await fleet.calls()
+        failed = []
+        tokens = {address: [] for address in addresses}
+
+        async def load(address):
+            end = time.monotonic() + 12
+            while time.monotonic() < end:
+                status, _, body, _ = await ask(address, "inv_hot")
+                if status == 200:
+                    token = json.loads(body)["token"]
+                    if token not in tokens[address][-1:]:
+                        tokens[address].append(token)
+                else:
+                    failed.append(status)
+                await asyncio.sleep(0.02)
+
+        async def rotate():
+            await asyncio.sleep(3)
+            fleet.sandbox.kill()
+            fleet.sandbox.wait()
+            port = fleet.vendor.rsplit(":", 1)[1]
+            command = [PROGRAM, "sandbox", "--port", port, "--log-level", "error", "--client-secret", "another-secret"]
+            fleet.sandbox = fleet.spawn("sandbox", command)
+            await asyncio.sleep(1)
+            fleet.write_credentials("another-secret")
+
+        await asyncio.gather(rotate(), *(load(address) for address in addresses))
+        calls = await fleet.calls()
+        seen = {token for list in tokens.values() for token in list}
+        print(f"  {before['total']} calls before, {calls['total']} after; {len(seen)} tokens, {len(failed)} requests failed")
+        expect(not failed, f"expected no request to fail, found {dict(Counter(failed))}")
+        expect(all(len(list) == 2 for list in tokens.values()), f"expected one change in each process, found {[len(l) for l in tokens.values()]}")
+        expect(len(seen) == 2, f"expected one new token for all, found {len(seen) - 1}")
+    finally:
+        fleet.stop()
+
+
 async def scenario_dump():
     """A dump of the store holds no secret, token, customer, invoice or client id, and every key ends."""
     fleet = Fleet(2)

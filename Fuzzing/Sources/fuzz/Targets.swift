@@ -8,9 +8,10 @@ import Logging
 /// The fuzz targets by name. Each one parses external input. It must not trap, hang or use unbounded memory, and what
 /// it accepts must be valid.
 let targets: [String: @Sendable ([UInt8]) -> Void] = [
-    "addresses": addresses, "claims": claims, "configuration": configuration, "dotenv": dotenv, "expiry": expiry,
+    "addresses": addresses, "claims": claims, "configuration": configuration, "dotenv": dotenv, "entry": entry,
+    "expiry": expiry,
     "forwarded": forwarded, "json": json, "jwks": jwks, "jwt": jwt, "proof": proof, "proxies": proxies,
-    "request": request, "retry-after": retryAfterField, "text": text, "vendor": vendor,
+    "request": request, "resp": resp, "retry-after": retryAfterField, "text": text, "vendor": vendor,
 ]
 
 /// Checks that accepted JSON has the same value after it is serialized and parsed again.
