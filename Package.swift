@@ -325,6 +325,7 @@ let package = Package(
             dependencies: [
                 "TokenBrokerRedis", "TokenBroker", "TokenBrokerComposer", "TokenBrokerCrypto", "TokenBrokerTesting",
                 "TestSupport", .logging, .gated("NIOCore", "swift-nio", by: "RedisSupport"),
+                .gated("NIOPosix", "swift-nio", by: "RedisSupport"),
             ],
             path: "Adapters/Redis/Tests"
         ),

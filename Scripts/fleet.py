@@ -41,13 +41,17 @@ def free_port():
 class Fleet:
     """A Redis server, a sandbox and brokers, in a folder of their own."""
 
-    def __init__(self, processes, timeout="2s", sandbox=(), lifetime=None):
+    def __init__(self, processes, timeout="2s", sandbox=(), redis=None, settings=""):
+        """`redis` gives each broker its keys of fleet.redis, by its number; `settings` are further sections."""
         self.folder = tempfile.mkdtemp(prefix="fleet-")
         self.size = processes
         self.timeout = timeout
         self.children = []
         self.redis_port = free_port()
-        self.start_redis()
+        self.redis_keys = redis or (lambda _: f'url: "redis://127.0.0.1:{self.redis_port}"')
+        self.settings = settings
+        if redis is None:
+            self.start_redis()
         with open(self.path("key"), "wb") as file:
             file.write(base64.b64encode(os.urandom(32)))
         os.chmod(self.path("key"), 0o600)
@@ -67,9 +71,9 @@ class Fleet:
         os.chmod(temporary, 0o600)
         os.replace(temporary, self.path("credentials.json"))
 
-    def spawn(self, name, command, **options):
+    def spawn(self, name, command):
         log = open(self.path(f"{name}.log"), "ab")
-        child = subprocess.Popen(command, stdout=log, stderr=log, **options)
+        child = subprocess.Popen(command, stdout=log, stderr=log)
         self.children.append(child)
         return child
 
@@ -99,7 +103,8 @@ fleet:
   store: redis
   processes: {self.size}
   keyFile: {self.path("key")}
-  redis: {{url: "redis://127.0.0.1:{self.redis_port}", timeout: {self.timeout}}}
+  redis: {{{self.redis_keys(number)}, timeout: {self.timeout}}}
+{self.settings}
 """
             )
         child = self.spawn(
@@ -224,6 +229,81 @@ async def scenario_loss():
         expect(all(kind[-1] == 200 for kind in kinds), f"expected a token for everyone, found {dict(kinds)}")
     finally:
         fleet.stop()
+
+
+async def scenario_failover():
+    """A Sentinel replaces the primary under load: at most five calls in any second, and a token for everyone."""
+    ports = {name: free_port() for name in ["primary", "replica", "sentinel"]}
+    fleet = Fleet(
+        4, timeout="500ms", sandbox=["--requests-per-second", "5"],
+        redis=lambda _: f'sentinels: ["127.0.0.1:{ports["sentinel"]}"], primary: shop',
+    )
+    try:
+        server = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", fleet.folder]
+        primary = fleet.spawn("primary", [*server, "--port", str(ports["primary"])])
+        fleet.spawn("replica", [*server, "--port", str(ports["replica"]), "--replicaof", "127.0.0.1", str(ports["primary"])])
+        await asyncio.sleep(1)
+        with open(fleet.path("sentinel.conf"), "w") as file:
+            file.write(
+                f"port {ports['sentinel']}\nbind 127.0.0.1\ndir {fleet.folder}\n"
+                f"sentinel monitor shop 127.0.0.1 {ports['primary']} 1\n"
+                "sentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 5000\n"
+            )
+        fleet.spawn("sentinel", ["redis-sentinel", fleet.path("sentinel.conf")])
+        await fleet.start_brokers()
+
+        async def disturb():
+            await asyncio.sleep(15)
+            primary.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(15)
+            # The old primary wakes up, and still calls itself one for a while.
+            primary.send_signal(signal.SIGCONT)
+
+        kinds, calls, _ = await limited(fleet, 200, disturb)
+        expect(calls["throttled"] == 0, f"expected no call to be throttled, found {calls['throttled']}")
+        expect(all(kind[-1] == 200 for kind in kinds), f"expected a token for everyone, found {dict(kinds)}")
+    finally:
+        fleet.stop()
+
+
+async def scenario_partition():
+    """One of four processes is cut off from the store: all get tokens, and it exceeds the limit by its share at most."""
+    name = f"fleet{os.getpid()}"
+    links = {"a": "10.231.77", "b": "10.231.78"}
+
+    def ip(*command):
+        subprocess.run(["ip", *command], check=True, capture_output=True)
+
+    port = free_port()
+    # The vendor allows the fleet's five calls and the one of a process that is cut off.
+    fleet = Fleet(
+        4, timeout="500ms", sandbox=["--requests-per-second", "6"],
+        redis=lambda number: f'url: "redis://{links["b" if number == 3 else "a"]}.2:{port}", plaintext: true',
+    )
+    try:
+        ip("netns", "add", name)
+        for link, network in links.items():
+            ip("link", "add", f"tb{link}0", "type", "veth", "peer", "name", f"tb{link}1", "netns", name)
+            ip("addr", "add", f"{network}.1/30", "dev", f"tb{link}0")
+            ip("link", "set", f"tb{link}0", "up")
+            ip("-n", name, "addr", "add", f"{network}.2/30", "dev", f"tb{link}1")
+            ip("-n", name, "link", "set", f"tb{link}1", "up")
+        server = ["redis-server", "--port", str(port), "--protected-mode", "no", "--save", "", "--dir", fleet.folder]
+        fleet.spawn("redis", ["ip", "netns", "exec", name, *server])
+        await fleet.start_brokers()
+
+        async def disturb():
+            await asyncio.sleep(10)
+            ip("link", "set", "tbb0", "down")
+            await asyncio.sleep(12)
+            ip("link", "set", "tbb0", "up")
+
+        kinds, calls, _ = await limited(fleet, 200, disturb)
+        expect(calls["throttled"] == 0, f"expected no call to be throttled, found {calls['throttled']}")
+        expect(all(kind[-1] == 200 for kind in kinds), f"expected a token for everyone, found {dict(kinds)}")
+    finally:
+        fleet.stop()
+        subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
 
 async def scenario_killed_leader():

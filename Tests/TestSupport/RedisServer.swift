@@ -29,6 +29,8 @@ public final class RedisServer: Sendable {
         } else {
             lines.append("port \(port)")
         }
+        // By default, the cluster's port is 10,000 above, and may not exist.
+        if configuration.contains("cluster-enabled yes") { lines.append("cluster-port \(try Nginx.freePort())") }
         lines += configuration
         let file = directory.appending(path: "redis.conf")
         try Data(lines.joined(separator: "\n").utf8).write(to: file)

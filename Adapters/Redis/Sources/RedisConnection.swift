@@ -14,6 +14,14 @@ struct RedisConnection: Sendable {
         case timedOut, closed, malformed
         /// The TLS handshake failed.
         case tls
+
+        init(_ error: any Error) {
+            switch error {
+            case let failure as Failure: self = failure
+            case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError: self = .tls
+            default: self = .closed
+            }
+        }
     }
 
     /// Connects to a server.
@@ -52,7 +60,7 @@ struct RedisConnection: Sendable {
         do {
             return try await promise.futureResult.get()
         } catch {
-            throw error as? Failure ?? .closed
+            throw Failure(error)
         }
     }
 
@@ -188,10 +196,7 @@ final class RedisHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error {
-        case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError: fail(context, .tls)
-        default: fail(context, .closed)
-        }
+        fail(context, RedisConnection.Failure(error))
     }
 }
 

@@ -204,6 +204,49 @@ private let claim = TokenClaim(owner: "owner", lease: .seconds(3))
         await store.shutdown()
     }
 
+    @Test func `behind a network that delays, garbles, holds or cuts, no answer is taken for another`() async throws {
+        let server = try RedisServer()
+        defer { server.stop() }
+        let proxy = try await FlakyProxy(to: server.port)
+        var configuration = try RedisStore.Configuration(url: "redis://127.0.0.1:\(proxy.port)")
+        configuration.timeout = .milliseconds(300)
+        let store = RedisStore(configuration: configuration)
+        let direct = RedisStore(configuration: try settings(server))
+        _ = try await store.check()
+        _ = try await direct.check()
+        let sealing = PlainSealing()
+        for number in 0..<20 {
+            let name = "name-\(number)"
+            let entry = try #require(sealing.seal(Array(name.utf8), as: name))
+            #expect(try await direct.claim(name, claim) == .lead)
+            let token = SharedToken(entry: entry, tag: "tag-\(number)", remaining: .seconds(600))
+            #expect(try await direct.land(name, owner: "owner", .token(token, life: .seconds(600))))
+        }
+        for round in 0..<4 {
+            for behaviour in FlakyProxy.Behaviour.allCases {
+                proxy.set(behaviour)
+                await withTaskGroup(of: Void.self) { group in
+                    for number in 0..<20 {
+                        group.addTask {
+                            // A call may fail, but a token that opens is the one that was asked for.
+                            let name = "name-\(number)"
+                            guard case .token(let token)? = try? await store.claim(name, claim),
+                                let content = sealing.open(token.entry, as: name)
+                            else { return }
+                            #expect(content == Array(name.utf8), "round \(round), \(behaviour)")
+                        }
+                    }
+                }
+            }
+            proxy.set(.passes)
+            try await poll { await store.health().state == .ok }
+        }
+        try await poll { if case .token? = try? await store.claim("name-0", claim) { true } else { false } }
+        await store.shutdown()
+        await direct.shutdown()
+        await proxy.stop()
+    }
+
     @Test func `the scripts are sent again when the server has forgotten them`() async throws {
         let server = try RedisServer()
         defer { server.stop() }
