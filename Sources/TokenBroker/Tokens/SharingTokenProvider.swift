@@ -4,7 +4,7 @@ import Metrics
 /// A decorator that shares tokens with the other processes of a fleet. It belongs between caching and retrying.
 ///
 /// - The first process that needs a token fetches it, with a lease that it extends each second. The others get the same
-///   token. If the process dies, another one takes over after ``lease``.
+///   token. If the process dies, another one takes over after three seconds.
 /// - A token in the last third of its life is renewed by one process, and served to the others meanwhile.
 /// - ``TokenDemand/replacing`` deletes exactly that token from the store, and revokes it in every process.
 /// - Only what the vendor said is shared as a failure: a refusal, or that it throttles.
