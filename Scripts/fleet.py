@@ -366,7 +366,7 @@ async def scenario_stopped_store():
 
 
 async def scenario_cool_down():
-    """A Retry-After that one process sees stops all of them."""
+    """The vendor throttles one process: everyone gets a token, at the latest when told to come back."""
     fleet = Fleet(4, timeout="500ms", sandbox=["--requests-per-second", "5"])
     try:
         await fleet.start_brokers()

@@ -57,17 +57,21 @@ final class RedisClient: Sendable {
         state.withLock { $0.running = running }
     }
 
-    deinit { state.withLock { $0.running }?.cancel() }
-
-    /// Closes the connections, and returns when they are closed. Commands then fail.
-    func shutdown() async {
+    /// Closes the connections, without waiting for it. Commands then fail. A client that is not stopped is kept alive
+    /// by its task.
+    func stop() {
         let (running, session) = state.withLock { state in
             state.isShutDown = true
             return (state.running, state.session)
         }
         running?.cancel()
         session?.connection.close()
-        await running?.value
+    }
+
+    /// Closes the connections, and returns when they are closed.
+    func shutdown() async {
+        stop()
+        await state.withLock { $0.running }?.value
     }
 
     // MARK: Use

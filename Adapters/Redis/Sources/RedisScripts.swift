@@ -69,8 +69,8 @@ extension RedisScript {
         return redis.call('PEXPIRE', KEYS[1], ARGV[2])
         """)
 
-    /// KEYS: token, lease, failure. ARGV: owner, kind (T, F or empty), channel, message, entry, remaining (µs; ms for a
-    /// failure), remaining (ms), tag, life.
+    /// KEYS: token, lease, failure. ARGV: owner, kind (T, F or empty), channel, message, entry, remaining (µs; empty
+    /// for a failure), remaining (ms), tag, life.
     static let land = RedisScript(
         "land",
         """

@@ -5,16 +5,17 @@ public import TokenBroker
 
 /// A fleet's store on Redis.
 ///
-/// It needs a Redis server of version 6 or later, alone or with Sentinels; a Redis Cluster is refused. All calls are
-/// scripts that the server runs atomically, by its own clock. One connection serves commands, which are pipelined, and
-/// one the events of the other processes. A command that is not answered within the timeout closes the connection, and
-/// until it is back, every call fails at once.
+/// It is tested with Redis 7.0, alone or with Sentinels; a Redis Cluster is refused. All
+/// calls are scripts that the server runs atomically, by its own clock. One connection serves commands, which are
+/// pipelined, and one the events of the other processes. A command that is not answered within the timeout closes the
+/// connection, and until it is back, every call fails at once.
 public struct RedisStore: SharedStore, ShutsDown, LiveChecking {
     /// The name of the part, `fleet`.
     public let part = "fleet"
     /// The account that the part belongs to: the prefix of the keys.
     public var account: String { client.settings.prefix }
     private let client: RedisClient
+    private let lifetime: Lifetime
 
     /// The longest time that a process takes to notice that the server is lost or back.
     public var detection: Duration { .milliseconds(600) + client.settings.timeout }
@@ -31,6 +32,14 @@ public struct RedisStore: SharedStore, ShutsDown, LiveChecking {
         client = RedisClient(
             configuration, channel: "\(configuration.prefix):1:events", commands: Self.scripts.map(\.name),
             logger: logger)
+        lifetime = Lifetime(client)
+    }
+
+    /// Stops the client when the last copy of the store is released.
+    private final class Lifetime: Sendable {
+        private let client: RedisClient
+        init(_ client: RedisClient) { self.client = client }
+        deinit { client.stop() }
     }
 
     /// Where a server is, and how to connect to it.

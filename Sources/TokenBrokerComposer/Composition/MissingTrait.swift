@@ -60,5 +60,7 @@ public struct AnyPlugin {
     public static var jwt: AnyPlugin { AnyPlugin() }
     /// Needs the trait `ConfigurationSupport`.
     public static var pem: AnyPlugin { AnyPlugin() }
+    /// Needs the trait `ConfigurationSupport`.
+    public static var redis: AnyPlugin { AnyPlugin() }
 }
 #endif
