@@ -42,6 +42,7 @@ extension Target.Dependency {
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let logging = product(name: "Logging", package: "swift-log")
     static let metrics = product(name: "Metrics", package: "swift-metrics")
+    static let coreMetrics = product(name: "CoreMetrics", package: "swift-metrics")
     static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
     static let inMemoryLogging = product(name: "InMemoryLogging", package: "swift-log")
     static func gated(_ name: String, _ package: String, by trait: String) -> Self {
@@ -67,6 +68,7 @@ let package = Package(
         .library(name: "TokenBrokerRedis", targets: ["TokenBrokerRedis"]),
         .library(name: "TokenBrokerSubprocess", targets: ["TokenBrokerSubprocess"]),
         .library(name: "TokenBrokerSandbox", targets: ["TokenBrokerSandbox"]),
+        .library(name: "TokenBrokerPrometheus", targets: ["TokenBrokerPrometheus"]),
         .library(name: "TokenBrokerTesting", targets: ["TokenBrokerTesting"]),
         .executable(name: "token-broker", targets: ["token-broker"]),
     ],
@@ -141,6 +143,7 @@ let package = Package(
             dependencies: ["TokenBroker", .httpTypes, .gated("JWTKit", "jwt-kit", by: "JWTSupport")]
         ),
         .target(name: "TokenBrokerTesting", dependencies: ["TokenBroker", .httpTypes]),
+        .target(name: "TokenBrokerPrometheus", dependencies: ["TokenBroker", .httpTypes, .coreMetrics]),
         .target(
             name: "TokenBrokerSubprocess",
             dependencies: [
@@ -176,7 +179,7 @@ let package = Package(
         .target(
             name: "TokenBrokerNIO",
             dependencies: [
-                "TokenBroker", .httpTypes, .logging,
+                "TokenBroker", .httpTypes, .logging, .metrics,
                 .gated("NIOCore", "swift-nio", by: "NIOSupport"),
                 .gated("NIOHTTP1", "swift-nio", by: "NIOSupport"),
                 .gated("NIOPosix", "swift-nio", by: "NIOSupport"),
@@ -207,8 +210,8 @@ let package = Package(
             name: "token-broker",
             dependencies: [
                 "TokenBroker", "CurlTransport", "TokenBrokerAsyncHTTPClient", "TokenBrokerComposer",
-                "TokenBrokerCrypto", "TokenBrokerJWT", "TokenBrokerNIO", "TokenBrokerRedis", "TokenBrokerSandbox",
-                "TokenBrokerSubprocess",
+                "TokenBrokerCrypto", "TokenBrokerJWT", "TokenBrokerNIO", "TokenBrokerPrometheus", "TokenBrokerRedis",
+                "TokenBrokerSandbox", "TokenBrokerSubprocess",
                 .httpTypes, .logging, .metrics,
                 .gated("ArgumentParser", "swift-argument-parser", by: "CommandLineSupport"),
                 .gated("NIOCore", "swift-nio", by: "CommandLineSupport"),
@@ -240,6 +243,10 @@ let package = Package(
                 .tracing, .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
             ]
+        ),
+        .testTarget(
+            name: "TokenBrokerPrometheusTests",
+            dependencies: ["TokenBrokerPrometheus", "TokenBroker", "TestSupport", .httpTypes, .coreMetrics]
         ),
         .testTarget(
             name: "CurlTransportTests",

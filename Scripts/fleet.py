@@ -133,6 +133,10 @@ fleet:
         _, _, body = await exchange(self.vendor, "GET", "/_sandbox/calls")
         return json.loads(body)
 
+    async def control(self, name, **members):
+        status, _, _ = await exchange(self.vendor, "POST", f"/_sandbox/{name}", json.dumps(members).encode(), JSON)
+        expect(status == 204, f"expected the sandbox to {name}, found {status}")
+
     def stop(self):
         for child in self.children:
             if child.poll() is None:
@@ -366,18 +370,48 @@ async def scenario_stopped_store():
 
 
 async def scenario_cool_down():
-    """The vendor throttles one process: everyone gets a token, at the latest when told to come back."""
+    """The vendor asks one process for a pause of three seconds: no process calls it before, and everyone gets a token."""
     fleet = Fleet(4, timeout="500ms", sandbox=["--requests-per-second", "5"])
     try:
         await fleet.start_brokers()
-        await ask(fleet.brokers[0][0], "inv_warm")
-        # Somebody else uses up the account's calls, so that a broker's next call is throttled.
-        for _ in range(6):
-            await exchange(fleet.vendor, "POST", "/oauth/token", b"grant_type=client_credentials")
-        kinds = await asyncio.gather(*(patient(address, f"inv_{address}") for address, _ in fleet.brokers))
+        first = fleet.brokers[0][0]
+        await ask(first, "inv_warm")
+        await fleet.control("throttle", seconds=3)
+        start = time.monotonic()
+        status, _, _, again = await ask(first, "inv_refused")
+        told = time.monotonic()
+        asking = asyncio.gather(*(patient(address, f"inv_{n}") for n in range(3) for address, _ in fleet.brokers))
+        before = await fleet.calls()
+        while time.monotonic() < told + 2.7:
+            await asyncio.sleep(0.1)
+            during = await fleet.calls()
+            expect(during["total"] == before["total"], f"expected no call in the pause, found {during}")
+        kinds = await asking
         calls = await fleet.calls()
-        print(f"  {dict(Counter(kinds))}, {calls['throttled']} throttled")
-        expect(all(kind[-1] == 200 for kind in kinds), f"expected a token for everyone, found {kinds}")
+        print(f"  {status} with Retry-After {again} after {told - start:.2f} s; then {dict(Counter(kinds))}, {calls}")
+        expect(status == 503 and again >= 3, f"expected a Retry-After of at least 3 s, found {status} and {again}")
+        expect(calls["throttled"] == 1, f"expected one throttled call, found {calls['throttled']}")
+        expect(set(kinds) <= {(200,), (503, 200)}, f"expected every Retry-After to be honoured, found {kinds}")
+    finally:
+        fleet.stop()
+
+
+async def scenario_revoked():
+    """The vendor revokes the access token: one renewal for all processes, and no request fails."""
+    fleet = Fleet(4, timeout="500ms")
+    try:
+        await fleet.start_brokers()
+        addresses = [address for address, _ in fleet.brokers]
+        for number, address in enumerate(addresses):
+            await ask(address, f"inv_warm{number}")
+        before = (await fleet.calls())["calls"]["POST /oauth/token"]
+        await fleet.control("revoke")
+        answers = await asyncio.gather(*(ask(address, f"inv_{n}") for n in range(25) for address in addresses))
+        statuses = Counter(answer[0] for answer in answers)
+        after = (await fleet.calls())["calls"]["POST /oauth/token"]
+        print(f"  {dict(statuses)}, {before} access token before, {after - before} after")
+        expect(set(statuses) == {200}, f"expected only 200, found {dict(statuses)}")
+        expect(before == 1 and after == 2, f"expected one renewal, found {after - before}")
     finally:
         fleet.stop()
 
@@ -465,4 +499,5 @@ async def main():
     sys.exit(failed)
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

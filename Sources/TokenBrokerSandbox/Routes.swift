@@ -46,6 +46,27 @@ struct CallsRoute: Endpoint {
     }
 }
 
+/// `POST /_sandbox/throttle` and `POST /_sandbox/revoke`, which make the vendor behave in a way that is hard to wait
+/// for. They are not part of the vendor's API and are not counted.
+struct ControlRoute: Endpoint {
+    let path: RoutePath
+    /// Acts on the members of the body. Returns `false` if they are not as expected.
+    let control: @Sendable (JSONValue) -> Bool
+
+    func respond(to request: EndpointRequest) async -> EndpointResponse {
+        guard request.head.method == .post else {
+            var response = EndpointResponse.error(.methodNotAllowed, "method_not_allowed", "method not allowed")
+            response.head.headerFields[.allow] = "POST"
+            return response
+        }
+        let body = try? await request.body.collect(upTo: 1 << 10)
+        guard let body, let members = body.isEmpty ? .object([:]) : try? JSONValue.parse(body), control(members) else {
+            return .error(.badRequest, "bad_request", "malformed body")
+        }
+        return EndpointResponse(status: .noContent)
+    }
+}
+
 extension EndpointResponse {
     static func json(_ value: JSONValue) -> EndpointResponse {
         EndpointResponse(

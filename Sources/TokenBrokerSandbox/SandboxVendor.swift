@@ -15,6 +15,8 @@ final class SandboxVendor: Sendable {
         var accessTokens: [ExactString: Date] = [:]
         var answeredWithinASecond: [Date] = []
         var paidInvoices: Set<ExactString> = []
+        /// The end of the pause that every call is asked for.
+        var pauseEnd = Date.distantPast
         var calls = CallCount()
     }
 
@@ -37,6 +39,11 @@ final class SandboxVendor: Sendable {
             route(.get, "/invoices/{id}") { await $0.invoice($1) },
             route(.get, "/customers/{id}") { await $0.customer($1) },
             CallsRoute(count: { [self] in memory.withLock { $0.calls } }),
+            ControlRoute(path: "/_sandbox/throttle") { [self] in throttle($0) },
+            ControlRoute(path: "/_sandbox/revoke") { [self] _ in
+                memory.withLock { $0.accessTokens = [:] }
+                return true
+            },
         ]
     }
 
@@ -45,27 +52,44 @@ final class SandboxVendor: Sendable {
         answer: @escaping @Sendable (SandboxVendor, EndpointRequest) async -> EndpointResponse
     ) -> any Endpoint {
         VendorRoute(method: method, path: path, now: now) { [self] request in
-            guard admit("\(method.rawValue) \(path)") else {
-                return .error(.tooManyRequests, "too_many_requests", "rate limit exceeded")
+            let (isAdmitted, pause) = admit("\(method.rawValue) \(path)")
+            guard isAdmitted else {
+                var response = EndpointResponse.error(.tooManyRequests, "too_many_requests", "rate limit exceeded")
+                response.head.headerFields[.retryAfter] = pause.map { "\($0)" }
+                return response
             }
             return await answer(self, request)
         }
     }
 
-    /// Counts a call, and returns whether it is within the rate limit. A refused call does not use up the limit.
-    private func admit(_ name: String) -> Bool {
+    /// Refuses all calls for a number of seconds, with a `Retry-After`.
+    private func throttle(_ members: JSONValue) -> Bool {
+        guard let seconds = members["seconds"]?.number, 0...3600 ~= seconds else { return false }
+        let end = now().addingTimeInterval(seconds)
+        memory.withLock { $0.pauseEnd = end }
+        return true
+    }
+
+    /// Counts a call, and returns whether it is within the rate limit, and the seconds to wait if the vendor states
+    /// them. A refused call does not use up the limit.
+    private func admit(_ name: String) -> (isAdmitted: Bool, retryAfter: Int?) {
         let now = now()
         return memory.withLock { memory in
             memory.calls.total += 1
             memory.calls.byRoute[name, default: 0] += 1
-            guard configuration.requestsPerSecond > 0 else { return true }
+            let pause = memory.pauseEnd.timeIntervalSince(now)
+            if pause > 0 {
+                memory.calls.throttled += 1
+                return (false, Int(pause.rounded(.up)))
+            }
+            guard configuration.requestsPerSecond > 0 else { return (true, nil) }
             memory.answeredWithinASecond.removeAll { now.timeIntervalSince($0) >= 1 }
             guard memory.answeredWithinASecond.count < configuration.requestsPerSecond else {
                 memory.calls.throttled += 1
-                return false
+                return (false, nil)
             }
             memory.answeredWithinASecond.append(now)
-            return true
+            return (true, nil)
         }
     }
 

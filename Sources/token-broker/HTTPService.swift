@@ -1,5 +1,6 @@
 #if CommandLineSupport
 import Logging
+import Metrics
 import NIOCore
 import ServiceLifecycle
 import TokenBroker
@@ -24,12 +25,14 @@ struct HTTPService: Service {
     /// - Parameters:
     ///   - port: The port; 0 for any free port.
     ///   - setting: The option or key that sets the port, if any. It is named in the error if the port is unavailable.
+    ///   - connections: Shows the number of open connections.
     init(
         _ endpoints: EndpointSet, host: String, port: Int, setting: String? = nil, limits: HTTPServer.Limits = .init(),
-        logger: Logger
+        connections: Meter? = nil, logger: Logger
     ) async throws(Failure) {
         do {
-            server = try await .listen(endpoints, host: host, port: port, limits: limits, logger: logger)
+            server = try await .listen(
+                endpoints, host: host, port: port, limits: limits, connections: connections, logger: logger)
         } catch {
             throw .cannotListen("cannot listen on \(address(host, port)): \(reason(error, setting))")
         }

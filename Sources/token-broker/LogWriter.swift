@@ -2,6 +2,7 @@
 import Dispatch
 import Metrics
 import Synchronization
+import TokenBroker
 
 /// Writes lines to a stream without ever waiting for its reader.
 ///
@@ -40,7 +41,7 @@ final class LogWriter: Sendable {
 
     init(
         _ stream: StandardStream, limit: Int = LogWriter.bytes,
-        droppedLines: Counter = Counter(label: "token_broker_log_lines_dropped_total")
+        droppedLines: Counter = Counter(.logLinesDropped)
     ) {
         self.stream = stream
         self.limit = limit

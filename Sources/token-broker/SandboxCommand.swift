@@ -9,7 +9,8 @@ struct SandboxCommand: AsyncParsableCommand {
         abstract: "Run the vendor's API in miniature.",
         discussion: """
             Customer cus_demo owns every invoice inv_…, and customer cus_other every invoice oth_…. \
-            GET /_sandbox/calls lists the calls received. Durations are written like 500ms, 5s, 2m, 1h.
+            GET /_sandbox/calls lists the calls received, POST /_sandbox/throttle with {"seconds": 3} asks for a pause, \
+            and POST /_sandbox/revoke revokes the access tokens. Durations are written like 500ms, 5s, 2m, 1h.
             """
     )
 

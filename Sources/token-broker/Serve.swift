@@ -2,9 +2,12 @@
 import ArgumentParser
 import FoundationEssentials
 import Logging
+import Metrics
+import ServiceLifecycle
 import TokenBroker
 import TokenBrokerComposer
 import TokenBrokerNIO
+import TokenBrokerPrometheus
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,24 +23,27 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
+        // Before anything makes a metric.
+        let metrics = PrometheusMetricsFactory()
+        MetricsSystem.bootstrap(metrics)
+        metrics.recordProcessStart()
+        Meter(.buildInfo, [("version", TokenBrokerCommand.configuration.version)]).set(1)
         let logger = logging.makeLogger()
         let signals = await Signals(hangUp: .isTold, logger: logger)
         let broker = try await configurationFile.compose(logger: logger)
         let settings = broker.server
-        var limits = HTTPServer.Limits()
-        limits.headTimeout = settings.headTimeout
-        limits.idleTimeout = settings.idleTimeout
-        limits.headerBytes = settings.headerBytes
-        limits.connections = settings.connections
-        limits.connectionsPerAddress = settings.connectionsPerAddress
-        limits.trustedProxies = settings.trustedProxies
         let server: HTTPService
+        var services: [any Service] = [broker]
         do {
+            if let settings = broker.metrics {
+                services.append(try await serve(metrics, settings, logger))
+            }
             server = try await HTTPService(
-                broker.endpoints, host: settings.host, port: settings.port, setting: "server.port", limits: limits,
-                logger: logger
+                broker.endpoints, host: settings.host, port: settings.port, setting: "server.port",
+                limits: HTTPServer.Limits(settings), connections: Meter(.connections), logger: logger
             )
         } catch {
+            for case let service as HTTPService in services { await service.close() }
             await broker.shutdown()
             throw error
         }
@@ -45,8 +51,35 @@ struct Serve: AsyncParsableCommand {
             announcements.line("token-broker listens on \(address(settings.host, server.port))")
         }
         try await token_broker.run(
-            [broker, server, announcement], until: signals, timeout: settings.shutdownTimeout, logger: logger
+            services + [server, announcement], until: signals, timeout: settings.shutdownTimeout, logger: logger
         )
+    }
+
+    /// Serves the metrics on a listener of their own.
+    private func serve(
+        _ metrics: PrometheusMetricsFactory, _ settings: MetricsSettings, _ logger: Logger
+    ) async throws -> HTTPService {
+        var limits = HTTPServer.Limits()
+        limits.connections = 20
+        let service = try await HTTPService(
+            EndpointSet([MetricsEndpoint(metrics)]), host: settings.host, port: settings.port, setting: "metrics.port",
+            limits: limits, logger: logger
+        )
+        logger.info(
+            "metrics are served", metadata: ["address": "\(address(settings.host, service.port))/metrics"])
+        return service
+    }
+}
+
+extension HTTPServer.Limits {
+    fileprivate init(_ settings: ServerSettings) {
+        self.init()
+        headTimeout = settings.headTimeout
+        idleTimeout = settings.idleTimeout
+        headerBytes = settings.headerBytes
+        connections = settings.connections
+        connectionsPerAddress = settings.connectionsPerAddress
+        trustedProxies = settings.trustedProxies
     }
 }
 

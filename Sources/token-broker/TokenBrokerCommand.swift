@@ -25,7 +25,9 @@ struct TokenBrokerCommand: AsyncParsableCommand {
             the signal that ended it at once.
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self, Plugins.self]
+        subcommands: [
+            Serve.self, Check.self, Mint.self, SandboxCommand.self, Demo.self, Plugins.self, MetricsCommand.self,
+        ]
     )
 
     static func main() async {

@@ -225,9 +225,9 @@ private func base64URL(_ text: String) -> String {
         #expect(
             Set(labels.map { $0.0.replacing("token_broker_", with: "") }) == [
                 "breaker_open", "cache_entries", "cache_evictions_total", "cache_lookups_total",
-                "clock_difference_seconds",
+                "clock_difference_seconds", "credentials_refused",
                 "rate_limit_queue_length", "rate_limit_throttled_total", "rate_limit_wait_seconds",
-                "token_expiry_seconds",
+                "request_duration_seconds", "requests_in_flight", "requests_total", "token_expiry_seconds",
                 "token_fetch_duration_seconds", "token_fetches_total", "token_retries_total",
                 "vendor_call_duration_seconds", "vendor_calls_total",
             ]

@@ -60,14 +60,15 @@ import TokenBrokerTesting
         try json(try await send(sandbox, "/_sandbox/calls"))["calls"]?["POST /oauth/token"]?.number ?? 0
     }
 
-    @Test func `the README's tables match the program's output`() async throws {
-        let program = try RunningProgram.tokenBroker(["plugins", "--format", "markdown"])
+    @Test(arguments: [("plugins", ["configuration.md", "plugins.md"]), ("metrics", ["metrics.md"])])
+    func `the tables in the documentation match the program's output`(command: String, pages: [String]) async throws {
+        let program = try RunningProgram.tokenBroker([command, "--format", "markdown"])
         #expect(await program.exitCode() == 0)
         let docs = URL(filePath: #filePath).appending(path: "../../../docs").standardized
-        let written = try ["configuration.md", "plugins.md"].flatMap { name in
+        let written = try pages.flatMap { name in
             let page = try String(contentsOf: docs.appending(path: name), encoding: .utf8)
-            let begin = try #require(page.firstRange(of: "<!-- begin: token-broker plugins"))
-            let end = try #require(page.firstRange(of: "<!-- end: token-broker plugins"))
+            let begin = try #require(page.firstRange(of: "<!-- begin: token-broker \(command)"))
+            let end = try #require(page.firstRange(of: "<!-- end: token-broker \(command)"))
             return page[begin.lowerBound..<end.lowerBound].split(separator: "\n").dropFirst().map(String.init)
         }
         let printed = program.output.split(separator: "\n").map(String.init)
@@ -80,6 +81,28 @@ import TokenBrokerTesting
         if !difference.isEmpty {
             Issue.record(
                 "the tables in docs/ are out of date; 'make tables' writes:\n\(difference.joined(separator: "\n"))")
+        }
+    }
+
+    @Test func `metrics are served on a listener of their own, and only there`() async throws {
+        let file = try configuration(
+            broker(vendor: "http://127.0.0.1:1") + "\nmetrics: {port: 0}")
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials())
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        // The log and the announcement are different streams, so that either line may come first.
+        try await waitUntil { server.output.contains("/metrics") }
+        let line = try #require(server.output.split(separator: "\n").first { $0.contains("/metrics") })
+        let metrics = String(try #require(line.firstMatch(of: /http:\/\/([0-9.:]+)\/metrics/)).1)
+        #expect(try await send(authority, "/metrics").status == .notFound)
+        #expect(try await send(metrics, "/readyz").status == .notFound)
+        let answer = try await send(metrics, "/metrics")
+        #expect(answer.status == .ok)
+        let text = String(decoding: answer.body, as: UTF8.self)
+        for line in [
+            "# TYPE token_broker_requests_in_flight gauge", "token_broker_build_info{version=\"0.1.0\"} 1",
+            "token_broker_connections 1", "# TYPE process_start_time_seconds gauge",
+        ] {
+            #expect(text.contains(line))
         }
     }
 

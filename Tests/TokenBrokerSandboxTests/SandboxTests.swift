@@ -160,5 +160,35 @@ struct SandboxTests {
         #expect(calls["throttled"] == .number(3))
         #expect(calls["calls"]?["POST /oauth/token"] == .number(1))
     }
+
+    @Test func `the sandbox can be told to ask for a pause`() async throws {
+        let sandbox = await sandbox()
+        let access = try await accessToken(sandbox)
+        #expect(try await call(sandbox, .post, "/_sandbox/throttle", nil, #"{"seconds": 3}"#).status == 204)
+        #expect(try await initialize(sandbox, access).status == 429)
+        let head = HTTPRequest(method: .get, scheme: "http", authority: "a", path: "/customers/cus_demo")
+        let response = await sandbox.endpoints.respond(to: EndpointRequest(head: head, body: EndpointBody([])))
+        #expect(response?.head.headerFields[.retryAfter] == "3")
+        wall.advance(by: 3)
+        #expect(try await initialize(sandbox, access).status == 200)
+        #expect(try await call(sandbox, .get, "/_sandbox/calls").body["throttled"] == .number(2))
+    }
+
+    @Test func `the sandbox can be told to revoke its access tokens`() async throws {
+        let sandbox = await sandbox()
+        let access = try await accessToken(sandbox)
+        #expect(try await call(sandbox, .post, "/_sandbox/revoke").status == 204)
+        #expect(try await initialize(sandbox, access).status == 401)
+        #expect(try await initialize(sandbox, accessToken(sandbox)).status == 200)
+    }
+
+    @Test(arguments: ["", "{}", "[]", #"{"seconds": -1}"#, #"{"seconds": "3"}"#, #"{"seconds": 3601}"#])
+    func `the sandbox refuses a pause that makes no sense`(body: String) async throws {
+        let sandbox = await sandbox()
+        #expect(try await call(sandbox, .post, "/_sandbox/throttle", nil, body).status == 400)
+        #expect(try await call(sandbox, .get, "/_sandbox/throttle").status == 405)
+        let access = try await accessToken(sandbox)
+        #expect(try await initialize(sandbox, access).status == 200)
+    }
 }
 #endif

@@ -43,7 +43,7 @@ final class RedisClient: Sendable {
         self.settings = settings
         self.channel = channel
         self.logger = logger
-        connected = Meter(label: "token_broker_fleet_connected")
+        connected = Meter(.fleetConnected)
         connected.set(0)
         self.commands = Dictionary(uniqueKeysWithValues: commands.map { ($0, RedisCommandMetrics($0)) })
         let running = Task { [weak self] in
@@ -374,8 +374,8 @@ struct RedisCommandMetrics: Sendable {
     let duration: Timer
 
     init(_ name: String) {
-        outcomes = LabelledCounter("token_broker_fleet_commands_total", "outcome", [("command", name)])
-        duration = Timer(label: "token_broker_fleet_command_duration_seconds", dimensions: [("command", name)])
+        outcomes = LabelledCounter(.fleetCommands, [("command", name)])
+        duration = Timer(.fleetCommandDuration, [("command", name)])
     }
 }
 

@@ -28,6 +28,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
     private let alarm: Alarm
     private let callers: CallerQuotas
     private let audit: Audit
+    private let metrics = RequestMetrics()
 
     /// Creates an endpoint.
     ///
@@ -60,17 +61,22 @@ public struct CheckoutTokenEndpoint: Endpoint {
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         var response: EndpointResponse
         let progress = RequestProgress()
+        let start = alarm.now
+        metrics.began()
         do throws(RequestRefusal) {
             try checkHead(request)
             if request.head.method == .options {
                 response = origins.answerToPreflight(request.head)
+                metrics.endedPreflight()
             } else {
                 let token = try await tokenInTime(for: request, progress)
                 audit.given(token, progress.facts)
+                metrics.ended("ok", .allowed, after: alarm.now - start)
                 response = answer(with: token)
             }
         } catch {
             audit.refused(error, progress.facts)
+            metrics.ended(error.problem.code.rawValue, error.reason, after: alarm.now - start)
             response = error.problem.response
         }
         origins.addFields(to: &response, for: request.head)

@@ -131,11 +131,10 @@ private final class Schedule: Sendable {
         self.alarm = alarm
         self.shared = shared
         let dimensions = [("account", account)]
-        let throttled = "token_broker_rate_limit_throttled_total"
-        queueLength = Meter(label: "token_broker_rate_limit_queue_length", dimensions: dimensions)
-        waits = Timer(label: "token_broker_rate_limit_wait_seconds", dimensions: dimensions)
-        refusals = Counter(label: throttled, dimensions: dimensions + [("by", "vendor")])
-        turnedAway = Counter(label: throttled, dimensions: dimensions + [("by", "rate_limit")])
+        queueLength = Meter(.rateLimitQueue, dimensions)
+        waits = Timer(.rateLimitWait, dimensions)
+        refusals = Counter(.rateLimitThrottled, dimensions + [("by", "vendor")])
+        turnedAway = Counter(.rateLimitThrottled, dimensions + [("by", "rate_limit")])
     }
 
     func health(_ health: Health) -> Health {

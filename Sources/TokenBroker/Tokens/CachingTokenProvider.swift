@@ -94,6 +94,18 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
         return token
     }
 
+    /// Renews the tokens whose line is superseded, in the background.
+    ///
+    /// A token of a superseded line is renewed when it is used next. Call this every few seconds to renew the tokens
+    /// that nobody uses at the moment, too. In a fleet, other processes share tokens of the new line soon after a
+    /// rotation, and from then on this process should not use one of the old line.
+    public func renewSuperseded() {
+        for request in cache.superseded() {
+            let demand = TokenDemand()
+            perform(cache.handle(.due(demand), request, now: now, chance: chance()), request, demand)
+        }
+    }
+
     /// Ends all fetches, and returns when they have ended. Cached tokens are still served until they expire.
     public func shutdown() async {
         let (steps, running) = cache.shutDown(now: now)
@@ -151,6 +163,13 @@ public struct CachingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
         perform(steps, request, demand)
     }
 }
+
+/// A cache of tokens, whatever it decorates.
+package protocol TokenCaching: TokenProvider, HealthReporting {
+    func renewSuperseded()
+}
+
+extension CachingTokenProvider: TokenCaching where Upstream: HealthReporting {}
 
 extension CachingTokenProvider: HealthReporting where Upstream: HealthReporting {
     /// The upstream provider's part.

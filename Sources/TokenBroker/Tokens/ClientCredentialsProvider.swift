@@ -1,6 +1,7 @@
 public import FoundationEssentials
 import HTTPTypes
 public import Logging
+import Metrics
 
 /// Step 1: requests an access token for a client that authenticates as ``VendorProfile/ClientAuthentication`` says (RFC
 /// 6749, section 4.4).
@@ -28,6 +29,7 @@ public struct ClientCredentialsProvider: TokenProvider, LineReporting, HealthRep
     private let credentials: any CredentialSource
     private let assertions: ClientAssertions?
     private let lines: CredentialLines
+    private let refused: Meter
 
     /// Creates a provider for step 1.
     ///
@@ -56,6 +58,8 @@ public struct ClientCredentialsProvider: TokenProvider, LineReporting, HealthRep
         self.credentials = credentials
         self.assertions = assertions
         self.lines = CredentialLines()
+        self.refused = Meter(.credentialsRefused, [("account", vendor.profile.id)])
+        refused.set(0)
     }
 
     /// The name of the step, `access_token`.
@@ -73,12 +77,12 @@ public struct ClientCredentialsProvider: TokenProvider, LineReporting, HealthRep
             for (credential, lineage) in usable.prefix(2) {
                 do throws(TokenError) {
                     let token = try await token(for: request, credential, lineage, before: end)
-                    if lines.accept(credential, for: request) { step.telemetry.setBreaker(open: false) }
+                    if lines.accept(credential, for: request) { showRefusals() }
                     return token
                 } catch {
                     guard error.code == .credentialsRejected else { throw error }
                     logRefusal(of: credential)
-                    step.telemetry.setBreaker(open: lines.areAllRefused)
+                    showRefusals()
                     refusal = error
                 }
             }
@@ -179,11 +183,17 @@ public struct ClientCredentialsProvider: TokenProvider, LineReporting, HealthRep
         guard let pairs = try? await load() else { return }
         if lines.update(pairs) {
             step.logger?.notice("new credentials", metadata: ["account": "\(account)"])
-            step.telemetry.setBreaker(open: lines.areAllRefused)
+            showRefusals()
         }
         if let request = lines.probe(now: step.stopwatch.now) {
             _ = try? await token(for: request, demand: TokenDemand(timeout: step.timeout))
         }
+    }
+
+    /// Shows in the metrics which credentials the vendor refuses.
+    private func showRefusals() {
+        refused.set(lines.refusedCount)
+        step.telemetry.setBreaker(open: lines.areAllRefused)
     }
 
     /// Returns whether the credentials can be loaded and are accepted, as far as is known. Never calls the vendor.

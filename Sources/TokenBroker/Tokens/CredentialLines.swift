@@ -78,6 +78,8 @@ final class CredentialLines: Sendable {
         }
     }
 
+    var refusedCount: Int { lines.withLock { lines in lines.count { $0.refusal != nil } } }
+
     var areAllRefused: Bool { lines.withLock { lines in !lines.isEmpty && lines.allSatisfy { $0.refusal != nil } } }
 
     /// Returns a refused request that may be tried again, if all credentials are refused.

@@ -44,9 +44,7 @@ public struct RetryingTokenProvider<Upstream: TokenProvider>: TokenProvider, Com
         self.chance = chance
         let reporting = upstream as? any HealthReporting
         self.retries = Counter(
-            label: "token_broker_token_retries_total",
-            dimensions: [("step", reporting?.part ?? "token"), ("account", reporting?.account ?? "")]
-        )
+            .retries, [("step", reporting?.part ?? "token"), ("account", reporting?.account ?? "")])
     }
 
     /// The upstream provider.

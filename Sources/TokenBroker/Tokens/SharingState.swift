@@ -5,6 +5,9 @@ import Synchronization
 final class SharingState: Sendable {
     private struct State {
         var lineages = BoundedMap<String, Lineage>(capacity: 10_000)
+        /// The tags of refused tokens. The store's answer with such a token may still be under way when the event
+        /// arrives.
+        var refused = BoundedMap<String, Bool>(capacity: 10_000)
         var waiting: [String: Waiters<Void>] = [:]
         var lastWaiter: Waiters<Void>.ID = 0
     }
@@ -14,11 +17,17 @@ final class SharingState: Sendable {
     func note(_ event: SharedStoreEvent) {
         switch event {
         case .landed(let name): resume { $0.waiting[name]?.removeAll() ?? [] }
-        case .revoked(let tag): state.withLock { $0.lineages[tag] }?.revoke()
+        case .revoked(let tag):
+            let lineage = state.withLock { state in
+                state.refused.update(tag, default: true) { _ in }
+                return state.lineages[tag]
+            }
+            lineage?.revoke()
         case .disconnected:
             resume { state in
                 defer { state.waiting = [:] }
-                return state.waiting.values.flatMap { waiters in
+                // In the same order each time, so that a simulation replays.
+                return state.waiting.sorted { $0.key < $1.key }.flatMap { _, waiters in
                     var waiters = waiters
                     return waiters.removeAll()
                 }
@@ -36,11 +45,14 @@ final class SharingState: Sendable {
         state.withLock { $0.lineages.update(tag, default: lineage) { $0 = lineage } }
     }
 
-    /// Returns the lineage of a token that came from the store. It is the same one each time.
+    /// Returns the lineage of a token that came from the store. It is the same one each time, and revoked from the
+    /// start if the token was refused.
     func lineage(of tag: String, descendingFrom parent: Lineage) -> Lineage {
         state.withLock { state in
-            state.lineages.update(tag, default: Lineage(descendingFrom: parent)) { lineage in
+            let isRefused = state.refused[tag] ?? false
+            return state.lineages.update(tag, default: Lineage(descendingFrom: parent)) { lineage in
                 if lineage.parent !== parent { lineage = Lineage(descendingFrom: parent) }
+                if isRefused { lineage.revoke() }
                 return lineage
             }
         }

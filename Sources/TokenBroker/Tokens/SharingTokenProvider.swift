@@ -65,8 +65,8 @@ public struct SharingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
         self.sleep = { try await clock.sleep(for: $0) }
         self.wallClock = wallClock
         self.chance = chance
-        self.claims = LabelledCounter("token_broker_fleet_claims_total", "answer", [("step", step)])
-        self.fallbacks = LabelledCounter("token_broker_fleet_fallbacks_total", "reason", [])
+        self.claims = LabelledCounter(.fleetClaims, [("step", step)])
+        self.fallbacks = LabelledCounter(.fleetFallbacks)
         let state = SharingState()
         self.state = state
         fleet.store.observe { [weak state] in state?.note($0) }
@@ -99,6 +99,8 @@ public struct SharingTokenProvider<Upstream: TokenProvider>: TokenProvider, Shut
                 return try await fetch(request, demand, before: end)
             }
             claims.increment(answer.label)
+            // The fleet is told once.
+            if let refused = claim.replacing { (claim.replacing, claim.ignoring) = (nil, refused) }
             switch answer {
             case .token(let shared):
                 if let token = token(in: shared, name, line, asked: asked) { return token }

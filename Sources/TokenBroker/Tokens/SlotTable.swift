@@ -36,6 +36,10 @@ struct SlotTable: Sendable {
 
     var requestsWithFlights: [TokenRequest] { entries.filter { !$0.slot.flights.isEmpty }.map(\.request) }
 
+    var requestsOfSupersededTokens: [TokenRequest] {
+        entries.filter { $0.slot.kept?.token.lineage.state == .superseded }.map(\.request)
+    }
+
     /// Returns the expiry of the usable token that lives longest; `nil` if there is none.
     func longestEnd(now: Duration) -> Duration? {
         entries.lazy.compactMap { $0.slot.usableEnd(now: now) }.max()

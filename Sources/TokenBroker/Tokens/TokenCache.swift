@@ -51,6 +51,9 @@ final class TokenCache: Sendable {
         state.withLock { ($0.slots.longestEnd(now: now), $0.last.end, $0.last.retry) }
     }
 
+    /// Returns the requests whose token is of a superseded line.
+    func superseded() -> [TokenRequest] { state.withLock { $0.slots.requestsOfSupersededTokens } }
+
     func newWaiter() -> TokenSlot.WaiterID { lastWaiter.add(1, ordering: .relaxed).newValue }
 
     func served(_ request: TokenRequest, _ demand: TokenDemand, now: Duration) -> (token: Token, isDue: Bool)? {
@@ -168,7 +171,7 @@ final class TokenCache: Sendable {
                 handle(.shutDown, $0, now: now, chance: 0, &state)
             }
             defer { state.running = [:] }
-            return (steps, Array(state.running.values))
+            return (steps, state.running.values.sorted { $0.limit < $1.limit })
         }
     }
 }
@@ -183,11 +186,10 @@ struct CacheMetrics: Sendable {
 
     init(_ upstream: (any HealthReporting)?) {
         let dimensions = [("step", upstream?.part ?? "token"), ("account", upstream?.account ?? "")]
-        let lookups = "token_broker_cache_lookups_total"
-        hits = Counter(label: lookups, dimensions: dimensions + [("result", "hit")])
-        misses = Counter(label: lookups, dimensions: dimensions + [("result", "miss")])
-        evictions = Counter(label: "token_broker_cache_evictions_total", dimensions: dimensions)
-        entries = Meter(label: "token_broker_cache_entries", dimensions: dimensions)
-        expiry = Meter(label: "token_broker_token_expiry_seconds", dimensions: dimensions)
+        hits = Counter(.cacheLookups, dimensions + [("result", "hit")])
+        misses = Counter(.cacheLookups, dimensions + [("result", "miss")])
+        evictions = Counter(.cacheEvictions, dimensions)
+        entries = Meter(.cacheEntries, dimensions)
+        expiry = Meter(.tokenExpiry, dimensions)
     }
 }

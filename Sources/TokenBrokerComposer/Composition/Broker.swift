@@ -32,6 +32,8 @@ public struct Broker: Sendable {
     public let environment: String
     /// The settings of the section `server`, for the code that runs the server.
     public let server: ServerSettings
+    /// The settings of the section `metrics`, for the code that runs the server; `nil` if it serves no metrics.
+    public let metrics: MetricsSettings?
     /// The parts of the authenticator and the policy that depend on a server and can be checked before the first
     /// request.
     public let liveChecks: [any LiveChecking]
@@ -60,6 +62,8 @@ public struct Broker: Sendable {
         public var reusesTokens = true
         /// The settings for the code that runs the server.
         public var server = ServerSettings()
+        /// The settings for the code that serves metrics; `nil` if it serves none.
+        public var metrics: MetricsSettings?
 
         /// Creates settings with the default values and the vendor's own rate limit.
         /// - Parameters:
@@ -206,6 +210,7 @@ public struct Broker: Sendable {
         vendor = steps.vendor
         environment = configuration.endpoint.environment
         server = configuration.server
+        metrics = configuration.metrics
         self.teardown = teardown
         self.logger = logger
     }

@@ -131,6 +131,7 @@ private struct PartBuilder {
         configuration.callTimeout = settings.transport.timeout
         configuration.reusesTokens = settings.tokens.reuse
         configuration.server = settings.server
+        configuration.metrics = settings.metrics
         return configuration
     }
 

@@ -10,7 +10,7 @@ struct Steps: Sendable {
     let credentials: any CredentialSource
     /// The transport that enforces the vendor's rate limit; `nil` without a limit.
     let limited: RateLimitedTransport?
-    let accessTokens: any TokenProvider & HealthReporting
+    let accessTokens: any TokenCaching
     let checkoutTokens: any TokenProvider & HealthReporting
     private let accessTokenProvider: ClientCredentialsProvider
     private let transport: any HTTPTransport
@@ -69,7 +69,7 @@ struct Steps: Sendable {
     private static func cached(
         _ provider: some TokenProvider & HealthReporting, _ step: String, _ fleet: Fleet?, _ lines: any LineReporting,
         _ vendor: Vendor, timeout: Duration, clock: some Clock<Duration>, wallClock: @escaping @Sendable () -> Date
-    ) -> any TokenProvider & HealthReporting {
+    ) -> any TokenCaching {
         guard let fleet else { return provider.caching(clock: clock, fetchTimeout: timeout) }
         return SharingTokenProvider(
             provider, step: step, fleet: fleet, lines: lines, vendor: vendor, clock: clock, wallClock: wallClock
@@ -85,6 +85,9 @@ struct Steps: Sendable {
         )
     }
 
-    /// Checks whether the credentials were rotated.
-    func refresh() async { await accessTokenProvider.refresh() }
+    /// Checks whether the credentials were rotated, and renews access tokens of former ones.
+    func refresh() async {
+        await accessTokenProvider.refresh()
+        accessTokens.renewSuperseded()
+    }
 }

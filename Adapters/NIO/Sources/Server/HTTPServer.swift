@@ -1,5 +1,6 @@
 #if NIOSupport
 package import Logging
+package import Metrics
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -55,10 +56,13 @@ package final class HTTPServer: Sendable {
     ///
     /// Always call ``close()`` when you are done, even after an error.
     ///
-    /// - Parameter port: The port, or 0 for any free one.
+    /// - Parameters:
+    ///   - port: The port, or 0 for any free one.
+    ///   - connections: Shows the number of open connections.
     /// - Throws: The system's error if it cannot listen there.
     package static func listen(
-        _ endpoints: EndpointSet, host: String, port: Int, limits: Limits = Limits(), logger: Logger
+        _ endpoints: EndpointSet, host: String, port: Int, limits: Limits = Limits(), connections: Meter? = nil,
+        logger: Logger
     ) async throws -> HTTPServer {
         let limits = limits.withinDescriptors(logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
@@ -73,7 +77,7 @@ package final class HTTPServer: Sendable {
                 .serverChannelOption(.maxMessagesPerRead, value: 1)
                 .serverChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(ListenerHandler(limits, logger))
+                        try channel.pipeline.syncOperations.addHandler(ListenerHandler(limits, connections, logger))
                     }
                 }
                 // Limit what a client can make the server hold: one read, and a few responses that the client does not

@@ -1,5 +1,6 @@
 #if NIOSupport
 import Logging
+import Metrics
 import NIOCore
 import TokenBroker
 
@@ -17,8 +18,11 @@ final class ListenerHandler: ChannelInboundHandler {
     typealias InboundOut = any Channel
 
     private let limits: HTTPServer.Limits
+    private let meter: Meter?
     private let logger: Logger
-    private var open: [ObjectIdentifier: any Channel] = [:]
+    private var open: [ObjectIdentifier: any Channel] = [:] {
+        didSet { meter?.set(open.count) }
+    }
     private var counts: [AddressKey: Int] = [:]
     private var isPaused = false
     private var isEnding = false
@@ -28,8 +32,10 @@ final class ListenerHandler: ChannelInboundHandler {
     private var hasWarnedOfNumber = false
     private var hasWarnedOfDescriptors = false
 
-    init(_ limits: HTTPServer.Limits, _ logger: Logger) {
+    init(_ limits: HTTPServer.Limits, _ meter: Meter?, _ logger: Logger) {
         self.limits = limits
+        self.meter = meter
+        meter?.set(0)
         self.logger = logger
     }
 

@@ -13,6 +13,7 @@ struct Settings: Sendable {
     var tokens: TokensSection.Settings
     var limits: RequestLimits
     var audit: AuditSection.Settings?
+    var metrics: MetricsSettings?
     var fleet: FleetSection.Settings?
 
     /// Reads all sections even after a failure, so that all problems are reported at once. Returns `nil` if there are
@@ -34,10 +35,11 @@ struct Settings: Sendable {
         }
         let limits = QuotasSection.read(reader, isOpen: isOpen)
         let audit = AuditSection.read(reader, registry)
+        let metrics = MetricsSection.read(reader)
         let fleet = FleetSection.read(reader, registry)
         reader.finish()
         guard reader.problems.isEmpty, let server, let vendor, let credentials, let transport, let route, let health,
-            let access, let tokens, let limits, let audit, let fleet
+            let access, let tokens, let limits, let audit, let metrics, let fleet
         else { return nil }
         self.server = server
         self.vendor = vendor
@@ -51,6 +53,7 @@ struct Settings: Sendable {
         self.limits.trustedProxies = server.trustedProxies
         self.limits.concurrentRequests = route.concurrentRequests
         self.audit = audit
+        self.metrics = metrics
         self.fleet = fleet
     }
 
@@ -74,6 +77,7 @@ struct Settings: Sendable {
             + QuotasSection.quotas.flatMap { keys($0.keys, QuotasSection.path + [$0.name]) }
             + keys(QuotasSection.Keys(), QuotasSection.path)
             + keys(AuditSection.Keys(), AuditSection.path)
+            + keys(MetricsSection.Keys(), MetricsSection.path)
             + keys(FleetSection.Keys(registry), FleetSection.path)
     }
 }
