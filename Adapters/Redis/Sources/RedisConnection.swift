@@ -2,12 +2,14 @@
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
 import TokenBroker
 
 /// One connection to a Redis server. Commands are pipelined, and each has a timeout. A command that times out closes
 /// the connection, since its reply would otherwise be taken for that of the next command.
 struct RedisConnection: Sendable {
     private let channel: any Channel
+    private let end: End
 
     /// The reason why a command has no reply.
     enum Failure: Error {
@@ -24,6 +26,11 @@ struct RedisConnection: Sendable {
         }
     }
 
+    /// Why a connection ended.
+    final class End: Sendable {
+        let failure = Mutex(Failure.closed)
+    }
+
     /// Connects to a server.
     /// - Parameters:
     ///   - tls: The settings of TLS; `nil` for a connection in plain text.
@@ -33,6 +40,7 @@ struct RedisConnection: Sendable {
         to address: RedisAddress, tls: NIOSSLContext?, timeout: Duration,
         pushed: (@Sendable ([RESPValue]) -> Void)? = nil
     ) async throws -> RedisConnection {
+        let end = End()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(TimeAmount(timeout))
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
@@ -44,11 +52,11 @@ struct RedisConnection: Sendable {
                             context: tls, serverHostname: address.isName ? address.host : nil)
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
-                    try channel.pipeline.syncOperations.addHandler(RedisHandler(pushed: pushed))
+                    try channel.pipeline.syncOperations.addHandler(RedisHandler(pushed: pushed, end))
                 }
             }
             .connect(host: address.host, port: address.port).get()
-        return RedisConnection(channel: channel)
+        return RedisConnection(channel: channel, end: end)
     }
 
     /// Sends a command, and returns its reply, which may be an error.
@@ -60,7 +68,9 @@ struct RedisConnection: Sendable {
         do {
             return try await promise.futureResult.get()
         } catch {
-            throw Failure(error)
+            // A command that was written after the end says why the connection ended.
+            let failure = Failure(error)
+            throw failure == .closed ? end.failure.withLock { $0 } : failure
         }
     }
 
@@ -123,9 +133,12 @@ final class RedisHandler: ChannelDuplexHandler {
     private var pending = CircularBuffer<Pending>()
     private let pushed: (@Sendable ([RESPValue]) -> Void)?
     private var alarm: Scheduled<Void>?
-    private var failure = RedisConnection.Failure.closed
+    private let reason: RedisConnection.End
 
-    init(pushed: (@Sendable ([RESPValue]) -> Void)?) { self.pushed = pushed }
+    init(pushed: (@Sendable ([RESPValue]) -> Void)?, _ reason: RedisConnection.End) {
+        self.pushed = pushed
+        self.reason = reason
+    }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let call = unwrapOutboundIn(data)
@@ -174,7 +187,7 @@ final class RedisHandler: ChannelDuplexHandler {
     }
 
     private func fail(_ context: ChannelHandlerContext, _ failure: RedisConnection.Failure) {
-        self.failure = failure
+        reason.failure.withLock { $0 = failure }
         end()
         context.close(promise: nil)
     }
@@ -182,6 +195,7 @@ final class RedisHandler: ChannelDuplexHandler {
     private func end() {
         let failed = pending
         pending = []
+        let failure = reason.failure.withLock { $0 }
         for command in failed { command.promise.fail(failure) }
     }
 

@@ -33,10 +33,10 @@ extension RedisScript {
         if entry.err then redis.call('DEL', KEYS[1]) entry = {} end
         local value, tag, ends, life = entry[1], entry[2], tonumber(entry[3]), tonumber(entry[4])
         local left, due
+        if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[8], '-' .. ARGV[4]) end
         if value and tag and ends and life then
-          if ARGV[4] ~= '' and tag == ARGV[4] then
+          if tag == ARGV[4] then
             redis.call('DEL', KEYS[1])
-            redis.call('PUBLISH', ARGV[8], '-' .. tag)
           elseif tag ~= ARGV[5] then
             local needed = math.min(tonumber(ARGV[1]), life / 2)
             if ends - now > 0 and ends - now >= needed then

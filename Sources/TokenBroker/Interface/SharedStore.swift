@@ -35,7 +35,7 @@ public enum SharedStoreEvent: Sendable, Hashable {
     case disconnected
     /// A fetch has ended under this name, with a token, with a failure or without a result.
     case landed(name: String)
-    /// The token with this tag was refused by the server, and is no longer in the store.
+    /// The token with this tag was refused by the server.
     case revoked(tag: String)
     /// All calls under this rate limit stop for a time.
     case coolDown(limit: String, time: Duration)

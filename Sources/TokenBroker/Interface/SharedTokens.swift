@@ -51,8 +51,8 @@ public struct TokenClaim: Sendable, Hashable {
     /// The minimum remaining lifetime of the token. An entry meets the claim with this, or with half of its life if
     /// that is shorter.
     public var minimumRemaining: Duration
-    /// The tag of a token that was refused. If it is the entry's tag, the entry is deleted and all observers are told
-    /// with ``SharedStoreEvent/revoked(tag:)``.
+    /// The tag of a token that was refused. All observers are told with ``SharedStoreEvent/revoked(tag:)``, whether or
+    /// not the store still has the token. If it is the entry's tag, the entry is deleted.
     public var replacing: String?
     /// The tag of an entry that this process cannot use. The claim is answered as if that entry did not exist.
     public var ignoring: String?

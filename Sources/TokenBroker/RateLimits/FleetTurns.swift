@@ -152,7 +152,9 @@ struct FleetTurns: Sendable {
         guard mode == .alone else { return }
         mode = .shared
         (grant, nextTurn, returnedAt) = (nil, .zero, now)
-        closed = isNew ? now : max(closed, now + window * 2 + .milliseconds(500))
+        // A new process that finds the store only now may have been started while the others were without it, too.
+        let foundAtOnce = isNew && now <= detection
+        closed = foundAtOnce ? now : max(closed, now + window * 2 + .milliseconds(500))
         isNew = false
     }
 

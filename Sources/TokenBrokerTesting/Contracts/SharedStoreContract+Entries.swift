@@ -103,6 +103,17 @@ extension SharedStoreContract {
                 subject.first, name, claim(replacing: "old"), "the token new",
                 "a late claim that replaces the old token")
         },
+        Case("every process learns of a token that was refused, even if the store has lost it") { subject in
+            let name = newName()
+            let events = [StoreEvents(of: subject.first), StoreEvents(of: subject.second)]
+            // A store that has just connected may not get events yet.
+            try await land(landing("other"), newName(), subject.first)
+            _ = await eventually(within: .seconds(1)) { events.allSatisfy { $0.all.count > 1 } }
+            try await expectClaim(
+                subject.first, name, claim(replacing: "lost"), "the lead",
+                "a claim that replaces a token that is not there")
+            for events in events { await events.expect(.revoked(tag: "lost"), "the event `revoked` in every process") }
+        },
         Case("a token that one process cannot use stays for the others") { subject in
             let name = newName()
             try await land(landing("strange"), name, subject.first)

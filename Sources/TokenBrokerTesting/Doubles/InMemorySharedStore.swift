@@ -104,13 +104,9 @@ public final class InMemorySharedStore: Sendable {
 
     fileprivate func claim(_ name: String, _ claim: TokenClaim) -> ClaimAnswer {
         let now = stopwatch.now
-        let (answer, revoked) = state.withLock { state -> (ClaimAnswer, String?) in
+        let answer = state.withLock { state -> ClaimAnswer in
             state.calls.append(.claim(name))
-            var revoked: String?
-            if let entry = state.entries[name], entry.token.tag == claim.replacing {
-                state.entries[name] = nil
-                revoked = entry.token.tag
-            }
+            if let entry = state.entries[name], entry.token.tag == claim.replacing { state.entries[name] = nil }
             var token: SharedToken?
             var isDue = false
             if let entry = state.entries[name], entry.token.tag != claim.ignoring {
@@ -123,18 +119,18 @@ public final class InMemorySharedStore: Sendable {
                         remaining * 100 < entry.life * TokenLanding.dueShare || remaining < needed + entry.life / 10
                 }
             }
-            if let token, !isDue { return (.token(token), revoked) }
+            if let token, !isDue { return .token(token) }
             if !claim.ignoresFailure, let failure = state.failures[name], failure.end > now {
-                if let token { return (.token(token), revoked) }
-                return (.failure(SharedFailure(entry: failure.entry, remaining: failure.end - now)), revoked)
+                if let token { return .token(token) }
+                return .failure(SharedFailure(entry: failure.entry, remaining: failure.end - now))
             }
             if let lease = state.leases[name], lease.end > now {
-                return (token.map(ClaimAnswer.token) ?? .follow(leaseLeft: lease.end - now), revoked)
+                return token.map(ClaimAnswer.token) ?? .follow(leaseLeft: lease.end - now)
             }
             state.leases[name] = (claim.owner, now + claim.lease)
-            return (.lead, revoked)
+            return .lead
         }
-        if let revoked { tell(.revoked(tag: revoked)) }
+        if let refused = claim.replacing { tell(.revoked(tag: refused)) }
         return answer
     }
 
