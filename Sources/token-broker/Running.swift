@@ -16,9 +16,13 @@ import Darwin
 
 /// Runs services until one fails or a signal asks to stop, then stops them in reverse order within `timeout`.
 ///
-/// After a signal, the process exits with code 70 if it has not ended one second after `timeout`.
+/// After a signal, the process exits with code 70 if it has not ended one second after `delay` and `timeout`.
+/// - Parameters:
+///   - delay: How long the services still run after a signal.
+///   - willStop: Called as soon as a signal asks to stop, before the delay.
 func run(
-    _ services: [any Service], until signals: Signals? = nil, timeout: Duration, logger: Logger
+    _ services: [any Service], until signals: Signals? = nil, delay: Duration = .zero, timeout: Duration,
+    logger: Logger, willStop: @escaping @Sendable () -> Void = {}
 ) async throws {
     let signals = if let signals { signals } else { await Signals(hangUp: .ends, logger: logger) }
     // The group's messages describe Swift types, which mean nothing to an operator.
@@ -28,15 +32,21 @@ func run(
     configuration.maximumGracefulShutdownDuration = timeout
     let group = ServiceGroup(configuration: configuration)
     signals.onStop { signal in
-        logger.info("stopping", metadata: ["signal": "\(signal)", "timeout": "\(timeout.configured)"])
+        var metadata: Logger.Metadata = ["signal": "\(signal)", "timeout": "\(timeout.configured)"]
+        if delay > .zero { metadata["delay"] = "\(delay.configured)" }
+        logger.info("stopping", metadata: metadata)
+        willStop()
         // Handles a service that does not even end when it is cancelled, on a thread that no service can block.
-        let end = DispatchTime.now() + .milliseconds(Int(timeout / .milliseconds(1))) + .seconds(1)
+        let end = DispatchTime.now() + .milliseconds(Int((delay + timeout) / .milliseconds(1))) + .seconds(1)
         DispatchQueue(label: "token-broker.end").asyncAfter(deadline: end) {
             standardError.line("token-broker: did not stop within \(timeout.configured)")
             standardError.flush(within: .milliseconds(100))
             _exit(70)
         }
-        Task { await group.triggerGracefulShutdown() }
+        Task {
+            try? await Task.sleep(for: delay)
+            await group.triggerGracefulShutdown()
+        }
     }
     try await group.run()
 }

@@ -14,8 +14,8 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the server that a configuration file describes.",
         discussion: """
             SIGTERM, SIGINT and SIGQUIT stop it: it accepts no new connections, finishes requests in flight within \
-            server.shutdownTimeout, and cuts off the others. If it has not ended one second later, it exits with \
-            code 70. A second signal ends it at once. SIGHUP changes nothing.
+            server.shutdownTimeout, and cuts off the others. Before that, it serves for server.shutdownDelay while \
+            it is not ready. If it has not ended one second later, it exits with code 70. A second signal ends it at once. SIGHUP changes nothing.
             """
     )
 
@@ -47,12 +47,18 @@ struct Serve: AsyncParsableCommand {
             await broker.shutdown()
             throw error
         }
+        let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
         let announcement = Announcement {
             announcements.line("token-broker listens on \(address(settings.host, server.port))")
+            manager.notify("READY=1")
         }
+        services += [server, manager, announcement]
         try await token_broker.run(
-            services + [server, announcement], until: signals, timeout: settings.shutdownTimeout, logger: logger
-        )
+            services, until: signals, delay: settings.shutdownDelay, timeout: settings.shutdownTimeout, logger: logger
+        ) {
+            manager.notify("STOPPING=1")
+            broker.announceShutdown()
+        }
     }
 
     /// Serves the metrics on a listener of their own.

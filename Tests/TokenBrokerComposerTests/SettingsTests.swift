@@ -65,6 +65,16 @@ let keyCases: [KeyCase] = [
         expected: "a duration from 0s to 10m", read: { $0.server.shutdownTimeout.configured }
     ),
     KeyCase(
+        key: "server.shutdownDelay", variable: "TOKEN_BROKER_SERVER_SHUTDOWN_DELAY", written: "5s", value: "5s",
+        inEnvironment: "1m", overridden: "1m", refused: ["5": "5", "11m": "11m", "-1s": "-1s"],
+        expected: "a duration from 0s to 10m", read: { $0.server.shutdownDelay.configured }
+    ),
+    KeyCase(
+        key: "metrics.port", variable: "TOKEN_BROKER_METRICS_PORT", written: "9464", value: "9464",
+        inEnvironment: "0", overridden: "0", refused: ["65536": "65536", "-1": "-1", "yes": "yes"],
+        expected: "a whole number from 0 to 65535", read: { "\($0.metrics?.port ?? -1)" }
+    ),
+    KeyCase(
         key: "server.headTimeout", variable: "TOKEN_BROKER_SERVER_HEAD_TIMEOUT", written: "5s", value: "5s",
         inEnvironment: "500ms", overridden: "500ms", refused: ["0s": "0s", "10": "10", "6m": "6m"],
         expected: "a duration from 100ms to 5m", read: { $0.server.headTimeout.configured }

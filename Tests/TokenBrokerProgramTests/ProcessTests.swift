@@ -52,6 +52,51 @@ import TokenBrokerTesting
         }
     }
 
+    @Test func `before it stops, serve is not ready but serves for the configured delay`() async throws {
+        let file = try configuration("server: {port: 0, shutdownDelay: 2s}")
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: credentials)
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        #expect(try await send(authority, "/readyz") == .ok)
+        let start = ContinuousClock.now
+        server.send(SIGTERM)
+        try await waitUntil { try await send(authority, "/readyz") == .serviceUnavailable }
+        #expect(try await send(authority, "/healthz") == .ok)
+        // The vendor is out of reach, but the request is served.
+        #expect(try await send(authority, "/api/checkout-token", origin: "http://\(authority)") == .badRequest)
+        #expect(await server.exitCode() == 0)
+        #expect(start.duration(to: .now) > .milliseconds(1_900))
+    }
+
+    @Test func `a service manager is told when serve listens, lives and stops`() async throws {
+        let manager = try NotificationSocket()
+        let file = try configuration("server: {port: 0}")
+        var environment = credentials
+        environment["NOTIFY_SOCKET"] = manager.path
+        environment["WATCHDOG_USEC"] = "400000"
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: environment)
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        try await waitUntil { manager.receive().contains("READY=1") }
+        #expect(try await send(authority, "/healthz") == .ok)
+        try await waitUntil { manager.receive().count { $0 == "WATCHDOG=1" } >= 3 }
+        server.send(SIGTERM)
+        try await waitUntil { manager.receive().contains("STOPPING=1") }
+        #expect(await server.exitCode() == 0)
+        #expect(manager.receive().count { $0 == "READY=1" } == 1)
+        #expect(Set(manager.receive()) == ["READY=1", "WATCHDOG=1", "STOPPING=1"])
+    }
+
+    @Test(arguments: ["", "relative", "/nowhere/socket", "@", "/" + String(repeating: "x", count: 200)])
+    func `a service manager that cannot be reached changes nothing`(socket: String) async throws {
+        let file = try configuration("server: {port: 0}")
+        var environment = credentials
+        environment["NOTIFY_SOCKET"] = socket
+        environment["WATCHDOG_USEC"] = "-1"
+        let server = try RunningProgram.tokenBroker(["serve", "--config", file], environment: environment)
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        #expect(try await send(authority, "/healthz") == .ok)
+        #expect(await server.terminate() == 0)
+    }
+
     @Test func `a log that is not read delays neither answers nor the shutdown`() async throws {
         let file = try configuration("server: {port: 0, shutdownTimeout: 5s}")
         let server = try RunningProgram.tokenBroker(

@@ -71,6 +71,19 @@ private let claim = TokenClaim(owner: "owner", lease: .seconds(3))
         return found
     }
 
+    @Test func `a store that is released closes its connections`() async throws {
+        let server = try RedisServer()
+        defer { server.stop() }
+        func clients() throws -> Int { try server.command("CLIENT", "LIST").split(separator: "\n").count }
+        let others = try clients()
+        var store: RedisStore? = RedisStore(configuration: try settings(server))
+        _ = try await store?.check()
+        // One for commands, and one for events.
+        try await poll { try clients() == others + 2 }
+        store = nil
+        try await poll { try clients() == others }
+    }
+
     @Test func `the check says the server's version`() async throws {
         let server = try RedisServer()
         defer { server.stop() }

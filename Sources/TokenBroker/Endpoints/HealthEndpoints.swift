@@ -22,8 +22,8 @@ public struct HealthEndpoint: Endpoint {
 ///
 /// The server is not ready only if the credentials cannot be loaded or are refused while no token is held
 /// (``Health/isReady``). While a token is held, the status is `degraded` (``Health/isDegraded``), so that somebody can
-/// act before it expires. Only a loopback peer without a proxy in front of it receives the reason and the ``Health`` of
-/// each part.
+/// act before it expires. While the server is about to stop, the status is `stopping`, with 503. Only a loopback peer
+/// without a proxy in front of it receives the reason and the ``Health`` of each part.
 public struct ReadinessEndpoint: Endpoint {
     /// The path of the endpoint.
     public let path: RoutePath
@@ -53,7 +53,7 @@ public struct ReadinessEndpoint: Endpoint {
                 if let reason { answer["reason"] = .string(reason.description) }
                 answer["parts"] = .array(health.map(\.json))
             }
-            return (status == .notReady ? .serviceUnavailable : .ok, .object(answer))
+            return (status == .notReady || status == .stopping ? .serviceUnavailable : .ok, .object(answer))
         }
     }
 }
@@ -63,16 +63,22 @@ package final class Readiness: Sendable {
     package enum Status: String, Sendable {
         case ok, degraded
         case notReady = "not ready"
+        /// The server is about to stop. It still serves.
+        case stopping
     }
 
     private let parts: [any HealthReporting]
     private let logger: Logger?
     private let last = Mutex(Status.ok)
+    private let isStopping = Atomic(false)
 
     package init(_ parts: [any HealthReporting], logger: Logger?) {
         self.parts = parts
         self.logger = logger
     }
+
+    /// Makes every check say from now on that the server is about to stop.
+    package func announceShutdown() { isStopping.store(true, ordering: .relaxed) }
 
     /// Returns the status, the state of the part that causes it, and the health of all parts.
     package func check() async -> (status: Status, reason: Health.State?, parts: [Health]) {
@@ -85,7 +91,7 @@ package final class Readiness: Sendable {
             return last
         }
         if status != former { log(status, culprit) }
-        return (status, culprit?.state, health)
+        return (isStopping.load(ordering: .relaxed) ? .stopping : status, culprit?.state, health)
     }
 
     private func log(_ status: Status, _ culprit: Health?) {

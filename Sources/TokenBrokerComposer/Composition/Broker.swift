@@ -40,6 +40,7 @@ public struct Broker: Sendable {
 
     let parts: [any HealthReporting]
     let teardown: Teardown
+    private let readiness: Readiness
     private let logger: Logger
 
     /// The settings of a broker.
@@ -180,6 +181,7 @@ public struct Broker: Sendable {
             + components(of: policy, as: (any LiveChecking).self)
             + (configuration.fleet.map { components(of: $0.store, as: (any LiveChecking).self) } ?? [])
         let readiness = Readiness(parts, logger: logger)
+        self.readiness = readiness
         teardown.add(
             Repeating(every: .seconds(2), on: clock) {
                 await steps.refresh()
@@ -263,6 +265,11 @@ public struct Broker: Sendable {
             logger.warning("no token can be obtained without usable credentials", metadata: ["error": "\(error)"])
         }
     }
+
+    /// Makes the readiness endpoint respond with 503 from now on, while everything is still served.
+    ///
+    /// Call it some time before ``shutdown()``, so that load balancers send new requests elsewhere.
+    public func announceShutdown() { readiness.announceShutdown() }
 
     /// Ends all calls to the vendor and shuts down the parts in the reverse order of their creation.
     ///

@@ -446,4 +446,47 @@ struct SharingTests {
         }
         #expect(complaints == [])
     }
+
+    @Test func `an answer that is not cached waits for two round trips to the store`() async throws {
+        /// Returns how long an answer takes if each round trip to the store takes this long.
+        @Sendable func time(_ roundTrip: Duration, _ scheduler: SimulatedScheduler) throws -> Duration {
+            var random = SeededGenerator(seed: 1)
+            let clock = ManualClock()
+            let (store, vendor) = (InMemorySharedStore(clock: clock), try testVendor())
+            let issuer = MisbehavingIssuer(clock: clock, wallClock: { clock.date })
+            let connection = store.connection()
+            connection.delay = roundTrip
+            let fleet = Fleet(store: connection, sealing: PlainSealing(), processes: 2)
+            let limited = RateLimitedTransport(
+                issuer, account: vendor.account, requestsPerSecond: 5, fleet: fleet, name: "limit", clock: clock)
+            let provider = ClientCredentialsProvider(
+                vendor: vendor, credentials: ChangingCredentials("client", "secret"), transport: limited, clock: clock,
+                wallClock: { clock.date })
+            let sharing = SharingTokenProvider(
+                provider, step: "access_token", fleet: fleet, lines: provider, vendor: vendor, clock: clock,
+                wallClock: { clock.date }
+            ) { 0.5 }
+            let tokens = CachingTokenProvider(sharing, clock: clock) { 0 }
+            var elapsed = Duration.zero
+            // The first one finds a store that gives no turn yet.
+            for scope in ["a", "b"] {
+                let start = clock.now.offset
+                let caller = World.Caller { () async throws(TokenError) in
+                    try await tokens.token(for: TokenRequest(scopes: [ExactString(scope)]))
+                }
+                scheduler.run(on: clock, using: &random) { caller.result != nil }
+                guard caller.token != nil else { throw ToolError(description: "expected a token, found none") }
+                elapsed = clock.now.offset - start
+                clock.advance(by: .seconds(10))
+                scheduler.settle(using: &random)
+            }
+            _ = Task { await tokens.shutdown() }
+            scheduler.run(on: clock, using: &random)
+            return elapsed
+        }
+        let times = try await SimulatedScheduler.run { scheduler in
+            Result { try [.zero, .milliseconds(40)].map { try time($0, scheduler) } }
+        }.get()
+        #expect(times == [.zero, .milliseconds(80)])
+    }
 }

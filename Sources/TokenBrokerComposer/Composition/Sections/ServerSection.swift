@@ -16,6 +16,11 @@ enum ServerSection {
             "shutdownTimeout", .duration(.zero ... .seconds(600)), default: .seconds(10), formerly: "shutdownDeadline",
             "The time that requests in flight have to finish when the server is told to stop."
         )
+        let shutdownDelay = ConfigurationKey(
+            "shutdownDelay", .duration(.zero ... .seconds(600)), default: .zero,
+            "How long requests are still served after the server was told to stop, while it is not ready, so that load "
+                + "balancers can send new ones elsewhere."
+        )
         let headTimeout = ConfigurationKey(
             "headTimeout", .duration(.milliseconds(100) ... .seconds(300)), default: .seconds(10),
             formerly: "headDeadline",
@@ -60,6 +65,7 @@ enum ServerSection {
         settings.host = values.host
         settings.port = values.port
         settings.shutdownTimeout = values.shutdownTimeout
+        settings.shutdownDelay = values.shutdownDelay
         settings.headTimeout = values.headTimeout
         settings.idleTimeout = values.idleTimeout
         settings.headerBytes = values.headerBytes

@@ -8,6 +8,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var port = 8080
     /// The time that requests in flight have to finish when the server is told to stop.
     public var shutdownTimeout: Duration = .seconds(10)
+    /// How long everything is still served after the server was told to stop, while it is not ready.
+    public var shutdownDelay: Duration = .zero
     /// The time that the head of a request has to arrive, from the start of the connection or its first byte.
     public var headTimeout: Duration = .seconds(10)
     /// The time that an idle connection stays open.
