@@ -48,6 +48,7 @@ lint:
 	Scripts/check-unsafe
 	Scripts/check-prose
 	Scripts/check-links
+	Scripts/check-log-fields
 
 tables: setup
 	swift build $(SWIFT_TRAITS) --product token-broker

@@ -106,6 +106,7 @@ struct JSONLogHandler: LogHandler {
         members["time"] = .string(Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
         members["level"] = .string(event.level.rawValue)
         members["label"] = .string(label)
+        members["module"] = .string(event.source)
         members["message"] = .string(event.message.description)
         if let error = event.error { members["error"] = .string("\(error)") }
         write(JSONValue.object(members).serialized + [UInt8(ascii: "\n")])

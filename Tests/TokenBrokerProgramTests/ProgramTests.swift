@@ -84,6 +84,29 @@ import TokenBrokerTesting
         }
     }
 
+    @Test func `a line of the JSON log has only documented fields, and the id of its request`() async throws {
+        let file = try configuration(broker(vendor: "http://127.0.0.1:1"))
+        let server = try RunningProgram.tokenBroker(
+            ["serve", "--config", file, "--log-format", "json", "--log-level", "trace"], environment: credentials())
+        let authority = try await server.authority(inLine: "token-broker listens on")
+        let answer = try await send(authority, "/api/checkout-token")
+        let id = try #require(HTTPField.Name("X-Request-ID").flatMap { answer.headerFields[$0] })
+        #expect(id.count == 16)
+        #expect(await server.terminate() == 0)
+        let lines = try server.output.split(separator: "\n").filter { $0.hasPrefix("{") }
+            .map { try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: String] ?? [:] }
+        let page = try String(
+            contentsOf: URL(filePath: #filePath).appending(path: "../../../docs/log-fields.md").standardized,
+            encoding: .utf8)
+        let documented = Set(page.matches(of: /`([A-Za-z]+)`/).map { String($0.1) })
+        #expect(lines.count >= 2)
+        for line in lines {
+            #expect(Set(line.keys).isSubset(of: documented))
+            #expect(Set(line.keys).isSuperset(of: ["time", "level", "label", "module", "message"]))
+        }
+        #expect(lines.contains { $0["request"] == id && $0["reason"] == "method" })
+    }
+
     @Test func `metrics are served on a listener of their own, and only there`() async throws {
         let file = try configuration(
             broker(vendor: "http://127.0.0.1:1") + "\nmetrics: {port: 0}")

@@ -7,6 +7,7 @@ import Logging
 /// | --- | --- |
 /// | `outcome` | `given` or `refused` |
 /// | `reason` | the reason; see ``Reason`` |
+/// | `request` | the id of the request; see ``RequestID`` |
 /// | `detail` | with the reasons `no_proof` and `policy`: the codes of the ``AccessRefusal``, such as `token_expired` |
 /// | `status`, `code` | of the response; `code` only when refused |
 /// | `principal` | the principal as a keyed hash, once it is known |
@@ -23,6 +24,7 @@ struct Audit: Sendable {
 
     /// What is known about a request, filled in as it becomes known.
     struct Facts: Sendable {
+        var requestID = ""
         var principal: Principal?
         var session: CheckoutSessionRequest?
     }
@@ -87,6 +89,7 @@ struct Audit: Sendable {
         var metadata = more
         metadata["outcome"] = "\(outcome)"
         metadata["reason"] = "\(reason.rawValue)"
+        metadata["request"] = "\(facts.requestID)"
         if let principal = facts.principal { metadata["principal"] = "\(pseudonym(principal))" }
         if let session = facts.session {
             // Encoded, because in a text log an id with spaces could pass for other fields.

@@ -15,8 +15,9 @@ import Synchronization
 /// same-origin, but is otherwise served.
 ///
 /// Each decision is one log event, `checkout token given` or `checkout token refused`, with the fields `outcome`,
-/// `reason`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`, `incident`, `origin`,
-/// `host` and `error`, as far as they are known.
+/// `reason`, `request`, `detail`, `status`, `code`, `principal`, `customer`, `invoice`, `replaces`, `token`,
+/// `incident`, `origin`, `host` and `error`, as far as they are known. The response names the request in
+/// `X-Request-ID`.
 public struct CheckoutTokenEndpoint: Endpoint {
     /// The path of the endpoint.
     public var path: RoutePath { configuration.path }
@@ -61,6 +62,8 @@ public struct CheckoutTokenEndpoint: Endpoint {
     public func respond(to request: EndpointRequest) async -> EndpointResponse {
         var response: EndpointResponse
         let progress = RequestProgress()
+        let id = RequestID(request, origins.addresses)
+        progress.note { $0.requestID = id.text }
         let start = alarm.now
         metrics.began()
         do throws(RequestRefusal) {
@@ -80,6 +83,7 @@ public struct CheckoutTokenEndpoint: Endpoint {
             response = error.problem.response
         }
         origins.addFields(to: &response, for: request.head)
+        id.addField(to: &response)
         response.head.headerFields[.cacheControl] = "no-store"
         response.head.headerFields[.xContentTypeOptions] = "nosniff"
         return response

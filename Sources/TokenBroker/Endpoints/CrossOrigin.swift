@@ -11,7 +11,7 @@ struct CrossOrigin: Sendable {
     private let allowedOrigins: [String]
     private let allowedHeaders: String
     private let method: HTTPRequest.Method
-    private let addresses: ClientAddresses
+    let addresses: ClientAddresses
 
     /// - Parameters:
     ///   - allowedOrigins: The listed origins as browsers send them, such as `https://shop.example`. They are compared
@@ -91,7 +91,7 @@ struct CrossOrigin: Sendable {
         response.head.headerFields[.accessControlAllowOrigin] = head.headerFields[values: .origin].first
         response.head.headerFields[.accessControlAllowCredentials] = "true"
         // A `Retry-After` date is read relative to the response's `Date`.
-        response.head.headerFields[.accessControlExposeHeaders] = "Retry-After, Date"
+        response.head.headerFields[.accessControlExposeHeaders] = "Retry-After, Date, X-Request-ID"
     }
 
     private func isListed(_ head: HTTPRequest) -> Bool {

@@ -51,6 +51,9 @@ struct ClientAddresses: Sendable {
         }
     }
 
+    /// Returns whether a listed proxy sent the request.
+    func isFromTrustedProxy(_ request: EndpointRequest) -> Bool { peer(of: request).map(isTrusted) ?? false }
+
     /// Returns whether an unlisted proxy seems to be in front, so that all requests seem to come from one client.
     func seemsToComeThroughUnlistedProxy(_ request: EndpointRequest) -> Bool {
         let fields = request.head.headerFields
