@@ -101,7 +101,14 @@ private let proxied = ["X-User": "anna", "X-Proxy-Secret": "a-secret-of-the-prox
             #expect(
                 vendor.diary.entries.last == "GET https://public-api.demo.alternativepayments.io/invoices/\(invoice)")
         }
-        #expect(answers.allSatisfy { $0.head == answers.first?.head && $0.body == answers.first?.body })
+        // They differ only in the random id of the request.
+        let heads = try answers.map { answer in
+            var head = answer.head
+            head.headerFields[try #require(.init("X-Request-ID"))] = nil
+            return head
+        }
+        #expect(heads.allSatisfy { $0 == heads.first })
+        #expect(answers.allSatisfy { $0.body == answers.first?.body })
         #expect(answers.first?.head.status == .forbidden)
     }
 
