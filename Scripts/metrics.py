@@ -1,8 +1,8 @@
 """The metrics of a broker under load, read by a real Prometheus: metrics.py PROGRAM
 
-promtool checks both formats. Then a Prometheus with the rules in docs/operations scrapes the broker for a minute. It must
-find every metric that docs/metrics.md lists, and no other, and it must raise an alert when the vendor is down. The rules
-wait for less than in production.
+promtool checks the text format; it has no check for OpenMetrics, which Prometheus itself reads here. A Prometheus with the
+rules in docs/operations scrapes the broker for a minute. It must find every metric that docs/metrics.md lists, and no
+other, and it must raise an alert when the vendor is down. The rules wait for less than in production.
 """
 
 import asyncio
